@@ -1,0 +1,100 @@
+-- The room log. Every statement runs with the tenant set; the room row is locked by the opening round trip.
+
+-- What a group needs to know before it starts, read after the lock was taken: the head, the clock,
+-- the rights of its actors in this room, and which of its commands were applied before.
+-- open_room :maybe
+SELECT
+    r.kind,
+    r.epoch,
+    r.head_seq,
+    clock_timestamp() AS now,
+    (
+        SELECT json_agg(json_build_object(
+            'user_id', m.user_id, 'name', u.name, 'role', m.role, 'project_role', pm.role,
+            'expires_at', m.expires_at, 'live', m.status = 'active' AND u.status = 'active'
+            AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
+        ))
+        FROM members AS m
+        JOIN users AS u ON u.id = m.user_id
+        LEFT JOIN project_members AS pm
+            ON pm.tenant_id = m.tenant_id AND pm.project_id = r.id AND pm.user_id = m.user_id
+        WHERE m.tenant_id = r.tenant_id AND m.user_id = ANY(:actor_ids::uuid [])
+    )::text AS actors,
+    (
+        SELECT json_agg(json_build_object(
+            'actor_id', a.actor_id, 'command_id', a.command_id, 'fingerprint', encode(a.fingerprint, 'hex'),
+            'room_id', a.room_id, 'seq', a.seq, 'reply', a.reply
+        ))
+        FROM unnest(:actor_of::uuid [], :command_ids::uuid []) AS asked (actor_id, command_id)
+        JOIN applied_commands AS a
+            ON a.tenant_id = r.tenant_id AND a.actor_id = asked.actor_id AND a.command_id = asked.command_id
+    )::text AS applied
+FROM rooms AS r
+WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
+
+-- The heads of the other rooms that a group writes to, locked in the one order that everybody uses.
+-- lock_rooms :many
+SELECT r.id, r.kind, r.epoch, r.head_seq
+FROM rooms AS r
+WHERE r.tenant_id = :tenant_id AND r.id = ANY(:room_ids::uuid [])
+ORDER BY array_position(ARRAY['tenant', 'project', 'channel', 'document', 'user'], r.kind), r.id
+FOR UPDATE;
+
+-- Events, replies and heads of a whole group in one statement.
+-- append_log :exec
+WITH heads AS (
+    UPDATE rooms AS r SET head_seq = h.seq
+    FROM unnest(:head_rooms::uuid [], :head_seqs::bigint []) AS h (id, seq)
+    WHERE r.tenant_id = :tenant_id AND r.id = h.id
+), replies AS (
+    INSERT INTO applied_commands (tenant_id, actor_id, command_id, room_id, name, fingerprint, seq, reply, at)
+    SELECT :tenant_id, c.actor_id, c.command_id, :room_id, c.name, c.fingerprint, c.seq, c.reply::json, :now
+    FROM unnest(
+        :actor_ids::uuid [], :command_ids::uuid [], :command_names::text [],
+        :fingerprints::bytea [], :reply_seqs::bigint [], :replies::text []
+    ) AS c (actor_id, command_id, name, fingerprint, seq, reply)
+)
+INSERT INTO room_events (tenant_id, room_id, seq, name, at, actor_id, command_id, data)
+SELECT :tenant_id, e.room_id, e.seq, e.name, :now, e.actor_id, e.command_id, e.data::json
+FROM unnest(
+    :event_rooms::uuid [], :event_seqs::bigint [], :event_names::text [],
+    :event_actors::uuid [], :event_commands::uuid [], :event_data::text []
+) AS e (room_id, seq, name, actor_id, command_id, data);
+
+-- create_room :exec
+INSERT INTO rooms (tenant_id, id, kind) VALUES (:tenant_id, :id, :kind)
+ON CONFLICT DO NOTHING;
+
+-- room_position :maybe
+SELECT r.kind, r.epoch, r.head_seq, r.floor_seq, clock_timestamp() AS now
+FROM rooms AS r
+WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
+
+-- The rights of one person in one room, for queries and joins.
+-- actor_rights :maybe
+SELECT
+    m.user_id, u.name, m.role, pm.role AS project_role, m.expires_at,
+    m.status = 'active' AND u.status = 'active'
+    AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()) AS live
+FROM members AS m
+JOIN users AS u ON u.id = m.user_id
+LEFT JOIN project_members AS pm
+    ON pm.tenant_id = m.tenant_id AND pm.project_id = :room_id AND pm.user_id = m.user_id
+WHERE m.tenant_id = :tenant_id AND m.user_id = :actor_id;
+
+-- events_after :many
+SELECT e.seq, e.name, e.at, e.actor_id, u.name AS actor_name, e.command_id, e.data::text AS data
+FROM room_events AS e
+LEFT JOIN users AS u ON u.id = e.actor_id
+WHERE e.tenant_id = :tenant_id AND e.room_id = :room_id AND e.seq > :after_seq AND e.seq <= :upto_seq
+ORDER BY e.seq
+LIMIT :max_events;
+
+-- room_heads :many
+SELECT h.tenant_id, h.id, h.epoch, h.head_seq FROM room_heads(:tenant_ids, :room_ids) AS h;
+
+-- purge_applied_commands :value
+SELECT purge_applied_commands(:older_than);
+
+-- trim_room_events :value
+SELECT trim_room_events(:older_than);

@@ -1,0 +1,161 @@
+"""Postgres: a pool that logs in as the unprivileged role, and transactions that know their tenant."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from storage.settings import Settings
+from storage.statements import Statement
+
+log = structlog.get_logger(__name__)
+
+LOGIN_ROLE: Final = "atrium_app"
+"""Owns nothing and cannot bypass row-level security; every connection of the server logs in as it."""
+
+Row = asyncpg.Record
+
+LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # how asyncpg reports a shutdown by an administrator
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+    asyncpg.ReadOnlySQLTransactionError,
+    ConnectionError,
+    OSError,
+    TimeoutError,
+)
+"""What Postgres being away looks like from here; the caller may try again."""
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
+    """A connection that is handed back clean, so that the pool need not spend a round trip on resetting it."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+@dataclass(slots=True)
+class Session:
+    """Runs named statements on one connection; parameters come from keywords, then `values`, then `source`."""
+
+    connection: asyncpg.Connection
+    statements: Mapping[str, Statement]
+    values: dict[str, Any]
+    wrote: bool = False
+
+    def _prepare(self, name: str, source: object, params: dict[str, Any]) -> tuple[Statement, list[Any]]:
+        statement = self.statements[name]
+        values = self.values
+        arguments = [
+            params[key] if key in params else values[key] if key in values else getattr(source, key)
+            for key in statement.params
+        ]
+        if statement.writes:
+            self.wrote = True
+        return statement, arguments
+
+    async def one(self, name: str, source: object = None, **params: Any) -> Row:
+        """The row that must be there; LookupError where it is not."""
+        row = await self.maybe(name, source, **params)
+        if row is None:
+            raise LookupError(name)
+        return row
+
+    async def maybe(self, name: str, source: object = None, **params: Any) -> Row | None:
+        statement, arguments = self._prepare(name, source, params)
+        return await self.connection.fetchrow(statement.sql, *arguments)
+
+    async def many(self, name: str, source: object = None, **params: Any) -> list[Row]:
+        statement, arguments = self._prepare(name, source, params)
+        rows: list[Row] = await self.connection.fetch(statement.sql, *arguments)
+        return rows
+
+    async def value(self, name: str, source: object = None, **params: Any) -> Any:
+        statement, arguments = self._prepare(name, source, params)
+        return await self.connection.fetchval(statement.sql, *arguments)
+
+    async def exec(self, name: str, source: object = None, **params: Any) -> None:
+        statement, arguments = self._prepare(name, source, params)
+        await self.connection.execute(statement.sql, *arguments)
+
+
+class Database:
+    """The pool, and the statements that may run on it."""
+
+    def __init__(self, pool: asyncpg.Pool, statements: Mapping[str, Statement], settings: Settings) -> None:
+        self.pool = pool
+        self.statements = statements
+        self._timeout = settings.pool_timeout
+
+    @classmethod
+    async def connect(
+        cls, dsn: str, statements: Mapping[str, Statement], settings: Settings, *, password: str | None = None
+    ) -> "Database":
+        """Open the pool; `dsn` names the login role, `password` overrides the one inside it."""
+        pool = await asyncpg.create_pool(
+            dsn,
+            user=LOGIN_ROLE if password else None,
+            password=password,
+            min_size=settings.pool_min,
+            max_size=max(settings.pool_max, settings.pool_min),
+            max_inactive_connection_lifetime=settings.pool_idle,
+            command_timeout=settings.command_timeout,
+            statement_cache_size=settings.statement_cache,
+            connection_class=_Connection,
+            server_settings={"application_name": "atrium", "timezone": "UTC", "jit": "off"},
+        )
+        return cls(pool, statements, settings)
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await self.pool.close()
+        except TimeoutError:
+            self.pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(
+        self, tenant_id: UUID | None, *, begin: str = "BEGIN", lock: str = "", **values: Any
+    ) -> AsyncIterator[Session]:
+        """A transaction that sees one tenant, or none. Commits at the end, rolls back on any exception.
+
+        `lock` is more SQL for the opening round trip; it must hold nothing that a client has sent as text.
+        """
+        async with self.pool.acquire(timeout=self._timeout) as connection:
+            tenant = str(tenant_id) if tenant_id else ""
+            try:
+                await connection.execute(f"{begin}; SELECT set_config('atrium.tenant', '{tenant}', true){lock}")
+                yield Session(connection, self.statements, {"tenant_id": tenant_id, **values})
+                await connection.execute("COMMIT")
+            except BaseException as error:
+                await _abandon(connection, error)
+                raise
+
+    @asynccontextmanager
+    async def snapshot(self, tenant_id: UUID, **values: Any) -> AsyncIterator[Session]:
+        """A read-only transaction in which every statement sees the same instant."""
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        async with self.transaction(tenant_id, begin=begin, **values) as session:
+            yield session
+
+
+async def _abandon(connection: Any, error: BaseException) -> None:
+    """Roll back; a connection in doubt is thrown away rather than handed to the next one."""
+    if isinstance(error, (asyncio.CancelledError, *LOST)):
+        connection.terminate()
+        return
+    try:
+        await connection.execute("ROLLBACK")
+    except LOST:
+        connection.terminate()
+

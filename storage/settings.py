@@ -1,0 +1,140 @@
+"""Every setting: its name in the environment, unit, default and meaning. docs/settings.md is made from this."""
+
+from pathlib import Path
+
+from pydantic import Field, PostgresDsn, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Read once at start from the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="ATRIUM_", extra="ignore", populate_by_name=True)
+
+    environment: str = Field(
+        "development",
+        pattern="^(development|production)$",
+        description="`production` refuses defaults that are only safe on one's own machine.",
+    )
+    data_dir: Path = Field(
+        Path("data"),
+        description="Directory of the embedded Postgres, generated secrets and files; created when missing.",
+    )
+    database_url: PostgresDsn | None = Field(
+        None,
+        validation_alias="DATABASE_URL",
+        description="Postgres 15 or later. Unset: an embedded Postgres 18 under the data directory.",
+    )
+    database_owner_url: PostgresDsn | None = Field(
+        None,
+        validation_alias="DATABASE_OWNER_URL",
+        description="A role that owns the schema and runs the migrations, when DATABASE_URL is already "
+        "the login role. Unset: DATABASE_URL is the owner, and the server creates and uses its own login role.",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        validation_alias="REDIS_URL",
+        description="Redis or Valkey that carries events between nodes. Unset: one process, in-process bus.",
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Signs access tokens; at least 32 characters, the same on every node. "
+        "Unset: generated once and kept in the data directory.",
+    )
+    origins: str = Field(
+        "",
+        description="Comma-separated origins that browsers may connect from, such as https://app.example.com. "
+        "Empty: only the server's own host on loopback, which production refuses.",
+    )
+    web_dir: Path = Field(Path("clients/web/dist"), description="Directory of the built web page.")
+
+    pool_min: int = Field(5, ge=1, le=500, description="Connections to Postgres kept open by a worker (count).")
+    pool_max: int = Field(20, ge=2, le=500, description="Connections to Postgres opened at most (count).")
+    pool_timeout: float = Field(30, gt=0, description="Longest wait for a free connection (seconds).")
+    pool_idle: float = Field(600, gt=0, description="A connection unused for so long is closed (seconds).")
+    command_timeout: float = Field(30, gt=0, description="Longest run of one SQL statement (seconds).")
+    statement_cache: int = Field(
+        512, ge=0, description="Prepared statements kept per connection (count); 0 behind PgBouncer."
+    )
+
+    access_token_ttl: int = Field(900, ge=30, description="Life of an access token (seconds).")
+    refresh_token_ttl: int = Field(30 * 86400, ge=60, description="Life of a refresh token (seconds).")
+    token_expiry_grace: float = Field(
+        25, ge=0, description="How long a socket stays after its token expired (seconds)."
+    )
+    token_expiry_notice: float = Field(
+        60, ge=0, description="How long before expiry `session.expiring` is sent (seconds)."
+    )
+    refresh_grace: float = Field(
+        5, ge=0, description="A just-used refresh token is still accepted for so long: two tabs race (seconds)."
+    )
+    argon2_memory: int = Field(19456, ge=1024, description="Argon2id memory for a password hash (KiB).")
+    argon2_time: int = Field(2, ge=1, description="Argon2id passes for a password hash (count).")
+    password_min_length: int = Field(10, ge=8, description="Shortest password accepted (characters).")
+
+    ping_interval: float = Field(12, gt=0, description="Time between heartbeats of a connection (seconds).")
+    ping_timeout: float = Field(
+        8, gt=0, description="A connection that leaves a heartbeat unanswered for so long is dead (seconds)."
+    )
+    connect_timeout: float = Field(
+        20, gt=0, description="A socket must have authenticated within this time (seconds)."
+    )
+    max_payload: int = Field(1_000_000, ge=1024, description="Largest packet or request body accepted (bytes).")
+    max_pending_commands: int = Field(
+        256, ge=1, description="Unanswered calls one connection may have before more are refused (count)."
+    )
+    group_commit: int = Field(
+        64, ge=1, le=1000, description="Commands of one room applied in one transaction at most (count)."
+    )
+    resume_limit: int = Field(
+        1000, ge=1, description="A resume that misses more events than this gets a snapshot (count)."
+    )
+    snapshot_window: int = Field(
+        500, ge=1, le=5000, description="Tasks per column in a project's snapshot (count)."
+    )
+    send_soft_limit: int = Field(
+        256 * 1024, ge=1024, description="Unsent bytes after which a member gets no more signals (bytes)."
+    )
+    send_hard_limit: int = Field(
+        4 * 1024 * 1024, ge=4096, description="Unsent bytes after which a member is told to resync (bytes)."
+    )
+    sweep_interval: float = Field(
+        2.5, gt=0, description="How often the heads of active rooms are compared with Postgres (seconds)."
+    )
+    sweep_interval_unhealthy: float = Field(
+        0.5, gt=0, description="The same while the bus is unhealthy (seconds)."
+    )
+    bus_silence: float = Field(
+        5, gt=0, description="Silence of the canary after which the bus is unhealthy and reconnected (seconds)."
+    )
+    presence_lease: float = Field(
+        10, gt=1, description="A node that is silent for so long is dead, and its members have left (seconds)."
+    )
+    presence_detail: int = Field(
+        200, ge=1, description="Members of a room above which presence is sent as a count (count)."
+    )
+    typing_ttl: float = Field(6, gt=0, description="Typing ends by itself after this time (seconds).")
+    command_retention: int = Field(
+        48, ge=24, description="How long a command id is remembered and its reply repeated (hours)."
+    )
+    log_retention: int = Field(30, ge=1, description="How long events stay in the room log (days).")
+    drain_seconds: float = Field(10, ge=0, description="Time that clients are given to move on at shutdown (seconds).")
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Least severe log line written."
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="Bearer token that /metrics asks for. Unset: only loopback addresses may read it.",
+    )
+
+    @field_validator("secret_key")
+    @classmethod
+    def long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        """Refuse a key that could be guessed."""
+        if key is not None and len(key.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters")
+        return key
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        return frozenset(origin.strip().rstrip("/") for origin in self.origins.split(",") if origin.strip())
