@@ -1,0 +1,84 @@
+"""What a handler is given: who asks, in which room, and a transaction to do it in."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from handlers.access import Rights, Role
+from handlers.errors import Forbidden, VersionConflict
+from storage.postgres import Row, Session
+from storage.rooms import RoomKey
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A signed-in person in one tenant. Rights are not kept here: they are read with every command."""
+
+    user_id: UUID
+    name: str
+    email: str
+    tenant_id: UUID
+    role: Role
+    session_id: UUID
+    expires_at: float
+    """When the token expires (seconds since the epoch)."""
+
+
+@dataclass(slots=True)
+class Tx:
+    """One command or query on its way through one transaction.
+
+    `one`, `maybe`, `many`, `value` and `exec` run a named statement. Its parameters are taken from the
+    keywords, then from the context (`tenant_id`, `room_id`, `project_id`, `actor_id`, `now`), then from the
+    payload given as second argument.
+    """
+
+    session: Session
+    room: RoomKey
+    actor: Principal
+    rights: Rights
+    now: datetime
+    command_id: UUID | None = None
+    expected_version: int | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.now = self.now.astimezone(UTC)
+        self.values.update(
+            tenant_id=self.room.tenant_id, room_id=self.room.id, actor_id=self.actor.user_id, now=self.now
+        )
+        if self.room.kind == "project":
+            self.values["project_id"] = self.room.id
+
+    async def one(self, statement: str, payload: object = None, **params: Any) -> Row:
+        return await self.session.one(statement, payload, **{**self.values, **params})
+
+    async def maybe(self, statement: str, payload: object = None, **params: Any) -> Row | None:
+        return await self.session.maybe(statement, payload, **{**self.values, **params})
+
+    async def many(self, statement: str, payload: object = None, **params: Any) -> list[Row]:
+        return await self.session.many(statement, payload, **{**self.values, **params})
+
+    async def value(self, statement: str, payload: object = None, **params: Any) -> Any:
+        return await self.session.value(statement, payload, **{**self.values, **params})
+
+    async def exec(self, statement: str, payload: object = None, **params: Any) -> None:
+        await self.session.exec(statement, payload, **{**self.values, **params})
+
+    def require(self, permission: str) -> None:
+        if not self.rights.allow(permission):
+            raise Forbidden(f"This needs the permission {permission}", details={"permission": permission})
+
+    def check_version(self, current: Row, entity: dict[str, Any]) -> None:
+        """Refuse to overwrite what the caller has not seen; the room lock makes the comparison safe."""
+        if self.expected_version is None or current["version"] == self.expected_version:
+            return
+        changed_by = {key: current[column] for key, column in _CHANGED.items() if column in current}
+        raise VersionConflict(
+            f"Version {self.expected_version} is old: it is at version {current['version']}",
+            details={"current": entity, "changed_by": changed_by},
+        )
+
+
+_CHANGED = {"id": "updated_by", "name": "updated_by_name", "at": "updated_at"}

@@ -1,0 +1,427 @@
+"""The life of one command, from the queue of its room to the commit and the fan-out.
+
+While one transaction of a room is in flight, the room's next commands gather; then they are applied together
+(group commit). The room row is locked by the opening round trip, so a room is strictly serial on all nodes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import orjson
+import structlog
+from pydantic import BaseModel
+
+from handlers import access
+from handlers.context import Principal, Tx
+from handlers.errors import (
+    AtriumError,
+    Conflict,
+    Forbidden,
+    Internal,
+    NotFound,
+    Unavailable,
+    ValidationFailed,
+    broken,
+)
+from handlers.locate import Locator
+from handlers.registry import REACTIONS, Event, Outcome, Page, Pagination, Payload, Reply, Spec
+from storage.ids import new_id
+from storage.postgres import LOST, Database, Row
+from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, timestamp
+from storage.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+COMMIT_RETRIES: Final = 3
+"""How often a group is tried again after its commit was left in doubt; command ids make that safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the caller of a command or query gets. `data` is JSON already."""
+
+    data: bytes
+    room: RoomKey | None = None
+    seq: int | None = None
+    duplicate: bool = False
+    pagination: Pagination | None = None
+
+    def meta(self) -> dict[str, Any]:
+        meta: dict[str, Any] = {}
+        if self.room is not None:
+            meta["room"] = self.room.name
+        if self.seq is not None:
+            meta |= {"seq": self.seq, "duplicate": self.duplicate}
+        if self.pagination is not None:
+            meta["pagination"] = self.pagination.model_dump()
+        return meta
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One command waiting for, or in, its room's transaction."""
+
+    spec: Spec
+    payload: Payload
+    principal: Principal
+    room: RoomKey
+    command_id: UUID
+    expected_version: int | None
+    done: asyncio.Future[Result]
+
+    @property
+    def identity(self) -> tuple[UUID, UUID]:
+        return self.principal.user_id, self.command_id
+
+    def fingerprint(self) -> bytes:
+        """Tells a repeated command from another one under the same id."""
+        body = self.payload.model_dump_json(exclude_unset=True)
+        text = f"{self.spec.name}\n{self.room.id}\n{self.expected_version}\n{body}"
+        return blake2b(text.encode(), digest_size=16).digest()
+
+    def succeed(self, result: Result) -> None:
+        if not self.done.done():
+            self.done.set_result(result)
+
+    def fail(self, error: AtriumError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Applied:
+    """A command that is known by its id: from the database, or from earlier in the same group."""
+
+    fingerprint: bytes
+    room_id: UUID
+    seq: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One event on its way into the log."""
+
+    room: RoomKey
+    name: str
+    call: Call
+    data: bytes
+    seq: int = 0
+
+
+@dataclass(slots=True)
+class _Group:
+    """What one transaction has gathered so far."""
+
+    room: RoomKey
+    epoch: str
+    head: int
+    now: datetime
+    actors: dict[UUID, dict[str, Any]]
+    known: dict[tuple[UUID, UUID], _Applied]
+    entries: list[_Entry] = field(default_factory=list)
+    applied: list[tuple[Call, _Applied]] = field(default_factory=list)
+    answers: list[tuple[Call, Result | AtriumError]] = field(default_factory=list)
+
+
+class _Spoiled(Exception):
+    """A command failed after it wrote: the group must be rolled back and its commands run one by one."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(repr(cause))
+        self.cause = cause
+
+
+class Dispatcher:
+    """Runs commands and queries. `deliver` gets each committed batch, `behind` a room whose log has moved on."""
+
+    def __init__(
+        self,
+        db: Database,
+        settings: Settings,
+        *,
+        deliver: Callable[[Batch], None],
+        behind: Callable[[RoomKey, str, int], None],
+    ) -> None:
+        self.db = db
+        self.locator = Locator(db)
+        self._group_size = settings.group_commit
+        self._deliver = deliver
+        self._behind = behind
+        self._queues: dict[RoomKey, list[Call]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(
+        self,
+        spec: Spec,
+        payload: Payload,
+        principal: Principal,
+        room: RoomKey,
+        *,
+        command_id: UUID | None = None,
+        expected_version: int | None = None,
+    ) -> asyncio.Future[Result]:
+        """Queue a command in its room; commands submitted in order are applied in order."""
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        call = Call(spec, payload, principal, room, command_id or new_id(), expected_version, done)
+        queue = self._queues.get(room)
+        if queue is None:
+            self._queues[room] = [call]
+            task = asyncio.create_task(self._drain(room))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            queue.append(call)
+        return done
+
+    async def idle(self) -> None:
+        """Wait until every queued command has been answered."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    @property
+    def queued(self) -> int:
+        return sum(len(queue) for queue in self._queues.values())
+
+    async def query(self, spec: Spec, payload: Payload, principal: Principal, room: RoomKey) -> Result:
+        """Run a query in a read-only transaction that sees one instant."""
+        try:
+            async with self.db.snapshot(room.tenant_id) as session:
+                position = await session.maybe("room_position", room_id=room.id)
+                if position is None or position["kind"] != room.kind:
+                    raise NotFound
+                row = await session.maybe("actor_rights", room_id=room.id, actor_id=principal.user_id)
+                rights = rights_in(room, row and dict(row))
+                tx = Tx(session, room, principal, rights, position["now"])
+                if spec.needs:
+                    tx.require(spec.needs)
+                answer: Reply | Page = await spec.handler(tx, payload)
+        except Exception as error:
+            raise translate(error) from error
+        if isinstance(answer, Page):
+            return Result(_dump(answer.data), room, pagination=answer.pagination)
+        return Result(_dump(answer), room)
+
+    async def _drain(self, room: RoomKey) -> None:
+        """Apply a room's commands, group after group, until none is waiting."""
+        queue = self._queues[room]
+        try:
+            while queue:
+                group = queue[: self._group_size]
+                del queue[: self._group_size]
+                await self._run(room, group)
+        finally:
+            del self._queues[room]
+            for call in queue:
+                call.fail(Unavailable())
+
+    async def _run(self, room: RoomKey, calls: list[Call]) -> None:
+        try:
+            for attempt in range(COMMIT_RETRIES + 1):
+                if await self._transact(room, calls, last=attempt == COMMIT_RETRIES):
+                    return
+                await asyncio.sleep(0.1 * 4**attempt)
+        except _Spoiled as spoiled:
+            if len(calls) == 1:
+                calls[0].fail(translate(spoiled.cause))
+                return
+            for call in calls:
+                await self._run(room, [call])
+        except asyncio.CancelledError:
+            for call in calls:
+                call.fail(Unavailable())
+            raise
+        except Exception as error:
+            failure = translate(error)
+            for call in calls:
+                call.fail(failure)
+
+    async def _transact(self, room: RoomKey, calls: list[Call], *, last: bool) -> bool:
+        """One transaction for a group; False when the commit was left in doubt and should be tried again."""
+        lock = f"; SELECT 1 FROM rooms WHERE tenant_id = '{room.tenant_id}' AND id = '{room.id}' FOR NO KEY UPDATE"
+        batches: list[Batch] = []
+        group: _Group | None = None
+        committing = False
+        try:
+            async with self.db.transaction(room.tenant_id, lock=lock) as session:
+                opened = await session.maybe(
+                    "open_room",
+                    room_id=room.id,
+                    actor_ids=list({call.principal.user_id for call in calls}),
+                    actor_of=[call.principal.user_id for call in calls],
+                    command_ids=[call.command_id for call in calls],
+                )
+                if opened is None or opened["kind"] != room.kind:
+                    raise NotFound
+                group = _opened(room, opened)
+                for call in calls:
+                    session.wrote = False
+                    await self._apply(group, session, call)
+                if group.applied:
+                    batches = await self._append(group, session)
+                committing = bool(group.applied)
+        except LOST as error:
+            log.warning("dispatch.postgres_lost", room=room.name, error=repr(error), committing=committing)
+            if committing and not last:
+                return False
+            raise
+        for batch in batches:
+            self._deliver(batch)
+        if group.head and not group.entries:
+            self._behind(room, group.epoch, group.head)
+        for call, answer in group.answers:
+            call.fail(answer) if isinstance(answer, AtriumError) else call.succeed(answer)
+        return True
+
+    async def _apply(self, group: _Group, session: Any, call: Call) -> None:
+        """Run one command's handler and its reactions; only its own caller hears when it fails cleanly."""
+        try:
+            repeated = group.known.get(call.identity)
+            if repeated is not None:
+                group.answers.append((call, _repeat(group.room, call, repeated)))
+                return
+            rights = rights_in(group.room, group.actors.get(call.principal.user_id))
+            tx = Tx(
+                session, group.room, call.principal, rights, group.now, call.command_id, call.expected_version
+            )  # fmt: skip
+            if call.spec.needs:
+                tx.require(call.spec.needs)
+            events, data = _unpack(await call.spec.handler(tx, call.payload))
+            for event in tuple(events):
+                for react in REACTIONS.get(type(event), ()):
+                    events.extend(await react(tx, event) or ())
+        except AtriumError as error:
+            if session.wrote:
+                raise _Spoiled(error) from error
+            group.answers.append((call, error))
+            return
+        except LOST:
+            raise
+        except Exception as error:  # also any failed SQL: it has spoiled the transaction
+            raise _Spoiled(error) from error
+        self._record(group, call, events, data)
+
+    def _record(self, group: _Group, call: Call, events: list[Event], data: bytes) -> None:
+        seq = group.head + sum(entry.room == group.room for entry in group.entries)
+        for event in events:
+            target = event.room or group.room
+            if target == group.room:
+                seq += 1
+            elif KIND_ORDER[target.kind] <= KIND_ORDER[group.room.kind]:
+                raise RuntimeError(f"{call.spec.name}: an event of {group.room.kind} must not go to {target.kind}")
+            group.entries.append(_Entry(target, event.name, call, event.dump()))
+        applied = _Applied(call.fingerprint(), group.room.id, seq, data)
+        group.known[call.identity] = applied
+        group.applied.append((call, applied))
+        group.answers.append((call, Result(data, group.room, seq)))
+
+    async def _append(self, group: _Group, session: Any) -> list[Batch]:
+        """Number and write everything in one statement; returns the batches to deliver after the commit."""
+        heads = {group.room: (group.epoch, group.head)}
+        others = {entry.room for entry in group.entries} - {group.room}
+        if others:
+            heads |= await _lock_others(session, others)
+        at, batches = timestamp(group.now), {}
+        for entry in group.entries:
+            epoch, head = heads[entry.room]
+            entry.seq = head + 1
+            heads[entry.room] = epoch, entry.seq
+            batch = batches.setdefault(entry.room, Batch(entry.room, epoch, entry.seq, []))
+            actor = entry.call.principal.user_id
+            event = encode_event(
+                entry.room, entry.seq, entry.name, at, actor, group.actors[actor]["name"],
+                entry.call.command_id, entry.data,
+            )  # fmt: skip
+            batch.packets.append(packet(entry.name, event))
+        await session.exec(
+            "append_log",
+            now=group.now,
+            room_id=group.room.id,
+            head_rooms=[room.id for room in batches],
+            head_seqs=[batch.last for batch in batches.values()],
+            actor_ids=[call.principal.user_id for call, _ in group.applied],
+            command_ids=[call.command_id for call, _ in group.applied],
+            command_names=[call.spec.name for call, _ in group.applied],
+            fingerprints=[applied.fingerprint for _, applied in group.applied],
+            reply_seqs=[applied.seq for _, applied in group.applied],
+            replies=[applied.data.decode() for _, applied in group.applied],
+            event_rooms=[entry.room.id for entry in group.entries],
+            event_seqs=[entry.seq for entry in group.entries],
+            event_names=[entry.name for entry in group.entries],
+            event_actors=[entry.call.principal.user_id for entry in group.entries],
+            event_commands=[entry.call.command_id for entry in group.entries],
+            event_data=[entry.data.decode() for entry in group.entries],
+        )
+        return list(batches.values())
+
+
+def _opened(room: RoomKey, row: Row) -> _Group:
+    actors = {UUID(actor["user_id"]): actor for actor in orjson.loads(row["actors"] or b"[]")}
+    known = {
+        (UUID(item["actor_id"]), UUID(item["command_id"])): _Applied(
+            bytes.fromhex(item["fingerprint"]), UUID(item["room_id"]), item["seq"], orjson.dumps(item["reply"])
+        )
+        for item in orjson.loads(row["applied"] or b"[]")
+    }
+    return _Group(room, str(row["epoch"]), row["head_seq"], row["now"], actors, known)
+
+
+async def _lock_others(session: Any, rooms: set[RoomKey]) -> dict[RoomKey, tuple[str, int]]:
+    ids = [room.id for room in rooms]
+    rows = await session.many("lock_rooms", room_ids=ids)
+    if len(rows) < len(rooms):
+        for room in rooms:
+            await session.exec("create_room", id=room.id, kind=room.kind)
+        rows = await session.many("lock_rooms", room_ids=ids)
+    by_id = {room.id: room for room in rooms}
+    return {by_id[row["id"]]: (str(row["epoch"]), row["head_seq"]) for row in rows}
+
+
+def _repeat(room: RoomKey, call: Call, first: _Applied) -> Result | AtriumError:
+    if first.fingerprint != call.fingerprint():
+        return Conflict("This command_id was already used for another command", details={"command_id": call.command_id})
+    return Result(first.data, room, first.seq, duplicate=True)
+
+
+def _unpack(outcome: Event | list[Event] | Outcome) -> tuple[list[Event], bytes]:
+    if isinstance(outcome, Outcome):
+        return list(outcome.events), _dump(outcome.data)
+    events = list(outcome) if isinstance(outcome, list) else [outcome]
+    return events, events[0].dump() if events else b"{}"
+
+
+def _dump(data: BaseModel) -> bytes:
+    return data.model_dump_json(exclude_unset=isinstance(data, Event)).encode()
+
+
+def rights_in(room: RoomKey, actor: dict[str, Any] | None) -> access.Rights:
+    """The actor's rights as the database has them now; NOT_FOUND where the room is none of his business."""
+    rights = actor and access.rights(
+        user_id=UUID(str(actor["user_id"])), role=actor["role"], project_role=actor["project_role"],
+        live=actor["live"], room_kind=room.kind, room_id=room.id,
+    )  # fmt: skip
+    if not rights:
+        raise NotFound
+    return rights
+
+
+def translate(error: BaseException) -> AtriumError:
+    """Any exception as one that a client may see; what is not foreseen is logged and becomes INTERNAL."""
+    if isinstance(error, AtriumError):
+        return error
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        return broken(getattr(error, "constraint_name", None))
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return Forbidden("This is not allowed")
+    if isinstance(error, (asyncpg.DataError, asyncpg.exceptions.DataError)):
+        return ValidationFailed("The database cannot hold such a value")
+    if isinstance(error, (*LOST, asyncpg.QueryCanceledError, asyncpg.TransactionRollbackError)):
+        return Unavailable()
+    log.error("dispatch.failed", exc_info=error)
+    return Internal()

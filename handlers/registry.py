@@ -1,0 +1,284 @@
+"""The single source of everything callable: sockets, REST, OpenAPI, AsyncAPI and reference pages come from here.
+
+    @command("task.move", needs="task.edit", rest="POST /tasks/{task_id}/move")
+    async def move(tx: Tx, cmd: MoveTask) -> TaskMoved: ...
+
+A command changes one room and returns its events. A query reads. A signal is broadcast without SQL or log.
+An endpoint is REST alone, for what comes before there is a tenant. A control belongs to one connection.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    StringConstraints,
+)
+
+from storage.postgres import Row
+from storage.rooms import RoomKey, timestamp
+
+Kind = Literal["command", "query", "signal", "endpoint", "control"]
+Handler = Callable[..., Awaitable[Any]]
+H = TypeVar("H", bound=Handler)
+R = TypeVar("R", bound="Handler")
+
+
+def _no_nul(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not contain the NUL character")
+    return value
+
+
+def _in_range(value: datetime) -> datetime:
+    if not 1900 <= value.year <= 2200:
+        raise ValueError("must lie between the years 1900 and 2200")
+    return value.astimezone(UTC)
+
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_no_nul)]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_no_nul)]
+LongText = Annotated[str, StringConstraints(max_length=50_000), AfterValidator(_no_nul)]
+Version = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Timestamp = Annotated[datetime, PlainSerializer(timestamp, return_type=str, when_used="json")]
+"""A moment in a reply or event: UTC with milliseconds."""
+When = Annotated[AwareDatetime, AfterValidator(_in_range)]
+"""A moment in a payload: with a time zone, between 1900 and 2200."""
+
+
+class Payload(BaseModel):
+    """What a caller sends. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Entity(BaseModel):
+    """A thing that snapshots list and events carry, whole or in part; always with its id."""
+
+    model_config = ConfigDict(extra="ignore", from_attributes=True)
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls.model_validate(dict(row))
+
+
+class Event(BaseModel):
+    """A fact of a room. The class is named for the event: `class TaskMoved(Event, name="task.moved")`."""
+
+    name: ClassVar[str]
+    _room: RoomKey | None = PrivateAttr(default=None)
+
+    def __init_subclass__(cls, name: str, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.name = name
+        EVENTS[name] = cls
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Takes the class keyword that `__init_subclass__` has used."""
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """The event about one row: the first field of the event is its entity."""
+        return cls.model_validate({next(iter(cls.model_fields)): dict(row)})
+
+    def to(self, room: RoomKey) -> Self:
+        """Send it to another room, of a later kind than the command's own."""
+        self._room = room
+        return self
+
+    @property
+    def room(self) -> RoomKey | None:
+        return self._room
+
+    def dump(self) -> bytes:
+        return self.model_dump_json(exclude_unset=True).encode()
+
+
+EVENTS: Final[dict[str, type[Event]]] = {}
+
+
+class Reply(BaseModel):
+    """What a query or an endpoint answers."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Pagination(BaseModel):
+    limit: int
+    next: str | None = Field(None, description="Cursor of the next page; null on the last one.")
+    total: int | None = Field(None, description="Count of all, where it is cheap to know.")
+
+
+@dataclass(slots=True)
+class Page:
+    """A query's answer with its place in the whole."""
+
+    data: Reply
+    pagination: Pagination
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A command's events, where the reply is not simply the first of them."""
+
+    events: list[Event]
+    data: BaseModel
+
+
+class Paging(Payload):
+    """Fields of a payload that asks for a list."""
+
+    limit: int = Field(50, ge=1, le=100, description="Entries per page.")
+    cursor: Annotated[str, StringConstraints(max_length=500), AfterValidator(_no_nul)] | None = Field(
+        None, description="`meta.pagination.next` of the page before."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    method: str
+    path: str
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        return tuple(re.findall(r"{(\w+)}", self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One callable thing."""
+
+    kind: Kind
+    name: str
+    payload: type[Payload]
+    returns: Any
+    handler: Handler
+    doc: str
+    room: str = ""
+    needs: str | None = None
+    route: Route | None = None
+    versioned: bool = False
+    public: bool = False
+    status: int = 200
+    example: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def events(self) -> tuple[type[Event], ...]:
+        """The events that this command may cause, from its return type."""
+        return tuple(part for part in _flat(self.returns) if isinstance(part, type) and issubclass(part, Event))
+
+
+SPECS: Final[dict[str, Spec]] = {}
+LOCATORS: Final[dict[str, str]] = {}
+"""Field of a payload -> statement that finds the project it belongs to."""
+REACTIONS: Final[dict[type[Event], list[Handler]]] = {}
+SNAPSHOTS: Final[dict[str, Handler]] = {}
+"""Kind of room -> function that reads its state."""
+
+
+def command(
+    name: str, *, needs: str, rest: str, room: str = "project", versioned: bool = False, status: int = 200
+) -> Callable[[H], H]:
+    """Register a command: `handler(tx, payload)` returns its event, its events, or an Outcome."""
+    return _register("command", name, room=room, needs=needs, rest=rest, versioned=versioned, status=status)
+
+
+def query(name: str, *, needs: str | None, rest: str, room: str = "project") -> Callable[[H], H]:
+    """Register a query: `handler(tx, payload)` returns a Reply or a Page and may not write."""
+    return _register("query", name, room=room, needs=needs, rest=rest)
+
+
+def signal(name: str, *, needs: str, room: str = "") -> Callable[[H], H]:
+    """Register a signal: `handler(hub, connection, payload)`; it is not logged and may be lost."""
+    return _register("signal", name, room=room, needs=needs, rest=None)
+
+
+def endpoint(name: str, *, rest: str, public: bool = False, status: int = 200) -> Callable[[H], H]:
+    """Register REST that stands outside of rooms: `handler(edge, payload)`."""
+    return _register("endpoint", name, room="", needs=None, rest=rest, public=public, status=status)
+
+
+def control(name: str) -> Callable[[H], H]:
+    """Register a call about the connection itself: `handler(connection, payload)`."""
+    return _register("control", name, room="", needs=None, rest=None)
+
+
+def _register(
+    kind: Kind, name: str, *, room: str, needs: str | None, rest: str | None,
+    versioned: bool = False, public: bool = False, status: int = 200,
+) -> Callable[[H], H]:  # fmt: skip
+    def add(handler: H) -> H:
+        hints = get_type_hints(handler, include_extras=True)
+        returns = hints.pop("return", None)
+        payload = list(hints.values())[-1]
+        if not (isinstance(payload, type) and issubclass(payload, Payload)):
+            raise TypeError(f"{name}: the last parameter must be a Payload")
+        if name in SPECS:
+            raise ValueError(f"{name} is registered twice")
+        route = Route(*rest.split(" ", 1)) if rest else None
+        SPECS[name] = Spec(
+            kind=kind, name=name, payload=payload, returns=returns, handler=handler, doc=handler.__doc__ or "",
+            room=room, needs=needs, route=route, versioned=versioned, public=public, status=status,
+        )  # fmt: skip
+        return handler
+
+    return add
+
+
+def reaction(event: type[Event]) -> Callable[[H], H]:
+    """Run `handler(tx, event)` in the transaction of every such event; it returns more events, one level deep."""
+
+    def add(handler: H) -> H:
+        REACTIONS.setdefault(event, []).append(handler)
+        return handler
+
+    return add
+
+
+def snapshot(kind: str) -> Callable[[H], H]:
+    """Register how a room's state is read: `handler(tx, window)` returns a Reply of entity lists."""
+
+    def add(handler: H) -> H:
+        SNAPSHOTS[kind] = handler
+        return handler
+
+    return add
+
+
+def locator(field_name: str, statement: str) -> None:
+    """Say which statement finds the project behind an id in a payload."""
+    LOCATORS[field_name] = statement
+
+
+def _flat(annotation: Any) -> list[Any]:
+    return [annotation] if get_origin(annotation) is None else [p for a in get_args(annotation) for p in _flat(a)]
+
+
+def unique(values: list[UUID]) -> list[UUID]:
+    """Ids in their order, each once."""
+    return list(dict.fromkeys(values))
+
+
+Ids = Annotated[list[UUID], Field(max_length=100), AfterValidator(unique)]
+
+
+def _split(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+QueryIds = Annotated[list[UUID], BeforeValidator(_split), Field(max_length=100), AfterValidator(unique)]
+"""Ids in a query, where REST has them comma-separated."""
