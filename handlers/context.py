@@ -7,6 +7,7 @@ from uuid import UUID
 
 from handlers.access import Rights, Role
 from handlers.errors import Forbidden, VersionConflict
+from handlers.registry import Entity
 from storage.postgres import Row, Session
 from storage.rooms import RoomKey
 
@@ -70,14 +71,17 @@ class Tx:
         if not self.rights.allow(permission):
             raise Forbidden(f"This needs the permission {permission}", details={"permission": permission})
 
-    def check_version(self, current: Row, entity: dict[str, Any]) -> None:
+    def check_version(self, current: Row, entity: type[Entity]) -> None:
         """Refuse to overwrite what the caller has not seen; the room lock makes the comparison safe."""
         if self.expected_version is None or current["version"] == self.expected_version:
             return
-        changed_by = {key: current[column] for key, column in _CHANGED.items() if column in current}
+        row = dict(current)
         raise VersionConflict(
-            f"Version {self.expected_version} is old: it is at version {current['version']}",
-            details={"current": entity, "changed_by": changed_by},
+            f"Version {self.expected_version} is old: it is at version {row['version']}",
+            details={
+                "current": entity.of(current).model_dump(mode="json", exclude_unset=True),
+                "changed_by": {key: row[column] for key, column in _CHANGED.items() if column in row},
+            },
         )
 
 

@@ -32,7 +32,7 @@ from handlers.errors import (
 from handlers.locate import Locator
 from handlers.registry import REACTIONS, Event, Outcome, Page, Pagination, Payload, Reply, Spec
 from storage.ids import new_id
-from storage.postgres import LOST, Database, Row
+from storage.postgres import BAD_VALUE, LOST, Database, Row
 from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, timestamp
 from storage.settings import Settings
 
@@ -301,6 +301,8 @@ class Dispatcher:
                 raise _Spoiled(error) from error
             group.answers.append((call, error))
             return
+        except BAD_VALUE as error:
+            raise _Spoiled(error) from error
         except LOST:
             raise
         except Exception as error:  # also any failed SQL: it has spoiled the transaction
@@ -419,7 +421,7 @@ def translate(error: BaseException) -> AtriumError:
         return broken(getattr(error, "constraint_name", None))
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return Forbidden("This is not allowed")
-    if isinstance(error, (asyncpg.DataError, asyncpg.exceptions.DataError)):
+    if isinstance(error, BAD_VALUE):
         return ValidationFailed("The database cannot hold such a value")
     if isinstance(error, (*LOST, asyncpg.QueryCanceledError, asyncpg.TransactionRollbackError)):
         return Unavailable()

@@ -1,0 +1,377 @@
+"""Projects: create with a workflow and a board, read, change, delete and bring back; share with members."""
+
+import re
+from datetime import date
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from handlers.access import SEES_EVERY_PROJECT, Role
+from handlers.context import Tx
+from handlers.errors import NotFound, constraint
+from handlers.paging import decode_cursor, encode_cursor
+from handlers.registry import (
+    Entity,
+    Event,
+    Ids,
+    LongText,
+    Name,
+    Page,
+    Pagination,
+    Paging,
+    Payload,
+    Reply,
+    Timestamp,
+    command,
+    query,
+    snapshot,
+)
+from handlers.work import positions
+from handlers.work.boards import Board, Column, Gone
+from handlers.work.tasks import Priority, Task
+from storage.ids import new_id
+from storage.postgres import Row
+
+Status = Literal["planning", "active", "on_hold", "completed", "cancelled"]
+Category = Literal["backlog", "todo", "in_progress", "blocked", "done", "cancelled"]
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,9}$")]
+
+
+def _in_range(day: date) -> date:
+    if not 1900 <= day.year <= 2200:
+        raise ValueError("must lie between the years 1900 and 2200")
+    return day
+
+
+Day = Annotated[date, AfterValidator(_in_range)]
+
+DEFAULT_WORKFLOW: Final[tuple[tuple[str, Category], ...]] = (
+    ("Not started", "todo"),
+    ("In progress", "in_progress"),
+    ("On hold", "blocked"),
+    ("Completed", "done"),
+    ("Cancelled", "cancelled"),
+)
+DEFAULT_COLUMNS: Final = (
+    ("To do", ("Not started",)),
+    ("In progress", ("In progress",)),
+    ("On hold", ("On hold",)),
+    ("Done", ("Completed", "Cancelled")),
+)
+
+constraint("projects_key_key", "key", "Another project has this key")
+constraint("projects_pkey", "id", "A project with this id exists")
+
+
+class Project(Entity):
+    """What a board, its tasks and files belong to."""
+
+    id: UUID
+    key: str
+    name: str
+    description: str
+    status: Status
+    priority: Priority
+    start_on: date | None
+    end_on: date | None
+    version: int
+    created_by: UUID
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class ProjectPart(Entity):
+    """A project as far as it changed."""
+
+    id: UUID
+    removed: Literal[True] | None = None
+    name: str | None = None
+    description: str | None = None
+    status: Status | None = None
+    priority: Priority | None = None
+    start_on: date | None = None
+    end_on: date | None = None
+    version: int | None = None
+    updated_at: Timestamp | None = None
+
+
+class ProjectWas(ProjectPart):
+    """The values that changed fields had before."""
+
+    id: UUID | None = None  # type: ignore[assignment]  # old values belong to the project beside them
+
+
+class ProjectMember(Entity):
+    """A person who takes part in a project, with the role she has there; `id` is the user's."""
+
+    id: UUID
+    name: str
+    role: Role
+
+
+class StatusEntity(Entity):
+    """A status of a project's workflow."""
+
+    id: UUID
+    name: str
+    category: Category
+    position: str
+
+
+class ProjectCreated(Event, name="project.created"):
+    """A project came to be; its room's snapshot has the first board and its columns."""
+
+    project: Project
+
+
+class ProjectUpdated(Event, name="project.updated"):
+    """Fields of a project changed."""
+
+    project: ProjectPart
+    was: ProjectWas
+
+
+class ProjectDeleted(Event, name="project.deleted"):
+    """A project went to the trash."""
+
+    project: ProjectPart
+
+
+class ProjectRestored(Event, name="project.restored"):
+    """A project came back."""
+
+    project: Project
+
+
+class ProjectMemberAdded(Event, name="project.member_added"):
+    """Somebody takes part in the project, or got another role in it."""
+
+    member: ProjectMember
+
+
+class ProjectMemberRemoved(Event, name="project.member_removed"):
+    """Somebody takes no part in the project any more."""
+
+    member: Gone
+
+
+class CreateProject(Payload):
+    id: UUID | None = Field(None, description="UUID of the new project, where the client makes it.")
+    name: Name
+    key: Key | None = Field(None, description="Prefix of task keys, such as WEB. Unset: made from the name.")
+    description: LongText = ""
+    status: Status = "active"
+    priority: Priority = "medium"
+    start_on: Day | None = None
+    end_on: Day | None = None
+    member_ids: Ids = Field([], description="Members of the tenant who take part from the start.")
+
+    @model_validator(mode="after")
+    def forwards(self) -> "CreateProject":
+        if self.start_on and self.end_on and self.end_on < self.start_on:
+            raise ValueError("ends before it starts")
+        return self
+
+
+class OneProject(Payload):
+    project_id: UUID
+
+
+class UpdateProject(Payload):
+    project_id: UUID
+    name: Name | None = None
+    description: LongText | None = None
+    status: Status | None = None
+    priority: Priority | None = None
+    start_on: Day | None = None
+    end_on: Day | None = None
+
+
+class AddProjectMember(Payload):
+    project_id: UUID
+    user_id: UUID
+    role: Role | None = Field(None, description="Role inside this project. Unset: the role in the tenant.")
+
+
+class RemoveProjectMember(Payload):
+    project_id: UUID
+    user_id: UUID
+
+
+class ProjectReply(Reply):
+    project: Project
+
+
+class ProjectList(Reply):
+    projects: list[Project]
+
+
+class ProjectSnapshot(Reply):
+    """The state of a project's room. `more` says where a column goes on beyond the window."""
+
+    projects: list[Project]
+    project: Project
+    boards: list[Board]
+    columns: list[Column]
+    statuses: list[StatusEntity]
+    members: list[ProjectMember]
+    tasks: list[Task]
+    more: dict[UUID, str] = Field({}, description="Column id -> cursor for task.list, where a window cut it off.")
+
+
+@command("project.create", needs="project.create", rest="POST /tenants/{tenant_id}/projects", room="tenant", status=201)
+async def create(tx: Tx, cmd: CreateProject) -> ProjectCreated:
+    """Create a project with the default workflow, one board and its columns."""
+    project_id = cmd.id or new_id()
+    row = await tx.one("create_project", cmd, id=project_id, key=cmd.key or await _free_key(tx, cmd.name))
+    await tx.exec("create_room", id=project_id, kind="project")
+    await _create_workflow(tx, project_id)
+    for user_id in (tx.actor.user_id, *cmd.member_ids):
+        if await tx.maybe("set_project_member", project_id=project_id, user_id=user_id, role=None) is None:
+            raise NotFound("There is no such member")
+    return ProjectCreated.of(row)
+
+
+@query("project.get", needs="project.view", rest="GET /projects/{project_id}")
+async def get(tx: Tx, ask: OneProject) -> ProjectReply:
+    """One project."""
+    return ProjectReply(project=Project.of(await _project(tx)))
+
+
+@query("project.list", needs=None, rest="GET /tenants/{tenant_id}/projects", room="tenant")
+async def list_projects(tx: Tx, ask: Paging) -> Page:
+    """The projects that one may see, by name."""
+    place = decode_cursor(ask.cursor, str, UUID) or ("", UUID(int=0))
+    rows = await tx.many(
+        "projects_of",
+        after_name=place[0],
+        after_id=place[1],
+        sees_all=tx.rights.role in SEES_EVERY_PROJECT,
+        max_rows=ask.limit + 1,
+    )
+    more = encode_cursor(rows[ask.limit - 1]["name"], rows[ask.limit - 1]["id"]) if len(rows) > ask.limit else None
+    projects = [Project.of(row) for row in rows[: ask.limit]]
+    return Page(ProjectList(projects=projects), Pagination(limit=ask.limit, next=more))
+
+
+@command("project.update", needs="project.edit", rest="PUT /projects/{project_id}", versioned=True)
+async def update(tx: Tx, cmd: UpdateProject) -> ProjectUpdated:
+    """Change fields of a project; what is not named stays."""
+    row = await _project(tx)
+    tx.check_version(row, Project)
+    changes = cmd.model_dump(exclude_unset=True, exclude={"project_id"})
+    kept = {name: row[name] for name in ("name", "description", "status", "priority") if changes.get(name) is None}
+    fresh = await tx.one("update_project", **{**dict(row), **changes, **kept, "now": tx.now})
+    changed = [name for name in changes if fresh[name] != row[name]]
+    part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
+    return ProjectUpdated(project=ProjectPart(**part), was=ProjectWas(**{name: row[name] for name in changed}))
+
+
+@command("project.delete", needs="project.delete", rest="DELETE /projects/{project_id}", versioned=True)
+async def delete(tx: Tx, cmd: OneProject) -> ProjectDeleted:
+    """Put a project into the trash."""
+    tx.check_version(await _project(tx), Project)
+    await tx.one("mark_project_deleted", deleted_at=tx.now)
+    return ProjectDeleted(project=ProjectPart(id=cmd.project_id, removed=True))
+
+
+@command("project.restore", needs="project.delete", rest="POST /projects/{project_id}/restore")
+async def restore(tx: Tx, cmd: OneProject) -> ProjectRestored:
+    """Bring a project back from the trash."""
+    if await tx.maybe("deleted_project") is None:
+        raise NotFound("There is no such project in the trash")
+    return ProjectRestored.of(await tx.one("mark_project_deleted", deleted_at=None))
+
+
+@command("project.add_member", needs="project.edit", rest="PUT /projects/{project_id}/members/{user_id}")
+async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
+    """Let a member of the tenant take part, or give her another role in this project."""
+    await _project(tx)
+    row = await tx.maybe("set_project_member", cmd)
+    if row is None:
+        raise NotFound("There is no such member")
+    return ProjectMemberAdded.of(row)
+
+
+@command("project.remove_member", needs="project.edit", rest="DELETE /projects/{project_id}/members/{user_id}")
+async def remove_member(tx: Tx, cmd: RemoveProjectMember) -> ProjectMemberRemoved:
+    """End somebody's part in the project."""
+    if await tx.maybe("remove_project_member", cmd) is None:
+        raise NotFound("There is no such member of the project")
+    return ProjectMemberRemoved(member=Gone(id=cmd.user_id, removed=True))
+
+
+@snapshot("project")
+async def read(tx: Tx, window: int) -> ProjectSnapshot:
+    """Everything that a board shows; of each column as many tasks as the window allows."""
+    project = Project.of(await _project(tx))
+    rows = await tx.many("snapshot_tasks", per_column=window + 1)
+    tasks, more = _windowed(rows, window)
+    return ProjectSnapshot(
+        projects=[project],
+        project=project,
+        boards=[Board.of(row) for row in await tx.many("boards_of")],
+        columns=[Column.of(row) for row in await tx.many("columns_of")],
+        statuses=[StatusEntity.of(row) for row in await tx.many("statuses_of")],
+        members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
+        tasks=tasks,
+        more=more,
+    )
+
+
+def _windowed(rows: list[Row], window: int) -> tuple[list[Task], dict[UUID, str]]:
+    """The tasks within the window, and where each column that goes beyond it is to be continued."""
+    columns: dict[UUID, list[Row]] = {}
+    for row in rows:
+        columns.setdefault(row["column_id"], []).append(row)
+    more = {
+        column_id: encode_cursor(held[window - 1]["position"], held[window - 1]["id"])
+        for column_id, held in columns.items()
+        if len(held) > window
+    }
+    return [Task.of(row) for held in columns.values() for row in held[:window]], more
+
+
+async def _project(tx: Tx) -> Row:
+    row = await tx.maybe("project")
+    if row is None:
+        raise NotFound("There is no such project")
+    return row
+
+
+async def _free_key(tx: Tx, name: str) -> str:
+    """A key from the first letters of the name, with a number behind it when others have it."""
+    words = re.findall(r"[A-Z0-9]+", name.upper())
+    letters = words[0][:4] if len(words) == 1 else "".join(word[0] for word in words)[:4]
+    prefix = letters if re.fullmatch(r"[A-Z][A-Z0-9]+", letters) else f"P{letters[:3]}" if letters else "PRO"
+    if len(prefix) < 2:
+        prefix = f"{prefix}P"
+    taken = {row["key"] for row in await tx.many("taken_project_keys", prefix=prefix)}
+    return prefix if prefix not in taken else next(f"{prefix}{n}" for n in range(2, 10**6) if f"{prefix}{n}" not in taken)
+
+
+async def _create_workflow(tx: Tx, project_id: UUID) -> None:
+    status_ids = {name: new_id() for name, _ in DEFAULT_WORKFLOW}
+    keys = positions.spread(len(DEFAULT_WORKFLOW))
+    await tx.exec(
+        "create_statuses",
+        id=project_id,
+        ids=list(status_ids.values()),
+        names=list(status_ids),
+        categories=[category for _, category in DEFAULT_WORKFLOW],
+        positions=keys,
+    )
+    board: dict[str, Any] = {"project_id": project_id, "board_id": new_id()}
+    await tx.one("create_board", **board, id=board["board_id"], name="Board", position=keys[0])
+    await tx.many(
+        "create_columns",
+        **board,
+        ids=[new_id() for _ in DEFAULT_COLUMNS],
+        names=[name for name, _ in DEFAULT_COLUMNS],
+        positions=positions.spread(len(DEFAULT_COLUMNS)),
+        status_lists=[",".join(str(status_ids[name]) for name in shown) for _, shown in DEFAULT_COLUMNS],
+        wip_limit=None,
+    )
+
+

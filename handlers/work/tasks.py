@@ -1,0 +1,433 @@
+"""Tasks: create, read, change, move, delete and bring back."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from handlers.context import Tx
+from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
+from handlers.paging import decode_cursor, encode_cursor
+from handlers.registry import (
+    Entity,
+    Event,
+    Ids,
+    LongText,
+    Page,
+    Pagination,
+    Paging,
+    Payload,
+    Reply,
+    Timestamp,
+    Title,
+    When,
+    command,
+    locator,
+    query,
+    unique,
+)
+from handlers.work import positions
+from storage.ids import new_id
+from storage.postgres import Row
+
+Type = Literal["task", "milestone", "bug", "feature", "epic", "story"]
+Priority = Literal["low", "medium", "high", "urgent"]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50)]
+
+
+def _tags(values: list[str]) -> list[str]:
+    if any("\x00" in value for value in values):
+        raise ValueError("must not contain the NUL character")
+    return list(dict.fromkeys(values))
+
+
+Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(_tags)]
+Minutes = Annotated[int, Field(ge=0, le=1_000_000)]
+
+locator("task_id", "project_of_task")
+locator("parent_id", "project_of_task")
+constraint("tasks_pkey", "id", "A task with this id exists")
+
+
+class Task(Entity):
+    """A work item; `assignee_ids[0]` is the lead. Cards of a column are ordered by (position, id), bytewise."""
+
+    id: UUID
+    project_id: UUID
+    key: str
+    title: str
+    description: str
+    type: Type
+    priority: Priority
+    column_id: UUID
+    status_id: UUID
+    position: str
+    parent_id: UUID | None
+    assignee_ids: list[UUID]
+    tags: list[str]
+    start_at: Timestamp | None
+    due_at: Timestamp | None
+    completed_at: Timestamp | None
+    estimate_minutes: int | None
+    version: int
+    created_by: UUID
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class TaskPart(Entity):
+    """A task as far as it changed: its id, its version and the changed fields."""
+
+    id: UUID
+    removed: Literal[True] | None = None
+    title: str | None = None
+    description: str | None = None
+    type: Type | None = None
+    priority: Priority | None = None
+    column_id: UUID | None = None
+    status_id: UUID | None = None
+    position: str | None = None
+    parent_id: UUID | None = None
+    assignee_ids: list[UUID] | None = None
+    tags: list[str] | None = None
+    start_at: Timestamp | None = None
+    due_at: Timestamp | None = None
+    completed_at: Timestamp | None = None
+    estimate_minutes: int | None = None
+    version: int | None = None
+    updated_at: Timestamp | None = None
+
+
+class Was(TaskPart):
+    """The values that changed fields had before."""
+
+    id: UUID | None = None  # type: ignore[assignment]  # old values belong to the task beside them
+
+
+class TaskCreated(Event, name="task.created"):
+    """A task came to be."""
+
+    task: Task
+    tasks: list[TaskPart] | None = Field(None, description="Cards that got a new position to make room.")
+
+
+class TaskUpdated(Event, name="task.updated"):
+    """Fields of a task changed."""
+
+    task: TaskPart
+    was: Was
+    tasks: list[TaskPart] | None = Field(None, description="Cards that got a new position to make room.")
+
+
+class TaskMoved(Event, name="task.moved"):
+    """A task went to another column or place."""
+
+    task: TaskPart
+    was: Was
+    tasks: list[TaskPart] | None = Field(None, description="Cards that got a new position to make room.")
+
+
+class TaskDeleted(Event, name="task.deleted"):
+    """A task went to the trash, and its subtasks with it."""
+
+    task: TaskPart
+    tasks: list[TaskPart] | None = Field(None, description="The subtasks that went with it.")
+
+
+class TaskRestored(Event, name="task.restored"):
+    """A task came back, and the subtasks that had gone with it."""
+
+    task: Task
+    tasks: list[Task | TaskPart] | None = Field(None, description="The subtasks that came with it.")
+
+
+class CreateTask(Payload):
+    id: UUID | None = Field(None, description="UUID of the new task, where the client makes it.")
+    title: Title
+    description: LongText = ""
+    type: Type = "task"
+    priority: Priority = "medium"
+    column_id: UUID | None = Field(None, description="Unset: the first column that shows the status.")
+    status_id: UUID | None = Field(None, description="Unset: the first status of the column.")
+    parent_id: UUID | None = None
+    assignee_ids: Ids = []
+    tags: Tags = []
+    start_at: When | None = None
+    due_at: When | None = None
+    estimate_minutes: Minutes | None = None
+
+
+class OneTask(Payload):
+    task_id: UUID
+
+
+class TaskReply(Reply):
+    task: Task
+
+
+class TaskChanges(Payload):
+    """The fields to change; what is not named stays."""
+
+    title: Title = ""
+    description: LongText = ""
+    type: Type = "task"
+    priority: Priority = "medium"
+    status_id: UUID | None = None
+    parent_id: UUID | None = None
+    assignee_ids: Ids = []
+    tags: Tags = []
+    start_at: When | None = None
+    due_at: When | None = None
+    estimate_minutes: Minutes | None = None
+
+    @model_validator(mode="after")
+    def something(self) -> "TaskChanges":
+        if not self.model_fields_set:
+            raise ValueError("names no field to change")
+        if "status_id" in self.model_fields_set and self.status_id is None:
+            raise ValueError("status_id must not be null")
+        return self
+
+
+class UpdateTask(Payload):
+    task_id: UUID
+    changes: TaskChanges
+
+
+class MoveTask(Payload):
+    task_id: UUID
+    column_id: UUID
+    before_id: UUID | None = Field(None, description="The task to drop it before.")
+    after_id: UUID | None = Field(None, description="The task to drop it after. Neither: the end of the column.")
+
+    @model_validator(mode="after")
+    def one_neighbour(self) -> "MoveTask":
+        if self.before_id is not None and self.after_id is not None:
+            raise ValueError("takes before_id or after_id, not both")
+        if self.task_id in (self.before_id, self.after_id):
+            raise ValueError("a task cannot be its own neighbour")
+        return self
+
+
+class ListTasks(Paging):
+    project_id: UUID
+    column_id: UUID | None = Field(None, description="Only this column, in the order of the board.")
+    status_id: UUID | None = None
+    assignee_id: UUID | None = None
+    parent_id: UUID | None = None
+
+
+class TaskList(Reply):
+    tasks: list[Task]
+
+
+@command("task.create", needs="task.create", rest="POST /projects/{project_id}/tasks", status=201)
+async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
+    """Create a task at the end of a column."""
+    column = await _landing(tx, cmd.column_id, cmd.status_id)
+    await _check_people(tx, cmd.assignee_ids)
+    if cmd.parent_id is not None and await tx.maybe("task", task_id=cmd.parent_id) is None:
+        raise NotFound("There is no such parent task")
+    numbered = await tx.one("next_task_number")
+    task_id = cmd.id or new_id()
+    row = await tx.maybe(
+        "create_task",
+        cmd,
+        id=task_id,
+        number=numbered["number"],
+        key=numbered["key"],
+        column_id=column["id"],
+        status_id=cmd.status_id or column["status_ids"][0],
+        position=positions.between(column["last_position"], None),
+    )
+    if row is None:
+        raise NotFound("There is no such status")
+    if cmd.assignee_ids:
+        await tx.exec("replace_assignees", task_id=task_id, user_ids=cmd.assignee_ids)
+    return TaskCreated.of(row)
+
+
+@query("task.get", needs="project.view", rest="GET /tasks/{task_id}")
+async def get(tx: Tx, ask: OneTask) -> TaskReply:
+    """One task, whole."""
+    return TaskReply(task=Task.of(await _task(tx, ask.task_id)))
+
+
+@query("task.list", needs="project.view", rest="GET /projects/{project_id}/tasks")
+async def list_tasks(tx: Tx, ask: ListTasks) -> Page:
+    """The tasks of a project by number, or of one column in the order of the board."""
+    if ask.column_id is None:
+        after = decode_cursor(ask.cursor, int) or (0,)
+        rows = await tx.many("tasks_by_number", ask, after_number=after[0], max_rows=ask.limit + 1)
+        following = [row["number"] for row in rows[ask.limit - 1 : ask.limit]]
+    else:
+        place = decode_cursor(ask.cursor, str, UUID) or ("", UUID(int=0))
+        rows = await tx.many(
+            "tasks_in_column", ask, after_position=place[0], after_id=place[1], max_rows=ask.limit + 1
+        )  # fmt: skip
+        following = [part for row in rows[ask.limit - 1 : ask.limit] for part in (row["position"], row["id"])]
+    more = encode_cursor(*following) if len(rows) > ask.limit else None
+    tasks = [Task.of(row) for row in rows[: ask.limit]]
+    return Page(TaskList(tasks=tasks), Pagination(limit=ask.limit, next=more))
+
+
+@command("task.update", needs="task.edit", rest="PUT /tasks/{task_id}", versioned=True)
+async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
+    """Change fields of a task. A new status takes it to the first column that shows it."""
+    row = await _task(tx, cmd.task_id)
+    tx.check_version(row, Task)
+    changes = cmd.changes.model_dump(exclude_unset=True)
+    if (parent_id := changes.get("parent_id")) is not None:
+        await _check_parent(tx, cmd.task_id, parent_id)
+    if "assignee_ids" in changes:
+        await _check_people(tx, changes["assignee_ids"])
+    if "status_id" in changes and changes["status_id"] != row["status_id"]:
+        changes |= await _column_for(tx, row, changes["status_id"])
+    fresh = await tx.one("update_task", **{**dict(row), **changes, "now": tx.now})
+    if "assignee_ids" in changes:
+        await tx.exec("replace_assignees", task_id=cmd.task_id, user_ids=changes["assignee_ids"])
+    changed = [name for name in (*changes, "completed_at") if fresh[name] != row[name]]
+    part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
+    return TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
+
+
+@command("task.move", needs="task.edit", rest="POST /tasks/{task_id}/move", versioned=True)
+async def move(tx: Tx, cmd: MoveTask) -> TaskMoved:
+    """Move a task to a column, before or after another task or at the end."""
+    place = await tx.maybe("move_context", cmd)
+    if place is None:
+        raise NotFound("There is no such task")
+    if place["target_id"] is None:
+        raise NotFound("There is no such column")
+    tx.check_version(place, TaskPart)
+    if place["column_id"] != cmd.column_id:
+        _check_limit(place["column_name"], place["wip_limit"], place["held"])
+    position, moved = await _position(tx, cmd, place)
+    stays = place["status_id"] in place["status_ids"]
+    status_id = place["status_id"] if stays else place["status_ids"][0]
+    fresh = await tx.one("move_task", cmd, position=position, status_id=status_id)
+    changed = [name for name in ("column_id", "status_id", "position", "completed_at") if fresh[name] != place[name]]
+    if "completed_at" not in changed:
+        fresh = {name: value for name, value in fresh.items() if name != "completed_at"}
+    event = TaskMoved(task=TaskPart(**dict(fresh)), was=Was(**{name: place[name] for name in changed}))
+    if moved:
+        event.tasks = moved
+    return event
+
+
+@command("task.delete", needs="task.delete", rest="DELETE /tasks/{task_id}", versioned=True)
+async def delete(tx: Tx, cmd: OneTask) -> TaskDeleted:
+    """Put a task and its subtasks into the trash."""
+    row = await _task(tx, cmd.task_id)
+    tx.check_version(row, Task)
+    gone = await tx.many("delete_tasks", cmd)
+    event = TaskDeleted(task=TaskPart(id=cmd.task_id, removed=True))
+    below = [TaskPart(id=row["id"], removed=True) for row in gone if row["id"] != cmd.task_id]
+    if below:
+        event.tasks = below
+    return event
+
+
+@command("task.restore", needs="task.delete", rest="POST /tasks/{task_id}/restore")
+async def restore(tx: Tx, cmd: OneTask) -> TaskRestored:
+    """Bring a task back from the trash, with the subtasks that went with it, to the end of its column."""
+    row = await tx.maybe("deleted_task", cmd)
+    if row is None:
+        raise NotFound("There is no such task in the trash")
+    if row["parent_deleted_at"] is not None:
+        raise Conflict("Its parent task is in the trash: restore that one", details={"task_id": row["parent_id"]})
+    back = [await _put_back(tx, item) for item in await tx.many("deleted_with", cmd)]
+    event = TaskRestored(task=next(task for task in back if task.id == cmd.task_id))
+    below = [task for task in back if task.id != cmd.task_id]
+    if below:
+        event.tasks = list(below)
+    return event
+
+
+async def _task(tx: Tx, task_id: UUID) -> Row:
+    row = await tx.maybe("task", task_id=task_id)
+    if row is None:
+        raise NotFound("There is no such task")
+    return row
+
+
+async def _landing(tx: Tx, column_id: UUID | None, status_id: UUID | None) -> Row:
+    column = await tx.maybe("landing_column", column_id=column_id, status_id=status_id)
+    if column is None and column_id is None:
+        raise Conflict("No column of this project shows that status")
+    if column is None:
+        raise NotFound("There is no such column")
+    if status_id is not None and status_id not in column["status_ids"]:
+        raise Conflict(f"The column {column['name']} does not show that status")
+    _check_limit(column["name"], column["wip_limit"], column["held"])
+    return column
+
+
+def _check_limit(column: str, limit: int | None, held: int | None) -> None:
+    if limit is not None and held is not None and held >= limit:
+        raise Conflict(
+            f"{column} is full: it holds {held} of at most {limit}", details={"wip_limit": limit, "held": held}
+        )
+
+
+async def _check_people(tx: Tx, user_ids: list[UUID]) -> None:
+    if not user_ids:
+        return
+    found = {row["user_id"] for row in await tx.many("assignable", user_ids=user_ids)}
+    strangers = [str(user_id) for user_id in unique(user_ids) if user_id not in found]
+    if strangers:
+        raise ValidationFailed.field("assignee_ids", f"cannot see this project: {', '.join(strangers)}")
+
+
+async def _check_parent(tx: Tx, task_id: UUID, parent_id: UUID) -> None:
+    await _task(tx, parent_id)
+    if await tx.value("is_below", parent_id=parent_id, task_id=task_id):
+        raise Conflict("A task cannot be below itself")
+
+
+async def _column_for(tx: Tx, row: Row, status_id: UUID) -> dict[str, Any]:
+    """Where a task goes when its status changes: nowhere if its column shows the new one as well."""
+    if await tx.maybe("status_of_project", status_id=status_id) is None:
+        raise NotFound("There is no such status")
+    here = await tx.maybe("landing_column", column_id=row["column_id"], status_id=None)
+    if here is not None and status_id in here["status_ids"]:
+        return {}
+    column = await _landing(tx, None, status_id)
+    return {"column_id": column["id"], "position": positions.between(column["last_position"], None)}
+
+
+async def _position(tx: Tx, cmd: MoveTask, place: Row) -> tuple[str, list[TaskPart]]:
+    """The key for the gap a card is dropped into, and the cards that had to make room for it."""
+    if (cmd.before_id or cmd.after_id) and place["anchor"] is None:
+        raise Conflict(
+            "The task beside which to drop is not in that column any more",
+            details={"before_id": cmd.before_id, "after_id": cmd.after_id, "column_id": cmd.column_id},
+        )
+    lower, upper = place["neighbour"], None
+    if cmd.before_id:
+        upper = place["anchor"]
+    elif cmd.after_id:
+        lower, upper = place["anchor"], place["neighbour"]
+    position = positions.between(lower, upper)
+    if len(position) <= positions.LONGEST:
+        return position, []
+    order = [row["id"] for row in await tx.many("column_order", column_id=cmd.column_id) if row["id"] != cmd.task_id]
+    anchor = cmd.before_id or cmd.after_id
+    at = order.index(anchor) + (1 if cmd.after_id else 0) if anchor else len(order)
+    order.insert(at, cmd.task_id)
+    keys = positions.spread(len(order))
+    others = [(task_id, key) for task_id, key in zip(order, keys, strict=True) if task_id != cmd.task_id]
+    rows = await tx.many("rebalance_tasks", ids=[o[0] for o in others], positions=[o[1] for o in others])
+    return keys[at], [TaskPart.of(row) for row in rows]
+
+
+async def _put_back(tx: Tx, item: Row) -> Task:
+    column_id = item["column_id"] if item["column_stands"] else None
+    column = await _landing(tx, column_id, None if column_id else item["status_id"])
+    row = await tx.one(
+        "restore_task",
+        task_id=item["id"],
+        column_id=column["id"],
+        position=positions.between(column["last_position"], None),
+    )
+    return Task.of(row)

@@ -1,0 +1,83 @@
+-- Projects, and who takes part in them.
+
+-- project :maybe
+SELECT p.*, u.name AS updated_by_name
+FROM projects AS p LEFT JOIN users AS u ON u.id = p.updated_by
+WHERE p.tenant_id = :tenant_id AND p.id = :project_id AND p.deleted_at IS NULL;
+
+-- deleted_project :maybe
+SELECT p.* FROM projects AS p
+WHERE p.tenant_id = :tenant_id AND p.id = :project_id AND p.deleted_at IS NOT NULL;
+
+-- taken_project_keys :many
+SELECT key FROM projects WHERE tenant_id = :tenant_id AND starts_with(key, :prefix);
+
+-- create_project :one
+INSERT INTO projects (
+    tenant_id, id, key, name, description, status, priority, start_on, end_on,
+    created_by, created_at, updated_by, updated_at
+)
+VALUES (
+    :tenant_id, :id, :key, :name, :description, :status, :priority, :start_on, :end_on,
+    :actor_id, :now, :actor_id, :now
+)
+RETURNING *;
+
+-- create_statuses :exec
+INSERT INTO statuses (tenant_id, project_id, id, name, category, position)
+SELECT :tenant_id, :id, s.id, s.name, s.category, s.position
+FROM unnest(:ids::uuid [], :names::text [], :categories::text [], :positions::text [])
+    AS s (id, name, category, position);
+
+-- update_project :one
+UPDATE projects
+SET
+    name = :name, description = :description, status = :status, priority = :priority,
+    start_on = :start_on, end_on = :end_on,
+    version = version + 1, updated_by = :actor_id, updated_at = :now
+WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NULL
+RETURNING *;
+
+-- mark_project_deleted :one
+UPDATE projects
+SET deleted_at = :deleted_at, version = version + 1, updated_by = :actor_id, updated_at = :now
+WHERE tenant_id = :tenant_id AND id = :project_id
+RETURNING *;
+
+-- Those who see every project see all; the others what they are members of.
+-- projects_of :many
+SELECT p.* FROM projects AS p
+WHERE p.tenant_id = :tenant_id AND p.deleted_at IS NULL AND (p.name, p.id) > (:after_name, :after_id::uuid)
+    AND (:sees_all OR EXISTS (
+        SELECT 1 FROM project_members AS pm
+        WHERE pm.tenant_id = p.tenant_id AND pm.project_id = p.id AND pm.user_id = :actor_id
+    ))
+ORDER BY p.name, p.id
+LIMIT :max_rows;
+
+-- all_projects :many
+SELECT p.* FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.deleted_at IS NULL ORDER BY p.name, p.id;
+
+-- statuses_of :many
+SELECT s.* FROM statuses AS s
+WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id
+ORDER BY s.position, s.id;
+
+-- project_members_of :many
+SELECT pm.user_id AS id, u.name, pm.role
+FROM project_members AS pm JOIN users AS u ON u.id = pm.user_id
+WHERE pm.tenant_id = :tenant_id AND pm.project_id = :project_id
+ORDER BY u.name, u.id;
+
+-- set_project_member :maybe
+INSERT INTO project_members (tenant_id, project_id, user_id, role)
+SELECT m.tenant_id, :project_id, m.user_id, coalesce(:role, m.role)
+FROM members AS m
+WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active'
+ON CONFLICT (tenant_id, project_id, user_id) DO UPDATE SET role = excluded.role
+RETURNING user_id AS id, role, (SELECT u.name FROM users AS u WHERE u.id = user_id) AS name;
+
+-- remove_project_member :maybe
+DELETE FROM project_members
+WHERE tenant_id = :tenant_id AND project_id = :project_id AND user_id = :user_id
+RETURNING user_id AS id;

@@ -1,0 +1,219 @@
+-- Tasks. A lookup carries the project, so that "not there" and "not yours" are one answer.
+
+-- project_of_task :value
+SELECT project_id FROM tasks WHERE tenant_id = :tenant_id AND id = :entity_id;
+
+-- task :maybe
+SELECT t.*, u.name AS updated_by_name
+FROM tasks AS t LEFT JOIN users AS u ON u.id = t.updated_by
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL;
+
+-- What a move has to know, in one read: the task, its target column and how full that is, the card it is
+-- dropped beside, and the card on the other side of the gap. The room lock keeps it true until the write.
+-- move_context :maybe
+SELECT
+    t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at,
+    c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit,
+    CASE WHEN c.wip_limit IS NOT NULL THEN (
+        SELECT count(*) FROM tasks AS held
+        WHERE held.tenant_id = :tenant_id AND held.column_id = c.id AND held.deleted_at IS NULL AND held.id <> t.id
+    ) END AS held,
+    a.position AS anchor,
+    CASE
+        WHEN :before_id::uuid IS NOT NULL THEN (
+            SELECT max(n.position) FROM tasks AS n
+            WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL
+                AND n.position < a.position AND n.id <> t.id
+        )
+        WHEN :after_id::uuid IS NOT NULL THEN (
+            SELECT min(n.position) FROM tasks AS n
+            WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL
+                AND n.position > a.position AND n.id <> t.id
+        )
+        ELSE (
+            SELECT max(n.position) FROM tasks AS n
+            WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL AND n.id <> t.id
+        )
+    END AS neighbour
+FROM tasks AS t
+LEFT JOIN board_columns AS c
+    ON c.tenant_id = t.tenant_id AND c.project_id = t.project_id AND c.id = :column_id AND c.deleted_at IS NULL
+LEFT JOIN tasks AS a
+    ON a.tenant_id = t.tenant_id AND a.column_id = c.id AND a.deleted_at IS NULL
+    AND a.id = coalesce(:before_id::uuid, :after_id::uuid)
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL;
+
+-- move_task :one
+UPDATE tasks AS t
+SET
+    column_id = :column_id, status_id = :status_id, position = :position, version = t.version + 1,
+    updated_by = :actor_id, updated_at = :now,
+    completed_at = CASE WHEN s.category = 'done' THEN coalesce(t.completed_at, :now) END
+FROM statuses AS s
+WHERE t.tenant_id = :tenant_id AND t.id = :task_id AND s.tenant_id = t.tenant_id AND s.id = :status_id
+RETURNING t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_at;
+
+-- The column that a new or restored task goes to, how full it is, and where it ends.
+-- With no column the first one of the project that shows the status, or simply the first.
+-- landing_column :maybe
+SELECT
+    c.id, c.name, c.status_ids, c.wip_limit,
+    CASE WHEN c.wip_limit IS NOT NULL THEN (
+        SELECT count(*) FROM tasks AS held
+        WHERE held.tenant_id = :tenant_id AND held.column_id = c.id AND held.deleted_at IS NULL
+    ) END AS held,
+    (
+        SELECT max(n.position) FROM tasks AS n
+        WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL
+    ) AS last_position
+FROM board_columns AS c
+JOIN boards AS b ON b.tenant_id = c.tenant_id AND b.id = c.board_id
+WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.deleted_at IS NULL
+    AND (:column_id::uuid IS NULL OR c.id = :column_id)
+    AND (:status_id::uuid IS NULL OR :column_id::uuid IS NOT NULL OR :status_id = ANY(c.status_ids))
+ORDER BY b.position, b.id, c.position, c.id
+LIMIT 1;
+
+-- next_task_number :one
+UPDATE projects SET last_number = last_number + 1
+WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NULL
+RETURNING last_number AS number, key || '-' || last_number AS key;
+
+-- create_task :one
+INSERT INTO tasks (
+    tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
+    parent_id, assignee_ids, tags, start_at, due_at, estimate_minutes, completed_at,
+    created_by, created_at, updated_by, updated_at
+)
+SELECT
+    :tenant_id, :project_id, :id, :number, :key, :title, :description, :type, :priority, :column_id, s.id, :position,
+    :parent_id, :assignee_ids, :tags, :start_at, :due_at, :estimate_minutes,
+    CASE WHEN s.category = 'done' THEN :now::timestamptz END,
+    :actor_id, :now, :actor_id, :now
+FROM statuses AS s
+WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id AND s.id = :status_id
+RETURNING *;
+
+-- update_task :one
+UPDATE tasks AS t
+SET
+    title = :title, description = :description, type = :type, priority = :priority,
+    parent_id = :parent_id, assignee_ids = :assignee_ids, tags = :tags,
+    start_at = :start_at, due_at = :due_at, estimate_minutes = :estimate_minutes,
+    column_id = :column_id, status_id = s.id, position = :position,
+    completed_at = CASE WHEN s.category = 'done' THEN coalesce(t.completed_at, :now) END,
+    version = t.version + 1, updated_by = :actor_id, updated_at = :now
+FROM statuses AS s
+WHERE t.tenant_id = :tenant_id AND t.id = :id
+    AND s.tenant_id = t.tenant_id AND s.project_id = t.project_id AND s.id = :status_id
+RETURNING t.*;
+
+-- status_of_project :maybe
+SELECT id, name, category FROM statuses
+WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :status_id;
+
+-- Only members who can see the project may be given its tasks.
+-- assignable :many
+SELECT m.user_id
+FROM members AS m
+LEFT JOIN project_members AS pm
+    ON pm.tenant_id = m.tenant_id AND pm.project_id = :project_id AND pm.user_id = m.user_id
+WHERE m.tenant_id = :tenant_id AND m.user_id = ANY(:user_ids::uuid []) AND m.status = 'active'
+    AND (m.role NOT IN ('client', 'guest') OR pm.user_id IS NOT NULL);
+
+-- Whether making one task the parent of another would close a circle.
+-- is_below :value
+WITH RECURSIVE above AS (
+    SELECT t.id, t.parent_id FROM tasks AS t WHERE t.tenant_id = :tenant_id AND t.id = :parent_id
+    UNION
+    SELECT t.id, t.parent_id FROM tasks AS t JOIN above AS a ON t.tenant_id = :tenant_id AND t.id = a.parent_id
+)
+SELECT EXISTS (SELECT 1 FROM above WHERE id = :task_id);
+
+-- replace_assignees :exec
+WITH gone AS (
+    DELETE FROM task_assignees
+    WHERE tenant_id = :tenant_id AND task_id = :task_id AND user_id <> ALL(:user_ids::uuid [])
+)
+INSERT INTO task_assignees (tenant_id, task_id, user_id)
+SELECT :tenant_id, :task_id, unnest(:user_ids::uuid [])
+ON CONFLICT DO NOTHING;
+
+-- A task takes its subtasks along, to any depth; each remembers with whom it went.
+-- delete_tasks :many
+WITH RECURSIVE gone AS (
+    SELECT t.id FROM tasks AS t
+    WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL
+    UNION
+    SELECT t.id FROM tasks AS t JOIN gone AS g ON t.parent_id = g.id
+    WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL
+)
+UPDATE tasks AS t
+SET deleted_at = :now, deleted_with = :task_id, version = t.version + 1, updated_by = :actor_id, updated_at = :now
+FROM gone WHERE t.tenant_id = :tenant_id AND t.id = gone.id
+RETURNING t.*;
+
+-- deleted_task :maybe
+SELECT t.*, p.deleted_at AS parent_deleted_at
+FROM tasks AS t LEFT JOIN tasks AS p ON p.tenant_id = t.tenant_id AND p.id = t.parent_id
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NOT NULL;
+
+-- deleted_with :many
+SELECT t.id, t.column_id, t.status_id, c.deleted_at IS NULL AS column_stands
+FROM tasks AS t JOIN board_columns AS c ON c.tenant_id = t.tenant_id AND c.id = t.column_id
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_with = :task_id
+    AND t.deleted_at IS NOT NULL
+ORDER BY t.column_id, t.position, t.id;
+
+-- restore_task :one
+UPDATE tasks
+SET
+    deleted_at = NULL, deleted_with = NULL, column_id = :column_id, position = :position,
+    version = version + 1, updated_by = :actor_id, updated_at = :now
+WHERE tenant_id = :tenant_id AND id = :task_id
+RETURNING *;
+
+-- column_order :many
+SELECT id FROM tasks
+WHERE tenant_id = :tenant_id AND column_id = :column_id AND deleted_at IS NULL
+ORDER BY position, id;
+
+-- rebalance_tasks :many
+UPDATE tasks AS t SET position = n.position, version = t.version + 1
+FROM unnest(:ids::uuid [], :positions::text []) AS n (id, position)
+WHERE t.tenant_id = :tenant_id AND t.id = n.id AND t.position <> n.position
+RETURNING t.id, t.position, t.version;
+
+-- tasks_by_number :many
+SELECT t.* FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND t.number > :after_number
+    AND (:status_id::uuid IS NULL OR t.status_id = :status_id)
+    AND (:parent_id::uuid IS NULL OR t.parent_id = :parent_id)
+    AND (:assignee_id::uuid IS NULL OR EXISTS (
+        SELECT 1 FROM task_assignees AS a
+        WHERE a.tenant_id = t.tenant_id AND a.task_id = t.id AND a.user_id = :assignee_id
+    ))
+ORDER BY t.number
+LIMIT :max_rows;
+
+-- tasks_in_column :many
+SELECT t.* FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.column_id = :column_id AND t.project_id = :project_id AND t.deleted_at IS NULL
+    AND (t.position, t.id) > (:after_position, :after_id::uuid)
+    AND (:status_id::uuid IS NULL OR t.status_id = :status_id)
+    AND (:parent_id::uuid IS NULL OR t.parent_id = :parent_id)
+    AND (:assignee_id::uuid IS NULL OR :assignee_id = ANY(t.assignee_ids))
+ORDER BY t.position, t.id
+LIMIT :max_rows;
+
+-- The cards of a board as far as a window of so many per column reaches, each column by its index.
+-- snapshot_tasks :many
+SELECT t.*
+FROM board_columns AS c
+CROSS JOIN LATERAL (
+    SELECT x.* FROM tasks AS x
+    WHERE x.tenant_id = :tenant_id AND x.column_id = c.id AND x.deleted_at IS NULL
+    ORDER BY x.position, x.id
+    LIMIT :per_column
+) AS t
+WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.deleted_at IS NULL;
