@@ -1,15 +1,19 @@
 """What a handler is given: who asks, in which room, and a transaction to do it in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from handlers.access import Rights, Role
-from handlers.errors import Forbidden, VersionConflict
+from handlers.errors import Forbidden, Unauthorized, VersionConflict
+from handlers.identity.passwords import Passwords
+from handlers.identity.tokens import Tokens
 from handlers.registry import Entity
-from storage.postgres import Row, Session
+from storage.postgres import Database, Row, Session
 from storage.rooms import RoomKey
+from storage.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +90,32 @@ class Tx:
 
 
 _CHANGED = {"id": "updated_by", "name": "updated_by_name", "at": "updated_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A signed-in person, in a tenant or in none yet."""
+
+    user_id: UUID
+    session_id: UUID
+    tenant_id: UUID | None
+
+
+@dataclass(slots=True)
+class Edge:
+    """What an endpoint is given: the services of the server, and who calls from where."""
+
+    db: Database
+    settings: Settings
+    passwords: Passwords
+    tokens: Tokens
+    account: Account | None
+    address: str
+    user_agent: str
+    revoked: Callable[[UUID], None]
+    """Tells every node that a session has ended."""
+
+    def signed_in(self) -> Account:
+        if self.account is None:
+            raise Unauthorized("Sign in first")
+        return self.account

@@ -32,7 +32,7 @@ from handlers.errors import (
 from handlers.locate import Locator
 from handlers.registry import REACTIONS, Event, Outcome, Page, Pagination, Payload, Reply, Spec
 from storage.ids import new_id
-from storage.postgres import BAD_VALUE, LOST, Database, Row
+from storage.postgres import BAD_VALUE, LOST, Database, Row, Session
 from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, timestamp
 from storage.settings import Settings
 
@@ -194,10 +194,9 @@ class Dispatcher:
         try:
             async with self.db.snapshot(room.tenant_id) as session:
                 position = await session.maybe("room_position", room_id=room.id)
-                if position is None or position["kind"] != room.kind:
+                if position is None or position["kind"] != room.kind or position["gone"]:
                     raise NotFound
-                row = await session.maybe("actor_rights", room_id=room.id, actor_id=principal.user_id)
-                rights = rights_in(room, row and dict(row))
+                rights = await read_rights(session, room, principal)
                 tx = Tx(session, room, principal, rights, position["now"])
                 if spec.needs:
                     tx.require(spec.needs)
@@ -257,7 +256,7 @@ class Dispatcher:
                     actor_of=[call.principal.user_id for call in calls],
                     command_ids=[call.command_id for call in calls],
                 )
-                if opened is None or opened["kind"] != room.kind:
+                if opened is None or opened["kind"] != room.kind or opened["gone"]:
                     raise NotFound
                 group = _opened(room, opened)
                 for call in calls:
@@ -279,7 +278,7 @@ class Dispatcher:
             call.fail(answer) if isinstance(answer, AtriumError) else call.succeed(answer)
         return True
 
-    async def _apply(self, group: _Group, session: Any, call: Call) -> None:
+    async def _apply(self, group: _Group, session: Session, call: Call) -> None:
         """Run one command's handler and its reactions; only its own caller hears when it fails cleanly."""
         try:
             repeated = group.known.get(call.identity)
@@ -287,6 +286,9 @@ class Dispatcher:
                 group.answers.append((call, _repeat(group.room, call, repeated)))
                 return
             rights = rights_in(group.room, group.actors.get(call.principal.user_id))
+            if call.spec.within:
+                project = RoomKey(group.room.tenant_id, "project", getattr(call.payload, call.spec.within))
+                rights = await read_rights(session, project, call.principal)
             tx = Tx(
                 session, group.room, call.principal, rights, group.now, call.command_id, call.expected_version
             )  # fmt: skip
@@ -323,7 +325,7 @@ class Dispatcher:
         group.applied.append((call, applied))
         group.answers.append((call, Result(data, group.room, seq)))
 
-    async def _append(self, group: _Group, session: Any) -> list[Batch]:
+    async def _append(self, group: _Group, session: Session) -> list[Batch]:
         """Number and write everything in one statement; returns the batches to deliver after the commit."""
         heads = {group.room: (group.epoch, group.head)}
         others = {entry.room for entry in group.entries} - {group.room}
@@ -374,7 +376,7 @@ def _opened(room: RoomKey, row: Row) -> _Group:
     return _Group(room, str(row["epoch"]), row["head_seq"], row["now"], actors, known)
 
 
-async def _lock_others(session: Any, rooms: set[RoomKey]) -> dict[RoomKey, tuple[str, int]]:
+async def _lock_others(session: Session, rooms: set[RoomKey]) -> dict[RoomKey, tuple[str, int]]:
     ids = [room.id for room in rooms]
     rows = await session.many("lock_rooms", room_ids=ids)
     if len(rows) < len(rooms):
@@ -413,10 +415,18 @@ def rights_in(room: RoomKey, actor: dict[str, Any] | None) -> access.Rights:
     return rights
 
 
+async def read_rights(session: Session, room: RoomKey, principal: Principal) -> access.Rights:
+    """The same, read for one person."""
+    row = await session.maybe("actor_rights", room_id=room.id, actor_id=principal.user_id)
+    return rights_in(room, dict(row) if row else None)
+
+
 def translate(error: BaseException) -> AtriumError:
     """Any exception as one that a client may see; what is not foreseen is logged and becomes INTERNAL."""
     if isinstance(error, AtriumError):
         return error
+    if type(error) is LookupError:  # Session.one: a row that had to be there
+        return NotFound()
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         return broken(getattr(error, "constraint_name", None))
     if isinstance(error, asyncpg.InsufficientPrivilegeError):

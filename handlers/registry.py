@@ -9,7 +9,7 @@ An endpoint is REST alone, for what comes before there is a tenant. A control be
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -32,7 +32,6 @@ from storage.rooms import RoomKey, timestamp
 Kind = Literal["command", "query", "signal", "endpoint", "control"]
 Handler = Callable[..., Awaitable[Any]]
 H = TypeVar("H", bound=Handler)
-R = TypeVar("R", bound="Handler")
 
 
 def _no_nul(value: str) -> str:
@@ -172,10 +171,9 @@ class Spec:
     needs: str | None = None
     route: Route | None = None
     versioned: bool = False
+    within: str | None = None
     public: bool = False
     status: int = 200
-    example: dict[str, Any] = field(default_factory=dict)
-
     @property
     def events(self) -> tuple[type[Event], ...]:
         """The events that this command may cause, from its return type."""
@@ -191,10 +189,22 @@ SNAPSHOTS: Final[dict[str, Handler]] = {}
 
 
 def command(
-    name: str, *, needs: str, rest: str, room: str = "project", versioned: bool = False, status: int = 200
+    name: str,
+    *,
+    needs: str | None,
+    rest: str,
+    room: str = "project",
+    within: str | None = None,
+    versioned: bool = False,
+    status: int = 200,
 ) -> Callable[[H], H]:
-    """Register a command: `handler(tx, payload)` returns its event, its events, or an Outcome."""
-    return _register("command", name, room=room, needs=needs, rest=rest, versioned=versioned, status=status)
+    """Register a command: `handler(tx, payload)` returns its event, its events, or an Outcome.
+
+    `within` names the field with the project whose rights count, where the command's room is the tenant's.
+    """
+    return _register(
+        "command", name, room=room, needs=needs, rest=rest, within=within, versioned=versioned, status=status
+    )
 
 
 def query(name: str, *, needs: str | None, rest: str, room: str = "project") -> Callable[[H], H]:
@@ -219,7 +229,7 @@ def control(name: str) -> Callable[[H], H]:
 
 def _register(
     kind: Kind, name: str, *, room: str, needs: str | None, rest: str | None,
-    versioned: bool = False, public: bool = False, status: int = 200,
+    within: str | None = None, versioned: bool = False, public: bool = False, status: int = 200,
 ) -> Callable[[H], H]:  # fmt: skip
     def add(handler: H) -> H:
         hints = get_type_hints(handler, include_extras=True)
@@ -232,7 +242,7 @@ def _register(
         route = Route(*rest.split(" ", 1)) if rest else None
         SPECS[name] = Spec(
             kind=kind, name=name, payload=payload, returns=returns, handler=handler, doc=handler.__doc__ or "",
-            room=room, needs=needs, route=route, versioned=versioned, public=public, status=status,
+            room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, status=status,
         )  # fmt: skip
         return handler
 

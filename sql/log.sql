@@ -8,6 +8,10 @@ SELECT
     r.epoch,
     r.head_seq,
     clock_timestamp() AS now,
+    EXISTS (
+        SELECT 1 FROM projects AS p
+        WHERE p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
+    ) AS gone,
     (
         SELECT json_agg(json_build_object(
             'user_id', m.user_id, 'name', u.name, 'role', m.role, 'project_role', pm.role,
@@ -66,7 +70,13 @@ INSERT INTO rooms (tenant_id, id, kind) VALUES (:tenant_id, :id, :kind)
 ON CONFLICT DO NOTHING;
 
 -- room_position :maybe
-SELECT r.kind, r.epoch, r.head_seq, r.floor_seq, clock_timestamp() AS now
+SELECT
+    r.kind, r.epoch, r.head_seq, r.floor_seq,
+    EXISTS (
+        SELECT 1 FROM projects AS p
+        WHERE p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
+    ) AS gone,
+    clock_timestamp() AS now
 FROM rooms AS r
 WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 

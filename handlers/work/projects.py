@@ -2,7 +2,7 @@
 
 import re
 from datetime import date
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -32,6 +32,7 @@ from handlers.work.boards import Board, Column, Gone
 from handlers.work.tasks import Priority, Task
 from storage.ids import new_id
 from storage.postgres import Row
+from storage.rooms import RoomKey
 
 Status = Literal["planning", "active", "on_hold", "completed", "cancelled"]
 Category = Literal["backlog", "todo", "in_progress", "blocked", "done", "cancelled"]
@@ -44,6 +45,7 @@ def _in_range(day: date) -> date:
     return day
 
 
+E = TypeVar("E", bound=Event)
 Day = Annotated[date, AfterValidator(_in_range)]
 
 DEFAULT_WORKFLOW: Final[tuple[tuple[str, Category], ...]] = (
@@ -236,7 +238,7 @@ async def create(tx: Tx, cmd: CreateProject) -> ProjectCreated:
 @query("project.get", needs="project.view", rest="GET /projects/{project_id}")
 async def get(tx: Tx, ask: OneProject) -> ProjectReply:
     """One project."""
-    return ProjectReply(project=Project.of(await _project(tx)))
+    return ProjectReply(project=Project.of(await _project(tx, tx.room.id)))
 
 
 @query("project.list", needs=None, rest="GET /tenants/{tenant_id}/projects", room="tenant")
@@ -255,39 +257,43 @@ async def list_projects(tx: Tx, ask: Paging) -> Page:
     return Page(ProjectList(projects=projects), Pagination(limit=ask.limit, next=more))
 
 
-@command("project.update", needs="project.edit", rest="PUT /projects/{project_id}", versioned=True)
-async def update(tx: Tx, cmd: UpdateProject) -> ProjectUpdated:
+@command("project.update", needs="project.edit", rest="PUT /projects/{project_id}", room="tenant",
+         within="project_id", versioned=True)
+async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated]:
     """Change fields of a project; what is not named stays."""
-    row = await _project(tx)
+    row = await _project(tx, cmd.project_id)
     tx.check_version(row, Project)
     changes = cmd.model_dump(exclude_unset=True, exclude={"project_id"})
     kept = {name: row[name] for name in ("name", "description", "status", "priority") if changes.get(name) is None}
     fresh = await tx.one("update_project", **{**dict(row), **changes, **kept, "now": tx.now})
     changed = [name for name in changes if fresh[name] != row[name]]
     part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
-    return ProjectUpdated(project=ProjectPart(**part), was=ProjectWas(**{name: row[name] for name in changed}))
+    was = ProjectWas(**{name: row[name] for name in changed})
+    return _both(tx, cmd.project_id, ProjectUpdated(project=ProjectPart(**part), was=was))
 
 
-@command("project.delete", needs="project.delete", rest="DELETE /projects/{project_id}", versioned=True)
-async def delete(tx: Tx, cmd: OneProject) -> ProjectDeleted:
+@command("project.delete", needs="project.delete", rest="DELETE /projects/{project_id}", room="tenant",
+         within="project_id", versioned=True)
+async def delete(tx: Tx, cmd: OneProject) -> list[ProjectDeleted]:
     """Put a project into the trash."""
-    tx.check_version(await _project(tx), Project)
-    await tx.one("mark_project_deleted", deleted_at=tx.now)
-    return ProjectDeleted(project=ProjectPart(id=cmd.project_id, removed=True))
+    tx.check_version(await _project(tx, cmd.project_id), Project)
+    await tx.one("mark_project_deleted", cmd, deleted_at=tx.now)
+    return _both(tx, cmd.project_id, ProjectDeleted(project=ProjectPart(id=cmd.project_id, removed=True)))
 
 
-@command("project.restore", needs="project.delete", rest="POST /projects/{project_id}/restore")
-async def restore(tx: Tx, cmd: OneProject) -> ProjectRestored:
+@command("project.restore", needs="project.delete", rest="POST /projects/{project_id}/restore", room="tenant",
+         within="project_id")
+async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored]:
     """Bring a project back from the trash."""
-    if await tx.maybe("deleted_project") is None:
+    if await tx.maybe("deleted_project", cmd) is None:
         raise NotFound("There is no such project in the trash")
-    return ProjectRestored.of(await tx.one("mark_project_deleted", deleted_at=None))
+    row = await tx.one("mark_project_deleted", cmd, deleted_at=None)
+    return _both(tx, cmd.project_id, ProjectRestored.of(row))
 
 
 @command("project.add_member", needs="project.edit", rest="PUT /projects/{project_id}/members/{user_id}")
 async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
     """Let a member of the tenant take part, or give her another role in this project."""
-    await _project(tx)
     row = await tx.maybe("set_project_member", cmd)
     if row is None:
         raise NotFound("There is no such member")
@@ -305,7 +311,7 @@ async def remove_member(tx: Tx, cmd: RemoveProjectMember) -> ProjectMemberRemove
 @snapshot("project")
 async def read(tx: Tx, window: int) -> ProjectSnapshot:
     """Everything that a board shows; of each column as many tasks as the window allows."""
-    project = Project.of(await _project(tx))
+    project = Project.of(await _project(tx, tx.room.id))
     rows = await tx.many("snapshot_tasks", per_column=window + 1)
     tasks, more = _windowed(rows, window)
     return ProjectSnapshot(
@@ -333,8 +339,13 @@ def _windowed(rows: list[Row], window: int) -> tuple[list[Task], dict[UUID, str]
     return [Task.of(row) for held in columns.values() for row in held[:window]], more
 
 
-async def _project(tx: Tx) -> Row:
-    row = await tx.maybe("project")
+def _both(tx: Tx, project_id: UUID, event: E) -> list[E]:
+    """The same fact for the tenant's list of projects and for the project's own room."""
+    return [event, event.model_copy().to(RoomKey(tx.room.tenant_id, "project", project_id))]
+
+
+async def _project(tx: Tx, project_id: UUID) -> Row:
+    row = await tx.maybe("project", project_id=project_id)
     if row is None:
         raise NotFound("There is no such project")
     return row

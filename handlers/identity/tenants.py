@@ -1,0 +1,160 @@
+"""Tenants and their members."""
+
+import re
+import secrets
+import unicodedata
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, EmailStr, Field, StringConstraints
+
+from handlers.access import Role
+from handlers.context import Tx
+from handlers.errors import NotFound, ValidationFailed, constraint
+from handlers.registry import Entity, Event, Name, Payload, Reply, Timestamp, When, command, query, snapshot
+from handlers.work.assignments import Assignment
+from handlers.work.projects import Project
+from storage.ids import new_id
+from storage.postgres import Database
+
+constraint("members_pkey", "email", "This person is a member already")
+
+
+class Tenant(Entity):
+    """The isolated customer."""
+
+    id: UUID
+    slug: str
+    name: str
+    status: str
+    version: int
+    created_at: Timestamp
+
+
+class Member(Entity):
+    """A person inside one tenant; `id` is the user's."""
+
+    id: UUID
+    name: str
+    role: Role
+    expires_at: Timestamp | None
+    joined_at: Timestamp
+
+
+class TenantUpdated(Event, name="tenant.updated"):
+    """The tenant was renamed."""
+
+    tenant: Tenant
+
+
+class MemberAdded(Event, name="member.added"):
+    """Somebody joined the tenant."""
+
+    member: Member
+
+
+class OneTenant(Payload):
+    pass
+
+
+class UpdateTenant(Payload):
+    name: Name
+
+
+class AddMember(Payload):
+    email: Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(str.lower)]
+    role: Role = "member"
+    expires_at: When | None = Field(None, description="When the membership ends; a guest must have it.")
+
+
+class TenantReply(Reply):
+    tenant: Tenant
+
+
+class TenantSnapshot(Reply):
+    """The state of a tenant's room."""
+
+    tenants: list[Tenant]
+    members: list[Member]
+    projects: list[Project]
+
+
+class Self(Entity):
+    id: UUID
+    name: str
+
+
+class UserSnapshot(Reply):
+    """The state of a person's own room."""
+
+    users: list[Self]
+    assignments: list[Assignment]
+
+
+@query("tenant.get", needs="tenant.view", rest="GET /tenants/{tenant_id}", room="tenant")
+async def get(tx: Tx, ask: OneTenant) -> TenantReply:
+    """The tenant."""
+    return TenantReply(tenant=Tenant.of(await tx.one("tenant")))
+
+
+@command("tenant.update", needs="tenant.manage", rest="PUT /tenants/{tenant_id}", room="tenant", versioned=True)
+async def update(tx: Tx, cmd: UpdateTenant) -> TenantUpdated:
+    """Rename the tenant."""
+    tx.check_version(await tx.one("tenant"), Tenant)
+    return TenantUpdated.of(await tx.one("update_tenant", cmd))
+
+
+@command("member.add", needs="tenant.manage", rest="POST /tenants/{tenant_id}/members", room="tenant", status=201)
+async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
+    """Let a person who has an account join the tenant. Nobody can give a role above his own."""
+    if cmd.role == "owner" and tx.rights.role != "owner":
+        raise ValidationFailed.field("role", "only an owner can make another owner")
+    if cmd.role == "guest" and cmd.expires_at is None:
+        raise ValidationFailed.field("expires_at", "is needed for a guest")
+    user = await tx.maybe("user_by_email", email=cmd.email)
+    if user is None:
+        raise NotFound("Nobody has an account with this address")
+    row = await tx.one("add_member", cmd, user_id=user["id"])
+    await tx.exec("create_room", id=user["id"], kind="user")
+    return MemberAdded(member=Member(**dict(row), name=user["name"]))
+
+
+@snapshot("tenant")
+async def read_tenant(tx: Tx, window: int) -> TenantSnapshot:
+    """The tenant, its members and its projects."""
+    return TenantSnapshot(
+        tenants=[Tenant.of(await tx.one("tenant"))],
+        members=[Member.of(row) for row in await tx.many("members_of")],
+        projects=[Project.of(row) for row in await tx.many("all_projects")],
+    )
+
+
+@snapshot("user")
+async def read_user(tx: Tx, window: int) -> UserSnapshot:
+    """Oneself, and what one is assigned to."""
+    assignments = await tx.many("assignments_of")
+    return UserSnapshot(
+        users=[Self(id=tx.actor.user_id, name=tx.actor.name)],
+        assignments=[Assignment.of(row) for row in assignments],
+    )
+
+
+async def found_tenant(db: Database, user_id: UUID, name: str) -> Tenant:
+    """A new tenant with its first owner, their rooms, and a free slug."""
+    tenant_id, slug = new_id(), slug_of(name)
+    while True:
+        async with db.transaction(tenant_id) as session:
+            row = await session.maybe("create_tenant", slug=slug, name=name, user_id=user_id)
+            if row is None:
+                slug = f"{slug_of(name)}-{secrets.token_hex(3)}"
+                continue
+            await session.one("add_member", user_id=user_id, role="owner", expires_at=None, actor_id=user_id)
+            await session.exec("create_room", id=tenant_id, kind="tenant")
+            await session.exec("create_room", id=user_id, kind="user")
+            return Tenant.of(row)
+
+
+def slug_of(name: str) -> str:
+    """`Café Zürich` -> `cafe-zurich`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "tenant"

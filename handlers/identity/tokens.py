@@ -1,0 +1,78 @@
+"""Access tokens (JWT) and refresh tokens (random, stored as a hash)."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import jwt
+
+from handlers.errors import Unauthorized
+from storage.settings import Settings
+
+ISSUER: Final = "atrium"
+AUDIENCE: Final = "atrium"
+TYPE: Final = "at+jwt"
+ALGORITHM: Final = "HS256"
+REQUIRED: Final = ["exp", "iat", "iss", "aud", "sub", "sid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What an access token says. Rights are not in it: they are read from the database with every command."""
+
+    user_id: UUID
+    session_id: UUID
+    tenant_id: UUID | None
+    expires_at: float
+
+
+class Tokens:
+    """Signs and checks access tokens with a key derived from the instance's secret."""
+
+    def __init__(self, secret: str, settings: Settings) -> None:
+        self._key = hmac.new(secret.encode(), b"access-token", hashlib.sha256).digest()
+        self._kid = hashlib.sha256(self._key).hexdigest()[:16]
+        self.ttl = settings.access_token_ttl
+
+    def issue(self, user_id: UUID, session_id: UUID, tenant_id: UUID | None) -> str:
+        now = int(time.time())
+        claims = {
+            "iss": ISSUER, "aud": AUDIENCE, "sub": str(user_id), "sid": str(session_id),
+            "iat": now, "exp": now + self.ttl,
+        }  # fmt: skip
+        if tenant_id is not None:
+            claims["tid"] = str(tenant_id)
+        return jwt.encode(claims, self._key, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": self._kid})
+
+    def check(self, token: str) -> Claims:
+        """The claims of a valid token; UNAUTHORIZED for any other string."""
+        try:
+            header = jwt.get_unverified_header(token)
+            if header.get("typ") != TYPE or header.get("kid") != self._kid:
+                raise Unauthorized("This is not an access token of this server")
+            claims = jwt.decode(
+                token, self._key, algorithms=[ALGORITHM], audience=AUDIENCE, issuer=ISSUER,
+                options={"require": REQUIRED}, leeway=0,
+            )  # fmt: skip
+            tenant = claims.get("tid")
+            return Claims(
+                UUID(claims["sub"]), UUID(claims["sid"]), UUID(tenant) if tenant else None, float(claims["exp"])
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthorized("The access token has expired") from None
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
+            raise Unauthorized("The access token is not valid") from None
+
+
+def new_refresh_token() -> tuple[str, bytes]:
+    """A refresh token and the hash under which it is stored."""
+    token = secrets.token_urlsafe(32)
+    return token, hash_refresh_token(token)
+
+
+def hash_refresh_token(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,136 @@
+"""Rooms as such: their snapshot, their events, and the one read behind joining and resuming."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from pydantic import Field
+
+from handlers.access import Rights
+from handlers.context import Principal, Tx
+from handlers.dispatch import read_rights
+from handlers.errors import Forbidden, NotFound, ValidationFailed
+from handlers.registry import SNAPSHOTS, Page, Pagination, Payload, Reply, Seq, query
+from storage.postgres import Database, Session
+from storage.rooms import Position, RoomKey, event_of, read_events
+
+VIEW = {"tenant": "tenant.view", "project": "project.view", "user": None}
+"""The permission that seeing a kind of room takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomState:
+    """What a join answers: where the room stands, and how to get there. `body` is JSON already."""
+
+    position: Position
+    rights: Rights
+    mode: str
+    body: bytes
+    """`"snapshot":{…}`, `"events":[…]`, or nothing when the client is up to date."""
+
+
+class ReadSnapshot(Payload):
+    window: int | None = Field(None, ge=1, le=5000, description="Tasks per column at most.")
+
+
+class ReadEvents(Payload):
+    since: Seq = Field(0, description="Events after this number.")
+    limit: int = Field(50, ge=1, le=100, description="Events per page.")
+
+
+class RawSnapshot(Reply):
+    """A room's position and state."""
+
+    room: str
+    epoch: str
+    seq: int
+    snapshot: dict[str, object]
+    permissions: list[str]
+
+
+class RawEvents(Reply):
+    """Consecutive events of a room. The next page begins after the last one's seq."""
+
+    room: str
+    epoch: str
+    seq: int
+    events: list[dict[str, object]]
+
+
+@query("room.snapshot", needs=None, rest="GET /rooms/{room}/snapshot", room="")
+async def read_snapshot(tx: Tx, ask: ReadSnapshot) -> RawSnapshot:
+    """The state of a room at its head: what folding all its events would give."""
+    _require_view(tx.room, tx.rights)
+    position = await tx.one("room_position")
+    state = await SNAPSHOTS[tx.room.kind](tx, ask.window or 500)
+    return RawSnapshot(
+        room=tx.room.name,
+        epoch=str(position["epoch"]),
+        seq=position["head_seq"],
+        snapshot=state.model_dump(mode="json"),
+        permissions=sorted(tx.rights.permissions),
+    )
+
+
+@query("room.events", needs=None, rest="GET /rooms/{room}/events", room="")
+async def list_events(tx: Tx, ask: ReadEvents) -> Page:
+    """The events of a room after a number; older ones than the log keeps are refused."""
+    import orjson
+
+    _require_view(tx.room, tx.rights)
+    position = await tx.one("room_position")
+    if ask.since < position["floor_seq"]:
+        raise ValidationFailed.field("since", f"the log begins after {position['floor_seq']}: take the snapshot")
+    packets = await read_events(tx.session, tx.room, ask.since, position["head_seq"], ask.limit)
+    events = [orjson.loads(event_of(packet)) for packet in packets]
+    more = str(events[-1]["seq"]) if events and events[-1]["seq"] < position["head_seq"] else None
+    return Page(
+        RawEvents(
+            room=tx.room.name, epoch=str(position["epoch"]), seq=position["head_seq"], events=events
+        ),
+        Pagination(limit=ask.limit, next=more),
+    )  # fmt: skip
+
+
+async def read_room(
+    db: Database, principal: Principal, room: RoomKey, *, since: Position | None, window: int, limit: int
+) -> RoomState:
+    """Position, rights and state of a room from one instant: what was missed, or all of it."""
+    async with db.snapshot(room.tenant_id) as session:
+        row = await session.maybe("room_position", room_id=room.id)
+        if row is None or row["kind"] != room.kind or row["gone"]:
+            raise NotFound
+        rights = await read_rights(session, room, principal)
+        _require_view(room, rights)
+        position = Position(str(row["epoch"]), row["head_seq"])
+        if since is not None and since.epoch == position.epoch and row["floor_seq"] <= since.seq <= position.seq:
+            if since.seq == position.seq:
+                return RoomState(position, rights, "current", b"")
+            if position.seq - since.seq <= limit:
+                return await _missed(session, room, rights, position, since)
+        tx = Tx(session, room, principal, rights, row["now"])
+        state: Reply = await SNAPSHOTS[room.kind](tx, window)
+        return RoomState(position, rights, "snapshot", b'"snapshot":' + state.model_dump_json().encode())
+
+
+async def _missed(
+    session: Session, room: RoomKey, rights: Rights, position: Position, since: Position
+) -> RoomState:  # fmt: skip
+    packets = await read_events(session, room, since.seq, position.seq, position.seq - since.seq)
+    body = b'"events":[' + b",".join(event_of(packet) for packet in packets) + b"]"
+    return RoomState(position, rights, "events", body)
+
+
+def _require_view(room: RoomKey, rights: Rights) -> None:
+    permission = VIEW.get(room.kind)
+    if room.kind not in SNAPSHOTS:
+        raise NotFound
+    if permission is not None and not rights.allow(permission):
+        raise Forbidden("This room is not yours to see", details={"permission": permission})
+
+
+def parse_since(epoch: str, seq: int) -> Position | None:
+    """A client's position; one whose epoch was never ours counts as none."""
+    try:
+        return Position(str(UUID(epoch)), seq)
+    except ValueError:
+        return None

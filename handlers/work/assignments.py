@@ -1,0 +1,75 @@
+"""Assignments: a person's own room hears at once what work she was given or relieved of."""
+
+from typing import Literal
+from uuid import UUID
+
+from handlers.context import Tx
+from handlers.registry import Entity, Event, reaction
+from handlers.work.tasks import TaskCreated, TaskDeleted, TaskRestored, TaskUpdated
+from storage.rooms import RoomKey
+
+
+class Assignment(Entity):
+    """A task given to the person whose room this is; `id` is the task's."""
+
+    id: UUID
+    project_id: UUID
+
+
+class AssignmentEnded(Entity):
+    id: UUID
+    removed: Literal[True]
+
+
+class TaskAssigned(Event, name="task.assigned"):
+    """You were given a task."""
+
+    assignment: Assignment
+
+
+class TaskUnassigned(Event, name="task.unassigned"):
+    """A task is not yours any more, or went to the trash."""
+
+    assignment: AssignmentEnded
+
+
+@reaction(TaskCreated)
+async def on_created(tx: Tx, event: TaskCreated) -> list[Event]:
+    return [_assigned(tx, event.task.id, user_id) for user_id in event.task.assignee_ids]
+
+
+@reaction(TaskUpdated)
+async def on_updated(tx: Tx, event: TaskUpdated) -> list[Event]:
+    before, after = event.was.assignee_ids, event.task.assignee_ids
+    if before is None or after is None:
+        return []
+    return [
+        *(_assigned(tx, event.task.id, user_id) for user_id in after if user_id not in before),
+        *(_unassigned(tx, event.task.id, user_id) for user_id in before if user_id not in after),
+    ]
+
+
+@reaction(TaskDeleted)
+async def on_deleted(tx: Tx, event: TaskDeleted) -> list[Event]:
+    task_ids = [event.task.id, *(task.id for task in event.tasks or ())]
+    rows = await tx.many("assignees_of", task_ids=task_ids)
+    return [_unassigned(tx, row["task_id"], row["user_id"]) for row in rows]
+
+
+@reaction(TaskRestored)
+async def on_restored(tx: Tx, event: TaskRestored) -> list[Event]:
+    task_ids = [event.task.id, *(task.id for task in event.tasks or ())]
+    rows = await tx.many("assignees_of", task_ids=task_ids)
+    return [_assigned(tx, row["task_id"], row["user_id"]) for row in rows]
+
+
+def _assigned(tx: Tx, task_id: UUID, user_id: UUID) -> Event:
+    return TaskAssigned(assignment=Assignment(id=task_id, project_id=tx.room.id)).to(_room(tx, user_id))
+
+
+def _unassigned(tx: Tx, task_id: UUID, user_id: UUID) -> Event:
+    return TaskUnassigned(assignment=AssignmentEnded(id=task_id, removed=True)).to(_room(tx, user_id))
+
+
+def _room(tx: Tx, user_id: UUID) -> RoomKey:
+    return RoomKey(tx.room.tenant_id, "user", user_id)

@@ -1,0 +1,45 @@
+-- People, their sessions and refresh tokens. These are instance tables: a person may work for several tenants.
+
+-- create_user :maybe
+INSERT INTO users (id, email, name, password_hash) VALUES (:id, :email, :name, :password_hash)
+ON CONFLICT (email) DO NOTHING
+RETURNING *;
+
+-- user_by_email :maybe
+SELECT u.* FROM users AS u WHERE u.email = :email;
+
+-- user_by_id :maybe
+SELECT u.* FROM users AS u WHERE u.id = :user_id;
+
+-- signed_in :exec
+UPDATE users SET last_login_at = now(), password_hash = coalesce(:rehashed, password_hash) WHERE id = :user_id;
+
+-- memberships :many
+SELECT m.* FROM memberships_of(:user_id) AS m;
+
+-- create_session :exec
+INSERT INTO sessions (id, user_id, user_agent, address, expires_at)
+VALUES (:session_id, :user_id, :user_agent, :address, :expires_at);
+
+-- add_refresh_token :exec
+INSERT INTO refresh_tokens (token_hash, session_id, tenant_id, expires_at)
+VALUES (:token_hash, :session_id, :tenant_id, :expires_at);
+
+-- The row stays locked until the rotation is written, so that of two racing tabs one comes second.
+-- refresh_token :maybe
+SELECT
+    r.session_id, r.tenant_id, r.used_at, r.expires_at, s.user_id, s.revoked_at, s.expires_at AS session_expires_at,
+    now() - r.used_at AS used_for, r.expires_at <= now() OR s.expires_at <= now() AS expired
+FROM refresh_tokens AS r JOIN sessions AS s ON s.id = r.session_id
+WHERE r.token_hash = :token_hash
+FOR UPDATE;
+
+-- use_refresh_token :exec
+UPDATE refresh_tokens SET used_at = coalesce(used_at, now()) WHERE token_hash = :token_hash;
+
+-- revoke_session :exec
+UPDATE sessions SET revoked_at = coalesce(revoked_at, now()), revoked_reason = coalesce(revoked_reason, :reason)
+WHERE id = :session_id;
+
+-- session_of :maybe
+SELECT s.* FROM sessions AS s WHERE s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now();
