@@ -1,0 +1,63 @@
+/** What the page knows of the entities in a project's room. Fields the page does not read are left out. */
+export interface Entity {
+  id: string
+}
+
+export interface Project extends Entity {
+  name: string
+  key?: string
+  description?: string | null
+  status?: string
+  archived?: boolean
+}
+
+export interface Board extends Entity {
+  name: string
+  project_id?: string
+  position?: string
+}
+
+export interface Column extends Entity {
+  board_id: string
+  name: string
+  position: string
+  wip_limit: number | null
+  status_ids?: string[]
+}
+
+export const PRIORITIES = ['low', 'medium', 'high', 'urgent'] as const
+export type Priority = (typeof PRIORITIES)[number]
+
+export interface Task extends Entity {
+  key: string
+  title: string
+  description?: string | null
+  type?: string
+  priority?: Priority | null
+  column_id: string | null
+  status_id: string | null
+  position: string
+  version: number
+  assignee_ids?: string[]
+  due_at?: string | null
+}
+
+export interface Member extends Entity {
+  name: string
+  role: string
+}
+
+export interface Status extends Entity {
+  name: string
+  category: 'backlog' | 'todo' | 'in_progress' | 'blocked' | 'done' | 'cancelled'
+}
+
+/** One numbered fact of a room, as it comes over the wire. */
+export interface RoomEvent {
+  room: string
+  seq: number
+  at: string
+  actor: { id: string; name: string } | null
+  command_id: string | null
+  data: Record<string, unknown>
+}

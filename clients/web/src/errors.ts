@@ -1,0 +1,50 @@
+/** The error half of the server's envelope. */
+export interface WireError {
+  code: string
+  message: string
+  details?: Record<string, unknown>
+  field_errors?: Record<string, string[]>
+  retry_after?: number
+}
+
+export type Reply =
+  | { success: true; data: Record<string, unknown>; meta?: { room?: string; seq?: number; duplicate?: boolean } }
+  | { success: false; error: WireError; request_id?: string }
+
+/** The server said no. */
+export class Refused extends Error {
+  constructor(
+    readonly error: WireError,
+    readonly requestId?: string,
+  ) {
+    super(error.message)
+  }
+}
+
+/** What to tell the reader when what they were doing was refused; `doing` is e.g. "move the card". */
+export function inPlainWords(error: WireError, doing: string, requestId?: string): string {
+  const lead = `Could not ${doing}. `
+  switch (error.code) {
+    case 'FORBIDDEN':
+      return `${lead}Your role does not allow it.`
+    case 'NOT_FOUND':
+      return `${lead}It is no longer there.`
+    case 'RATE_LIMITED':
+      return `${lead}That was a lot at once; please wait a moment.`
+    case 'UNAVAILABLE':
+      return `${lead}The server is busy; please try again in a moment.`
+    case 'INTERNAL':
+      return `${lead}Something went wrong on the server${requestId ? ` (${requestId})` : ''}.`
+    case 'VALIDATION_ERROR': {
+      const field = Object.entries(error.field_errors ?? {})[0]
+      return lead + (field ? sentence(`${field[0].replaceAll('_', ' ')}: ${field[1].join(', ')}`) : sentence(error.message))
+    }
+    default:
+      return lead + sentence(error.message)
+  }
+}
+
+function sentence(text: string): string {
+  const start = text.charAt(0).toUpperCase() + text.slice(1)
+  return /[.!?]$/.test(start) ? start : `${start}.`
+}
