@@ -24,6 +24,8 @@ class Principal:
     name: str
     email: str
     tenant_id: UUID
+    tenant_name: str
+    tenant_slug: str
     role: Role
     session_id: UUID
     expires_at: float

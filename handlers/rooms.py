@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+import orjson
 from pydantic import Field
 
 from handlers.access import Rights
@@ -74,8 +75,6 @@ async def read_snapshot(tx: Tx, ask: ReadSnapshot) -> RawSnapshot:
 @query("room.events", needs=None, rest="GET /rooms/{room}/events", room="")
 async def list_events(tx: Tx, ask: ReadEvents) -> Page:
     """The events of a room after a number; older ones than the log keeps are refused."""
-    import orjson
-
     _require_view(tx.room, tx.rights)
     position = await tx.one("room_position")
     if ask.since < position["floor_seq"]:
@@ -92,7 +91,14 @@ async def list_events(tx: Tx, ask: ReadEvents) -> Page:
 
 
 async def read_room(
-    db: Database, principal: Principal, room: RoomKey, *, since: Position | None, window: int, limit: int
+    db: Database,
+    principal: Principal,
+    room: RoomKey,
+    *,
+    since: Position | None,
+    window: int,
+    limit: int,
+    head_only: bool = False,
 ) -> RoomState:
     """Position, rights and state of a room from one instant: what was missed, or all of it."""
     async with db.snapshot(room.tenant_id) as session:
@@ -102,6 +108,8 @@ async def read_room(
         rights = await read_rights(session, room, principal)
         _require_view(room, rights)
         position = Position(str(row["epoch"]), row["head_seq"])
+        if head_only:
+            return RoomState(position, rights, "current", b"")
         if since is not None and since.epoch == position.epoch and row["floor_seq"] <= since.seq <= position.seq:
             if since.seq == position.seq:
                 return RoomState(position, rights, "current", b"")

@@ -1,0 +1,219 @@
+"""One client's connection: who it is, its rooms, and its calls in the order they were sent."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from handlers.context import Principal
+from handlers.dispatch import Result, translate
+from handlers.errors import AtriumError, Conflict
+from server import calls, envelope, metrics
+from server.engine import EngineSocket
+from server.frames import JSON
+from storage.ids import new_id
+from storage.rooms import RoomKey, timestamp
+
+if TYPE_CHECKING:
+    from server.gateway import Gateway
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Incoming:
+    """One event packet as it came."""
+
+    name: object
+    data: object
+    ack_id: int | None
+    at: float
+
+
+@dataclass(slots=True)
+class Answer:
+    """A control's answer; `after` runs when the answer is on its way."""
+
+    data: bytes
+    after: Callable[[], None] | None = None
+
+
+class Connection:
+    """A client in one tenant. Calls are carried out in the order sent; consecutive commands of one room go into
+    its queue together, so that they can share a transaction, and anything else waits for what came before it."""
+
+    def __init__(self, gateway: "Gateway", socket: EngineSocket, sid: str, principal: Principal) -> None:
+        self.gateway = gateway
+        self.socket = socket
+        self.sid = sid
+        self.principal = principal
+        self.rooms: dict[RoomKey, None] = {}
+        self.closed = False
+        self._queue: deque[Incoming] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._lane: RoomKey | None = None
+        self._in_flight: set[asyncio.Future[Result]] = set()
+        self._room_made = asyncio.Event()
+        self._limit = gateway.settings.max_pending_commands
+        self._timers: list[asyncio.TimerHandle] = []
+        socket.has_room = self._wait_for_room
+
+    # Calls.
+
+    def receive(self, name: object, data: object, ack_id: int | None) -> None:
+        """Take a call in; it is answered when those before it are."""
+        self._queue.append(Incoming(name, data, ack_id, time.perf_counter()))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+
+    async def _wait_for_room(self) -> None:
+        """Reading stops while too many calls wait: TCP then slows the sender down, and nothing is refused."""
+        while len(self._queue) + len(self._in_flight) >= self._limit and not self.closed:
+            self._room_made.clear()
+            await self._room_made.wait()
+
+    async def _work(self) -> None:
+        try:
+            while self._queue:
+                incoming = self._queue.popleft()
+                await self._carry_out(incoming, _request_id())
+                self._room_made.set()
+        finally:
+            self._worker = None
+
+    async def _carry_out(self, incoming: Incoming, request_id: str) -> None:
+        try:
+            spec = calls.find(incoming.name, ("command", "query", "signal", "control"))
+            checked = calls.check(spec, incoming.data)
+            if spec.kind == "command":
+                await self._command(checked, incoming, request_id)
+                return
+            await self._settled()
+            if spec.kind == "query":
+                locator = self.gateway.dispatcher.locator
+                room = await locator.room(spec, checked.payload, self.principal, checked.room)
+                result = await self.gateway.dispatcher.query(spec, checked.payload, self.principal, room)
+                self._answer(incoming, request_id, result, spec.kind)
+                return
+            answer: Answer = await spec.handler(self, checked.payload)
+            self._answer(incoming, request_id, Result(answer.data), spec.kind)
+            if answer.after is not None:
+                answer.after()
+        except Exception as error:
+            self._refuse(incoming, request_id, translate(error))
+
+    async def _command(self, checked: calls.Checked, incoming: Incoming, request_id: str) -> None:
+        dispatcher = self.gateway.dispatcher
+        room = await dispatcher.locator.room(checked.spec, checked.payload, self.principal, checked.room)
+        if room != self._lane:
+            await self._settled()
+            self._lane = room
+        done = dispatcher.submit(
+            checked.spec,
+            checked.payload,
+            self.principal,
+            room,
+            command_id=checked.command_id,
+            expected_version=checked.expected_version,
+        )
+        self._in_flight.add(done)
+
+        def finish(future: asyncio.Future[Result]) -> None:
+            self._in_flight.discard(future)
+            self._room_made.set()
+            error = future.exception()
+            if error is None:
+                self._answer(incoming, request_id, future.result(), "command")
+            else:
+                self._refuse(incoming, request_id, translate(error))
+
+        done.add_done_callback(finish)
+
+    async def _settled(self) -> None:
+        while self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    def _answer(self, incoming: Incoming, request_id: str, result: Result, kind: str) -> None:
+        metrics.COMMANDS.labels(incoming.name, "ok").inc()
+        metrics.LATENCY.labels(kind).observe(time.perf_counter() - incoming.at)
+        if incoming.ack_id is not None:
+            self.socket.push(JSON.ack(incoming.ack_id, envelope.success(result, request_id)))
+
+    def _refuse(self, incoming: Incoming, request_id: str, error: AtriumError) -> None:
+        known = incoming.name if error.code != "UNKNOWN_COMMAND" else "unknown"
+        metrics.COMMANDS.labels(known, error.code).inc()
+        log.info(
+            "call.refused", name=known, code=error.code, request_id=request_id,
+            tenant=str(self.principal.tenant_id), user=str(self.principal.user_id),
+        )  # fmt: skip
+        if incoming.ack_id is not None:
+            self.socket.push(JSON.ack(incoming.ack_id, envelope.failure(error, request_id)))
+
+    # What the server says by itself.
+
+    def emit(self, name: str, data: dict[str, Any]) -> None:
+        self.socket.push(JSON.event(name, envelope.dump(data)))
+
+    def put_out(self, room: RoomKey, reason: str) -> None:
+        """Take the connection out of a room and tell it why: `revoked`, `expired` or `deleted`."""
+        if self.gateway.leave(self, room):
+            self.emit("room.closed", {"room": room.name, "reason": reason})
+
+    def lost_track(self, room: RoomKey) -> None:
+        """The hub has put this connection out of a room with `room.resync`."""
+        self.rooms.pop(room, None)
+        self.gateway.presence.leave(self, room)
+
+    # The life of its token.
+
+    def watch_expiry(self) -> None:
+        """Warn before the token expires, and disconnect some time after it has."""
+        settings, loop = self.gateway.settings, asyncio.get_running_loop()
+        for timer in self._timers:
+            timer.cancel()
+        left = self.principal.expires_at - time.time()
+        self._timers = [
+            loop.call_later(max(left - settings.token_expiry_notice, 0), self._expiring),
+            loop.call_later(max(left + settings.token_expiry_grace, 0), self._expired),
+        ]
+
+    def renew(self, principal: Principal) -> None:
+        """Go on with a new token of the same person and tenant."""
+        if (principal.user_id, principal.tenant_id) != (self.principal.user_id, self.principal.tenant_id):
+            raise Conflict("A connection keeps its person and its tenant: connect anew for another one")
+        self.principal = principal
+        self.watch_expiry()
+
+    @property
+    def expires_at(self) -> str:
+        return timestamp(datetime.fromtimestamp(self.principal.expires_at, UTC))
+
+    def _expiring(self) -> None:
+        self.emit("session.expiring", {"expires_at": self.expires_at})
+
+    def _expired(self) -> None:
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Say goodbye and close; the client may connect anew with a fresh token."""
+        self.socket.push(JSON.disconnect())
+        task = asyncio.ensure_future(self.socket.close(wait=False))
+        self.gateway.keep(task)
+
+    def shut(self) -> None:
+        """The transport has gone: forget what has not been started."""
+        self.closed = True
+        self._queue.clear()
+        self._room_made.set()
+        for timer in self._timers:
+            timer.cancel()
+
+
+def _request_id() -> str:
+    return new_id().hex
+

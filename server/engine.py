@@ -1,0 +1,263 @@
+"""Engine.IO by subclassing: handshake, polling and upgrade are the library's; the socket is ours.
+
+Over WebSocket everything that leaves, events and acks and heartbeats alike, is written straight to the
+transport, so there is one order and no writer task. The library's queue serves polling clients, and holds
+what is sent while an upgrade is under way. Heartbeats are timers, not tasks. A compressor is never kept:
+the stock driver negotiates deflate with every browser, which costs 91 KB a connection.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import engineio
+import structlog
+from aiohttp import WSMsgType, web
+from engineio import async_socket, exceptions, packet
+
+from server.frames import BINARY, JsonCodec, frame
+from storage.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class PacketHandler(Protocol):
+    """Who gets what clients send: the gateway."""
+
+    def opened(self, socket: "EngineSocket") -> None: ...
+
+    def received(self, socket: "EngineSocket", data: str | bytes) -> None: ...
+
+    def closed(self, socket: "EngineSocket", reason: str) -> None: ...
+
+
+class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio ships no types
+    """One Engine.IO endpoint; there is one for JSON and one for msgpack clients."""
+
+    def __init__(self, settings: Settings, codec: JsonCodec, handler: PacketHandler) -> None:
+        super().__init__(
+            async_mode="aiohttp",
+            ping_interval=settings.ping_interval,
+            ping_timeout=settings.ping_timeout,
+            max_http_buffer_size=settings.max_payload,
+            cors_allowed_origins=lambda origin, environ: origin_allowed(settings, origin, environ.get("HTTP_HOST", "")),
+            monitor_clients=False,
+            logger=False,
+        )
+        self.settings = settings
+        self.codec = codec
+        self.handler = handler
+
+    async def _handle_connect(self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None) -> Any:
+        sid = self.generate_id()
+        socket = self.sockets[sid] = EngineSocket(self, sid, environ["aiohttp.request"])
+        opening = packet.Packet(packet.OPEN, {
+            "sid": sid,
+            "upgrades": self._upgrades(sid, transport),
+            "pingTimeout": int(self.ping_timeout * 1000),
+            "pingInterval": int(self.ping_interval * 1000),
+            "maxPayload": self.max_http_buffer_size,
+        })  # fmt: skip
+        await socket.send(opening)
+        self.handler.opened(socket)
+        socket.schedule_ping()
+        if transport == "websocket":
+            return await socket.handle_get_request(environ)
+        socket.connected = True
+        return self._ok(await socket.poll(), jsonp_index=jsonp_index)
+
+
+class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
+    """One client's connection. `transport` is set while frames may be written to it directly."""
+
+    def __init__(self, server: Engine, sid: str, request: web.Request) -> None:
+        super().__init__(server, sid)
+        self.codec = server.codec
+        self.address = request.remote or ""
+        self.user_agent = request.headers.get("User-Agent", "")[:300]
+        self.transport: asyncio.Transport | None = None
+        self.held_bytes = 0
+        self.connection: Any = None
+        self.has_room: Callable[[], Any] | None = None
+        self._ws: web.WebSocketResponse | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What leaves.
+
+    def push(self, socketio_packet: bytes) -> None:
+        """Send one Socket.IO packet, after everything sent before it."""
+        if self.transport is not None:
+            self.write(self.codec.frames((socketio_packet,)))
+        elif not self.closed:
+            self.hold(socketio_packet)
+
+    def write(self, frames: bytes) -> bool:
+        """Write ready frames; False when the client is gone."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        transport.write(frames)
+        return True
+
+    def hold(self, socketio_packet: bytes) -> None:
+        """Queue one packet for the next poll, or for the end of an upgrade."""
+        self.held_bytes += len(socketio_packet)
+        self.queue.put_nowait(packet.Packet(packet.MESSAGE, self.codec.payload(socketio_packet)))
+
+    def unsent(self) -> int:
+        """Bytes that the client has not taken yet."""
+        if self.transport is not None:
+            return 0 if self.transport.is_closing() else self.transport.get_write_buffer_size()
+        return self.held_bytes
+
+    async def send(self, pkt: packet.Packet) -> None:
+        """What the library sends by itself: the opening packet, heartbeats, no-ops, goodbyes."""
+        self._send_engine_packet(pkt)
+
+    def _send_engine_packet(self, pkt: packet.Packet) -> None:
+        if self.transport is None:
+            self.queue.put_nowait(pkt)
+            return
+        encoded = pkt.encode()
+        self.write(frame(encoded, BINARY) if isinstance(encoded, bytes) else frame(encoded.encode()))
+
+    async def poll(self) -> list[packet.Packet]:
+        packets: list[packet.Packet] = await super().poll()
+        self.held_bytes = 0
+        return packets
+
+    # What arrives.
+
+    async def handle_post_request(self, environ: dict[str, Any]) -> None:
+        length = int(environ.get("CONTENT_LENGTH", "0"))
+        if length > self.server.max_http_buffer_size:
+            raise exceptions.ContentTooLongError
+        body = (await environ["aiohttp.request"].read()).decode("utf-8", "replace")
+        for encoded in body.split("\x1e"):
+            await self._receive(encoded)
+
+    async def _receive(self, data: str | bytes) -> None:
+        """One Engine.IO packet; whatever is in it, the connection survives."""
+        if isinstance(data, bytes):
+            self.server.handler.received(self, data)
+        elif data[:1] == "4":
+            self.server.handler.received(self, data[1:])
+        elif data[:1] == "3":
+            self.schedule_ping()
+        elif data[:1] == "b":
+            self._receive_base64(data)
+        elif data[:1] == "1":
+            await self.close(wait=False, abort=True, reason=self.server.reason.CLIENT_DISCONNECT)
+        if self.has_room is not None:
+            await self.has_room()
+
+    def _receive_base64(self, data: str) -> None:
+        try:
+            decoded = packet.Packet(encoded_packet=data)
+        except ValueError:
+            return  # not base64: nothing that could be answered
+        self.server.handler.received(self, decoded.data)
+
+    async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
+        if self._ws is not None:
+            return self.server._bad_request()
+        request: web.Request = environ["aiohttp.request"]
+        ws = web.WebSocketResponse(max_msg_size=self.server.max_http_buffer_size, compress=False, timeout=2.0)
+        await ws.prepare(request)
+        self._ws = ws
+        try:
+            if await self._begin(ws, request.transport):
+                await self._read(ws)
+        finally:
+            if self.transport is not None or not self.connected:
+                await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+        return ws
+
+    async def _begin(self, ws: web.WebSocketResponse, transport: asyncio.BaseTransport | None) -> bool:
+        """Make the WebSocket the way out: at once for a new connection, after the probe for an upgrade."""
+        if self.connected and not await self._probe(ws):
+            self.upgrading = False
+            self._ws = None
+            return False
+        self.connected = self.upgraded = True
+        self.upgrading = False
+        self.transport = transport  # type: ignore[assignment]  # aiohttp's is a writable one
+        while not self.queue.empty():
+            held = self.queue.get_nowait()
+            if held is not None and held.packet_type != packet.NOOP:
+                self._send_engine_packet(held)
+        self.held_bytes = 0
+        return True
+
+    async def _probe(self, ws: web.WebSocketResponse) -> bool:
+        self.upgrading = True
+        if (await ws.receive()).data != "2probe":
+            return False
+        await ws.send_str("3probe")
+        self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the poll that is under way
+        return bool((await ws.receive()).data == "5")
+
+    async def _read(self, ws: web.WebSocketResponse) -> None:
+        while not self.closed:
+            message = await ws.receive()
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                return
+            await self._receive(message.data)
+
+    # Heartbeat and end.
+
+    def schedule_ping(self) -> None:
+        """Called at the start and on every pong: the next ping is due after the interval."""
+        self._set_timer(self.server.ping_interval, self._ping)
+
+    def _ping(self) -> None:
+        self._send_engine_packet(packet.Packet(packet.PING))
+        self._set_timer(self.server.ping_timeout, self._lost)
+
+    def _lost(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+        asyncio.ensure_future(self.close(wait=False, abort=True, reason=self.server.reason.PING_TIMEOUT))
+
+    def _set_timer(self, delay: float, callback: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.closed:
+            self._timer = asyncio.get_running_loop().call_later(delay, callback)
+
+    async def check_ping_timeout(self) -> bool:
+        """The timers see to that."""
+        return not self.closed
+
+    async def close(
+        self, wait: bool = True, abort: bool = False, reason: str | None = None, code: int = 1000
+    ) -> None:
+        if self.closed:
+            return
+        self.closing = self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self.server.handler.closed(self, reason or self.server.reason.SERVER_DISCONNECT)
+        if not abort:
+            self._send_engine_packet(packet.Packet(packet.CLOSE))
+        self.transport = None
+        self.server.sockets.pop(self.sid, None)
+        self.queue.put_nowait(None)
+        if self._ws is not None and not self._ws.closed and not abort:
+            await self._ws.close(code=code)
+
+
+def origin_allowed(settings: Settings, origin: str | None, host: str) -> bool:
+    """An explicit list; without one, in development, a page that this server itself serves on loopback.
+
+    Comparing Origin with Host alone would let a rebound name in (OWASP ASVS 5, 4.4.2), so both must be loopback.
+    """
+    if not origin:
+        return True
+    if settings.allowed_origins:
+        return origin in settings.allowed_origins
+    parts = urlsplit(origin)
+    return parts.hostname in LOOPBACK and parts.netloc == host

@@ -1,0 +1,343 @@
+"""The Socket.IO gateway: protocol 5, namespace `/`, JSON and msgpack, over the engines.
+
+It yields (connection, name, payload, ack id) and knows nothing of what the names mean.
+"""
+
+import asyncio
+import re
+from typing import Any, Final
+
+import msgpack
+import orjson
+import structlog
+
+from handlers.context import Principal
+from handlers.dispatch import Dispatcher, translate
+from handlers.errors import AtriumError, Forbidden, NotFound, Unauthorized, ValidationFailed
+from handlers.identity.sessions import Sessions
+from handlers.rooms import RoomState, parse_since, read_room
+from server import envelope, metrics
+from server.connection import Connection
+from server.engine import Engine, EngineSocket
+from server.frames import JSON, MSGPACK
+from server.hub import Hub
+from server.presence import Presence
+from storage.rooms import Position, RoomKey, timestamp
+from storage.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
+_EVENT: Final = re.compile(r"(\d{0,10})(?=\[)")
+_ANY: Final = re.compile(r"(?P<attachments>\d{1,3}-)?(?P<namespace>/[^,\[{]*,?)?(?P<id>\d{0,10})")
+_DELETED: Final = b'2["project.deleted"'
+
+
+class Gateway:
+    """All connections of this node."""
+
+    def __init__(self, settings: Settings, dispatcher: Dispatcher, hub: Hub, sessions: Sessions) -> None:
+        self.settings = settings
+        self.dispatcher = dispatcher
+        self.hub = hub
+        self.sessions = sessions
+        self.presence = Presence(hub, settings)
+        self.engines = {"/socket.io/": Engine(settings, JSON, self), "/msgpack/socket.io/": Engine(settings, MSGPACK, self)}
+        self.connections: dict[str, Connection] = {}
+        self._unauthenticated: dict[EngineSocket, asyncio.TimerHandle] = {}
+        self._attachments: dict[EngineSocket, int] = {}
+        self._tasks: set[asyncio.Future[Any]] = set()
+        hub.on_signal = self.presence.heard
+        hub.on_control = self._control
+        hub.on_event = self._on_event
+
+    # What the engines report.
+
+    def opened(self, socket: EngineSocket) -> None:
+        loop = asyncio.get_running_loop()
+        self._unauthenticated[socket] = loop.call_later(
+            self.settings.connect_timeout, lambda: self.keep(asyncio.ensure_future(socket.close(wait=False)))
+        )
+
+    def closed(self, socket: EngineSocket, reason: str) -> None:
+        timer = self._unauthenticated.pop(socket, None)
+        if timer is not None:
+            timer.cancel()
+        self._attachments.pop(socket, None)
+        connection: Connection | None = socket.connection
+        if connection is None:
+            return
+        socket.connection = None
+        connection.shut()
+        self.connections.pop(connection.sid, None)
+        for room in list(connection.rooms):
+            self.leave(connection, room)
+        metrics.CONNECTIONS.labels(socket.codec.name).dec()
+
+    def received(self, socket: EngineSocket, data: str | bytes) -> None:
+        """One Socket.IO packet. Whatever is in it, the connection stays."""
+        if isinstance(data, bytes):
+            self._received_bytes(socket, data)
+        elif data[:1] == "2" and socket.connection is not None and (match := _EVENT.match(data, 1)):
+            self._event(socket, match[1], data[match.end() :])
+        else:
+            self._received_other(socket, data)
+
+    def _event(self, socket: EngineSocket, ack: str, body: str) -> None:
+        ack_id = int(ack) if ack else None
+        try:
+            arguments = orjson.loads(body)
+        except ValueError:
+            self._answer_bad(socket, ack_id, "The packet is not valid JSON")
+            return
+        self._call(socket, arguments, ack_id)
+
+    def _call(self, socket: EngineSocket, arguments: Any, ack_id: int | None) -> None:
+        if socket.connection is None:
+            return
+        if not isinstance(arguments, list) or not arguments or len(arguments) > 2:
+            self._answer_bad(socket, ack_id, "An event has a name and one payload")
+            return
+        socket.connection.receive(arguments[0], arguments[1] if len(arguments) > 1 else None, ack_id)
+
+    def _received_other(self, socket: EngineSocket, data: str) -> None:
+        kind, match = data[:1], _ANY.match(data, 1)
+        if not match:
+            return
+        namespace = (match["namespace"] or "/").rstrip(",").split("?")[0] or "/"
+        if kind == str(CONNECT):
+            self._connect(socket, namespace, data[match.end() :])
+        elif namespace != "/":
+            return
+        elif kind == str(DISCONNECT):
+            self.keep(asyncio.ensure_future(socket.close(wait=False, abort=True)))
+        elif kind in (str(BINARY_EVENT), str(BINARY_ACK)):
+            self._attachments[socket] = int((match["attachments"] or "0-")[:-1])
+            if kind == str(BINARY_EVENT):
+                self._answer_bad(socket, int(match["id"]) if match["id"] else None, "Payloads hold no binary data")
+
+    def _received_bytes(self, socket: EngineSocket, data: bytes) -> None:
+        if self._attachments.get(socket, 0) > 0:
+            self._attachments[socket] -= 1  # of a binary event that has been refused
+            return
+        if socket.codec is not MSGPACK:
+            return
+        try:
+            packet = msgpack.unpackb(data, strict_map_key=False, max_buffer_size=self.settings.max_payload)
+            kind, namespace, ack_id = packet["type"], packet.get("nsp", "/"), packet.get("id")
+        except Exception:  # msgpack raises a dozen kinds, and none of them can be answered
+            log.info("gateway.bad_msgpack")
+            return
+        if not isinstance(ack_id, int) or not 0 <= ack_id < 2**53:
+            ack_id = None
+        if kind == CONNECT:
+            self._authenticate(socket, str(namespace), packet.get("data"))
+        elif kind == EVENT and namespace == "/":
+            if _holds_bytes(packet.get("data")):
+                self._answer_bad(socket, ack_id, "Payloads hold no binary data")
+            else:
+                self._call(socket, packet.get("data"), ack_id)
+        elif kind == DISCONNECT:
+            self.keep(asyncio.ensure_future(socket.close(wait=False, abort=True)))
+
+    def _answer_bad(self, socket: EngineSocket, ack_id: int | None, message: str) -> None:
+        if ack_id is not None and socket.connection is not None:
+            socket.push(JSON.ack(ack_id, envelope.failure(ValidationFailed(message), "")))
+
+    # Connecting.
+
+    def _connect(self, socket: EngineSocket, namespace: str, body: str) -> None:
+        try:
+            auth = orjson.loads(body) if body else None
+        except ValueError:
+            auth = None
+        self._authenticate(socket, namespace, auth)
+
+    def _authenticate(self, socket: EngineSocket, namespace: str, auth: object) -> None:
+        if namespace != "/":
+            socket.push(JSON.refused(_connect_error(NotFound("There is no such namespace")), namespace[:100]))
+        elif socket.connection is None and (timer := self._unauthenticated.pop(socket, None)):
+            timer.cancel()
+            self.keep(asyncio.ensure_future(self._open(socket, auth if isinstance(auth, dict) else {})))
+
+    async def _open(self, socket: EngineSocket, auth: dict[str, Any]) -> None:
+        """Sign a client in, let it into its tenant's and its own room, and tell it where they stand."""
+        try:
+            token = auth.get("token")
+            if not isinstance(token, str):
+                raise Unauthorized("auth.token is missing")
+            principal = await self.sessions.principal(token)
+            if socket.closed:
+                return
+            connection = Connection(self, socket, socket.sid, principal)
+            rooms = await self._own_rooms(connection, auth.get("since"))
+        except Exception as error:
+            socket.push(JSON.refused(_connect_error(translate(error))))
+            self._let_try_again(socket)
+            return
+        if socket.closed:
+            for room in connection.rooms:
+                self.hub.detach(room, connection)
+            return
+        socket.connection = connection
+        self.connections[connection.sid] = connection
+        metrics.CONNECTIONS.labels(socket.codec.name).inc()
+        socket.push(JSON.connected(connection.sid))
+        socket.push(JSON.event("session.ready", self._greeting(principal, rooms)))
+        for room, state in rooms.items():
+            self._enter(connection, room, state.position)
+        connection.watch_expiry()
+
+    def _let_try_again(self, socket: EngineSocket) -> None:
+        if not socket.closed:
+            self.opened(socket)
+
+    async def _own_rooms(self, connection: Connection, since: object) -> dict[RoomKey, RoomState]:
+        principal = connection.principal
+        rooms = {}
+        for room in (
+            RoomKey(principal.tenant_id, "tenant", principal.tenant_id),
+            RoomKey(principal.tenant_id, "user", principal.user_id),
+        ):
+            known = since.get(room.name) if isinstance(since, dict) else None
+            try:
+                rooms[room] = await self.read(connection, room, _position(known), head_only=known is None)
+            except (Forbidden, NotFound):
+                self.hub.detach(room, connection)
+                connection.rooms.pop(room, None)
+        return rooms
+
+    def _greeting(self, principal: Principal, rooms: dict[RoomKey, RoomState]) -> bytes:
+        from datetime import UTC, datetime
+
+        heads = b",".join(
+            b'"%b":{"epoch":"%b","seq":%d,"mode":"%b"%b}' % (
+                room.name.encode(), state.position.epoch.encode(), state.position.seq, state.mode.encode(),
+                b"," + state.body if state.body else b"",
+            )
+            for room, state in rooms.items()
+        )  # fmt: skip
+        rest = envelope.dump({
+            "session_id": principal.session_id,
+            "user": {"id": principal.user_id, "name": principal.name, "email": principal.email},
+            "tenant": {"id": principal.tenant_id, "name": principal.tenant_name, "slug": principal.tenant_slug},
+            "role": principal.role,
+            "server_time": timestamp(datetime.now(UTC)),
+            "limits": {
+                "max_payload": self.settings.max_payload,
+                "max_pending": self.settings.max_pending_commands,
+                "resume_events": self.settings.resume_limit,
+            },
+        })  # fmt: skip
+        return rest[:-1] + b',"rooms":{' + heads + b"}}"
+
+    # Rooms.
+
+    async def read(
+        self, connection: Connection, room: RoomKey, since: Position | None, *,
+        window: int | None = None, head_only: bool = False,
+    ) -> RoomState:  # fmt: skip
+        """Attach a connection to a room, held, and read where the room stands; `enter` lets events flow."""
+        await self.hub.attach(room, connection)
+        connection.rooms[room] = None
+        return await read_room(
+            self.dispatcher.db,
+            connection.principal,
+            room,
+            since=since,
+            window=window or self.settings.snapshot_window,
+            limit=self.settings.resume_limit,
+            head_only=head_only,
+        )
+
+    def _enter(self, connection: Connection, room: RoomKey, position: Position) -> None:
+        self.hub.release(room, connection, position)
+        if room in connection.rooms:
+            self.presence.join(connection, room)
+
+    enter = _enter
+
+    def leave(self, connection: Connection, room: RoomKey) -> bool:
+        """Take a connection out of a room; False when it was not in it."""
+        connection.rooms.pop(room, None)
+        if not self.hub.detach(room, connection):
+            return False
+        self.presence.leave(connection, room)
+        return True
+
+    def _on_event(self, room: RoomKey, packet: bytes) -> None:
+        if room.kind == "project" and packet.startswith(_DELETED):
+            asyncio.get_running_loop().call_soon(self._close_room, room, "deleted")
+
+    def _close_room(self, room: RoomKey, reason: str) -> None:
+        for member in list(self.hub.members(room)):
+            if isinstance(member, Connection):
+                member.put_out(room, reason)
+
+    # Ends of sessions.
+
+    def revoke(self, session_id: Any) -> None:
+        """End a session's sockets on every node."""
+        self.hub.tell_nodes(orjson.dumps({"revoked": str(session_id)}))
+        self._end_session(str(session_id))
+
+    def _control(self, message: bytes) -> None:
+        content = orjson.loads(message)
+        if session_id := content.get("revoked"):
+            self._end_session(session_id)
+
+    def _end_session(self, session_id: str) -> None:
+        for connection in list(self.connections.values()):
+            if str(connection.principal.session_id) == session_id:
+                for room in list(connection.rooms):
+                    connection.put_out(room, "revoked")
+                connection.disconnect()
+
+    async def drain(self) -> None:
+        """Ask everybody to reconnect elsewhere, spread over the time given, then close."""
+        from random import uniform
+
+        connections = list(self.connections.values())
+        spread = self.settings.drain_seconds
+        for connection in connections:
+            connection.emit("server.draining", {"reconnect_in_ms": int(uniform(0, spread * 500))})
+        deadline = asyncio.get_running_loop().time() + spread
+        while self.connections and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)
+        await self.dispatcher.idle()
+        self.presence.draining = True
+        await asyncio.gather(
+            *(connection.socket.close(wait=False, code=1012) for connection in list(self.connections.values())),
+            return_exceptions=True,
+        )
+
+    def keep(self, task: asyncio.Future[Any]) -> None:
+        """Hold on to a task until it is done, and log what goes wrong in it."""
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("gateway.task_failed", exc_info=error)
+
+
+def _connect_error(error: AtriumError) -> dict[str, Any]:
+    return {"message": error.message, "data": {"code": error.code, "message": error.message}}
+
+
+def _position(since: object) -> Position | None:
+    if not isinstance(since, dict):
+        return None
+    epoch, seq = since.get("epoch"), since.get("seq")
+    if not isinstance(epoch, str) or not isinstance(seq, int):
+        return None
+    return parse_since(epoch, seq)
+
+
+def _holds_bytes(value: object) -> bool:
+    if isinstance(value, (bytes, msgpack.ExtType, msgpack.Timestamp)):
+        return True
+    if isinstance(value, dict):
+        return any(_holds_bytes(key) or _holds_bytes(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(_holds_bytes, value))

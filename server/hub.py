@@ -1,0 +1,398 @@
+"""The hub delivers the events of each room to its local members, in order, without hole or repeat.
+
+For every room with members here it keeps the number last delivered. Batches that follow it go out; older ones
+are dropped; a hole is filled from the log in Postgres. Where batches come from, this node's own commits or the
+bus, makes no difference. Events of one turn of the event loop leave in one write per member.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import msgpack
+import structlog
+
+from server import metrics
+from server.engine import EngineSocket
+from server.frames import JSON, JsonCodec
+from storage.bus import CONTROL, Bus
+from storage.postgres import LOST, Database
+from storage.rooms import Batch, Position, RoomKey, read_events
+from storage.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+FILL_PAGE: Final = 500
+"""Events read from the log at once when a hole is filled (count)."""
+
+EARLY: Final = 256
+"""Batches kept while a room's position is not known yet (count); what is dropped is filled from the log."""
+
+FILL_RETRY: Final = 0.5
+"""Pause before the log is asked again after Postgres was away (seconds)."""
+
+BATCH, SIGNAL = b"E", b"S"
+
+
+class Member(Protocol):
+    """What the hub needs of a connection."""
+
+    socket: EngineSocket
+
+    def lost_track(self, room: RoomKey) -> None:
+        """Called when the hub has put the member out because it could not be caught up."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A member that joins: events are held until its snapshot is on its way, and older ones dropped."""
+
+    held: list[tuple[int, bytes]] = field(default_factory=list)
+    held_bytes: int = 0
+    after: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class LiveRoom:
+    """A room with members on this node."""
+
+    key: RoomKey
+    ready: asyncio.Future[None]
+    epoch: str | None = None
+    position: int = -1
+    live: dict[Member, None] = field(default_factory=dict)
+    waiting: dict[Member, _Waiting] = field(default_factory=dict)
+    pending: list[bytes] = field(default_factory=list)
+    pending_first: int = 0
+    early: list[Batch] = field(default_factory=list)
+    target: int = -1
+    filling: bool = False
+
+    @property
+    def empty(self) -> bool:
+        return not self.live and not self.waiting
+
+
+class Hub:
+    """All rooms with members on this node."""
+
+    def __init__(self, db: Database, bus: Bus, settings: Settings) -> None:
+        self.rooms: dict[RoomKey, LiveRoom] = {}
+        self._by_channel: dict[str, LiveRoom] = {}
+        self._db = db
+        self._bus = bus
+        self._settings = settings
+        self._dirty: dict[LiveRoom, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+        self.on_signal: Callable[[RoomKey, bytes], None] = lambda _room, _message: None
+        self.on_control: Callable[[bytes], None] = lambda _message: None
+        self.on_event: Callable[[RoomKey, bytes], None] = lambda _room, _packet: None
+
+    async def start(self) -> None:
+        await self._bus.start(self._heard, self._missed_something)
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self) -> None:
+        tasks = [task for task in (self._sweeper, *self._tasks) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._bus.stop()
+
+    @property
+    def healthy(self) -> bool:
+        return self._bus.healthy
+
+    # Members.
+
+    async def attach(self, key: RoomKey, member: Member) -> None:
+        """Begin to hold a room's events for a member; returns when none can be missed any more."""
+        room = self.rooms.get(key)
+        if room is None:
+            room = LiveRoom(key, asyncio.get_running_loop().create_future())
+            self.rooms[key] = self._by_channel[key.channel] = room
+            room.waiting[member] = _Waiting()
+            await self._bus.subscribe(key.channel)
+            room.ready.set_result(None)
+            return
+        self._flush_room(room)
+        room.live.pop(member, None)
+        room.waiting[member] = _Waiting()
+        await asyncio.shield(room.ready)
+
+    def release(self, key: RoomKey, member: Member, position: Position) -> None:
+        """Make a held member live from a position on: what was held above it goes out now."""
+        room = self.rooms.get(key)
+        waiting = room.waiting.get(member) if room else None
+        if room is None or waiting is None:
+            return
+        if room.epoch != position.epoch:
+            self._begin(room, position)
+        waiting.after = position.seq
+        if room.position < position.seq:
+            if room.live:
+                self.behind(key, position.epoch, position.seq)
+            else:
+                room.position = position.seq
+                self._take_early(room)
+        self._promote(room)
+
+    def detach(self, key: RoomKey, member: Member) -> bool:
+        """Stop delivering to a member; False when it was not in the room."""
+        room = self.rooms.get(key)
+        if room is None or (member not in room.live and member not in room.waiting):
+            return False
+        self._flush_room(room)
+        room.live.pop(member, None)
+        room.waiting.pop(member, None)
+        if room.empty:
+            del self.rooms[key], self._by_channel[key.channel]
+            self._bus.unsubscribe(key.channel)
+        return True
+
+    def members(self, key: RoomKey) -> Iterable[Member]:
+        room = self.rooms.get(key)
+        return (*room.live, *room.waiting) if room else ()
+
+    # Events.
+
+    def deliver(self, batch: Batch) -> None:
+        """Deliver a batch that this node has committed, and tell the other nodes."""
+        message = BATCH + msgpack.packb((batch.epoch, batch.first, batch.packets))
+        self._bus.publish(batch.room.channel, message)
+        room = self.rooms.get(batch.room)
+        if room is not None:
+            self._offer(room, batch)
+
+    def behind(self, key: RoomKey, epoch: str, head: int) -> None:
+        """Hear that a room's log has come to `head`; what is missing here is read from it."""
+        room = self.rooms.get(key)
+        if room is None or room.epoch is None:
+            return
+        if room.epoch != epoch:
+            self._begin(room, Position(epoch, head))
+        elif head > room.position:
+            self._fill(room, head)
+
+    def signal(self, key: RoomKey, name: str, data: bytes, *, skip: Member | None = None, relay: bool = True) -> None:
+        """Send something unlogged to a room: members that are slow do not get it, nor does anybody later."""
+        room = self.rooms.get(key)
+        if relay:
+            self._bus.publish(key.channel, SIGNAL + msgpack.packb((name, data)))
+        if room is None or not room.live:
+            return
+        self._flush_room(room)
+        packet = JSON.event(name, data)
+        frames: dict[str, bytes] = {}
+        for member in room.live:
+            socket = member.socket
+            if member is skip or socket.unsent() > self._settings.send_soft_limit:
+                continue
+            _send(socket, (packet,), frames)
+
+    def tell_nodes(self, message: bytes) -> None:
+        """Send a control message to all other nodes."""
+        self._bus.publish(CONTROL, message)
+
+    def relay(self, key: RoomKey, message: bytes) -> None:
+        """Send a message about a room to the other nodes that serve it."""
+        self._bus.publish(key.channel, SIGNAL + message)
+
+    def _heard(self, channel: str, message: bytes) -> None:
+        if channel == CONTROL:
+            self.on_control(message)
+            return
+        room = self._by_channel.get(channel)
+        if room is None:
+            return
+        if message[:1] == BATCH:
+            epoch, first, packets = msgpack.unpackb(message[1:])
+            self._offer(room, Batch(room.key, epoch, first, packets))
+        elif message[:1] == SIGNAL:
+            self.on_signal(room.key, message[1:])
+
+    def _offer(self, room: LiveRoom, batch: Batch) -> None:
+        if room.epoch is None:
+            room.early.append(batch)
+            del room.early[:-EARLY]
+        elif batch.epoch != room.epoch:
+            self._begin(room, Position(batch.epoch, batch.last))
+        elif batch.last <= room.position:
+            metrics.REPEATS.inc()
+        elif batch.first > room.position + 1:
+            room.early.append(batch)
+            del room.early[:-EARLY]
+            self._fill(room, batch.last)
+        else:
+            self._accept(room, batch.packets[room.position + 1 - batch.first :])
+            if room.early:
+                self._take_early(room)
+
+    def _accept(self, room: LiveRoom, packets: list[bytes]) -> None:
+        first = room.position + 1
+        room.position += len(packets)
+        for waiting in room.waiting.values():
+            waiting.held.extend(enumerate(packets, first))
+            waiting.held_bytes += sum(map(len, packets))
+        if room.live:
+            if not room.pending:
+                room.pending_first = first
+                if not self._dirty:
+                    asyncio.get_running_loop().call_soon(self._flush)
+                self._dirty[room] = None
+            room.pending.extend(packets)
+        if room.waiting:
+            self._promote(room)
+        for packet in packets:
+            self.on_event(room.key, packet)
+
+    def _take_early(self, room: LiveRoom) -> None:
+        """Deliver what had come too early, as far as it follows now."""
+        early, room.early = sorted(room.early, key=lambda batch: batch.first), []
+        for batch in early:
+            if batch.epoch == room.epoch:
+                self._offer(room, batch)
+
+    def _promote(self, room: LiveRoom) -> None:
+        """Let members go live whose snapshot the room has caught up with."""
+        for member, waiting in list(room.waiting.items()):
+            if waiting.after is None or room.position < waiting.after:
+                if waiting.held_bytes > self._settings.send_hard_limit:
+                    waiting.held.clear()
+                    waiting.held_bytes = 0
+                    self._resync(room, member, waiting.after)
+                continue
+            self._flush_room(room)
+            del room.waiting[member]
+            room.live[member] = None
+            packets = [packet for seq, packet in waiting.held if seq > waiting.after]
+            if packets:
+                metrics.DELIVERIES.inc(len(packets))
+                _send(member.socket, packets, {})
+
+    # Writing.
+
+    def _flush(self) -> None:
+        """Once per turn of the loop: each room's events of this turn, in one write per member."""
+        dirty, self._dirty = self._dirty, {}
+        for room in dirty:
+            self._flush_room(room)
+
+    def _flush_room(self, room: LiveRoom) -> None:
+        packets, room.pending = room.pending, []
+        if not packets:
+            return
+        hard_limit = self._settings.send_hard_limit
+        frames: dict[str, bytes] = {}
+        slow: list[Member] = []
+        for member in room.live:
+            socket = member.socket
+            if socket.unsent() > hard_limit:
+                slow.append(member)
+            else:
+                _send(socket, packets, frames)
+        metrics.DELIVERIES.inc(len(packets) * (len(room.live) - len(slow)))
+        for member in slow:
+            self._resync(room, member, room.pending_first - 1)
+
+    def _resync(self, room: LiveRoom, member: Member, since: int | None) -> None:
+        """Put a member out that cannot be caught up from here, and tell it to join again."""
+        metrics.RESYNCS.inc()
+        room.live.pop(member, None)
+        room.waiting.pop(member, None)
+        data = b'{"room":"%b","since_seq":%d}' % (room.key.name.encode(), max(since or 0, 0))
+        member.socket.push(JSON.event("room.resync", data))
+        member.lost_track(room.key)
+
+    # Catching up with the log.
+
+    def _begin(self, room: LiveRoom, position: Position) -> None:
+        """Take a room's position for the first time, or anew after its epoch has changed."""
+        if room.epoch is not None:
+            log.warning("hub.epoch_changed", room=room.key.name, epoch=position.epoch)
+            room.pending.clear()
+            for member in list(room.live):
+                self._resync(room, member, 0)
+        room.epoch, room.position = position
+        self._take_early(room)
+
+    def _fill(self, room: LiveRoom, upto: int) -> None:
+        room.target = max(room.target, upto)
+        if room.filling:
+            return
+        room.filling = True
+        task = asyncio.create_task(self._read_log(room))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read_log(self, room: LiveRoom) -> None:
+        metrics.FILLS.inc()
+        try:
+            while room.position < room.target and not room.empty:
+                after, epoch = room.position, room.epoch
+                try:
+                    async with self._db.snapshot(room.key.tenant_id) as session:
+                        row = await session.maybe("room_position", room_id=room.key.id)
+                        if row is None:
+                            return
+                        packets = await read_events(session, room.key, after, row["head_seq"], FILL_PAGE)
+                except LOST as error:
+                    log.warning("hub.fill_postponed", room=room.key.name, error=repr(error))
+                    await asyncio.sleep(FILL_RETRY)
+                    continue
+                if str(row["epoch"]) != epoch or row["floor_seq"] > after:
+                    self._begin(room, Position(str(row["epoch"]), row["head_seq"]))
+                    return
+                self._offer(room, Batch(room.key, str(row["epoch"]), after + 1, packets))
+                if not packets:
+                    room.target = min(room.target, room.position)
+        finally:
+            room.filling = False
+
+    def _missed_something(self) -> None:
+        task = asyncio.create_task(self._compare_heads())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _sweep(self) -> None:
+        """Compare with the log from time to time, quickly while the bus is unhealthy: Redis is only a hint."""
+        settings = self._settings
+        while True:
+            await asyncio.sleep(settings.sweep_interval if self.healthy else settings.sweep_interval_unhealthy)
+            await self._compare_heads()
+
+    async def _compare_heads(self) -> None:
+        rooms = [room for room in self.rooms.values() if room.epoch is not None]
+        if not rooms:
+            return
+        try:
+            async with self._db.transaction(None) as session:
+                rows = await session.many(
+                    "room_heads",
+                    tenant_ids=[room.key.tenant_id for room in rooms],
+                    room_ids=[room.key.id for room in rooms],
+                )
+        except LOST as error:
+            log.warning("hub.cannot_compare", error=repr(error))
+            return
+        heads: dict[Any, Any] = {(row["tenant_id"], row["id"]): row for row in rows}
+        for room in rooms:
+            row = heads.get((room.key.tenant_id, room.key.id))
+            if row is not None:
+                self.behind(room.key, str(row["epoch"]), row["head_seq"])
+
+
+def _send(socket: EngineSocket, packets: Iterable[bytes], frames: dict[str, bytes]) -> None:
+    """Send packets to one member; `frames` keeps the ready bytes of each format for the next one."""
+    if socket.transport is None:
+        if not socket.closed:
+            for packet in packets:
+                socket.hold(packet)
+        return
+    codec: JsonCodec = socket.codec
+    ready = frames.get(codec.name)
+    if ready is None:
+        ready = frames[codec.name] = codec.frames(packets)
+    socket.write(ready)

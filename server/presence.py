@@ -1,0 +1,243 @@
+"""Who is in a room, and what they are looking at or typing: unlogged, coalesced, gone when its node is.
+
+Each node tells the others the list of its own members of a room, whole, whenever it changes and before its
+lease runs out; so a lost message heals with the next one, and a dead node's members leave with its lease.
+"""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from uuid import UUID
+
+import msgpack
+from pydantic import Field, JsonValue, StringConstraints
+
+from handlers.errors import NotFound, ValidationFailed
+from handlers.registry import Payload, signal
+from server.envelope import dump
+from storage.rooms import RoomKey, timestamp
+from storage.settings import Settings
+
+if TYPE_CHECKING:
+    from server.connection import Connection
+    from server.hub import Hub
+
+COALESCE: Final = 0.05
+"""Changes of a room's presence within this time go out as one message (seconds)."""
+
+CURSOR_BYTES: Final = 1024
+"""Largest cursor or focus that is passed on (bytes of JSON)."""
+
+STATE, WHO = "presence.state", "presence.who"
+
+Status = Literal["online", "away", "busy"]
+_RANK: Final = {"busy": 2, "online": 1, "away": 0}
+
+
+@dataclass(slots=True)
+class _Room:
+    """Presence of one room as this node knows it."""
+
+    local: dict["Connection", dict[str, Any]] = field(default_factory=dict)
+    remote: dict[str, tuple[float, list[dict[str, Any]]]] = field(default_factory=dict)
+    shown: dict[str, dict[str, Any]] = field(default_factory=dict)
+    timer: asyncio.TimerHandle | None = None
+    announced_at: float = 0.0
+
+
+class Presence:
+    """Presence of every room with members on this node."""
+
+    def __init__(self, hub: "Hub", settings: Settings) -> None:
+        self._hub = hub
+        self._settings = settings
+        self._node = os.urandom(8).hex()
+        self._rooms: dict[RoomKey, _Room] = {}
+        self._keeper: asyncio.Task[None] | None = None
+        self.draining = False
+
+    def start(self) -> None:
+        self._keeper = asyncio.create_task(self._keep_lease())
+
+    async def stop(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+
+    def join(self, connection: "Connection", key: RoomKey) -> None:
+        room = self._rooms.get(key)
+        if room is None:
+            room = self._rooms[key] = _Room()
+            self._hub.relay(key, msgpack.packb((WHO, self._node)))
+        principal = connection.principal
+        room.local.setdefault(
+            connection, {"user_id": str(principal.user_id), "name": principal.name, "status": "online"}
+        )  # fmt: skip
+        self._changed(key, room)
+
+    def leave(self, connection: "Connection", key: RoomKey) -> None:
+        room = self._rooms.get(key)
+        if room is None or room.local.pop(connection, None) is None:
+            return
+        if not room.local and not list(self._hub.members(key)):
+            if room.timer is not None:
+                room.timer.cancel()
+            del self._rooms[key]
+            self._announce(key, room)
+        else:
+            self._changed(key, room)
+
+    def update(self, connection: "Connection", key: RoomKey, entry: dict[str, Any]) -> None:
+        room = self._rooms.get(key)
+        if room is None or connection not in room.local:
+            raise NotFound("Join the room first")
+        room.local[connection] = {**room.local[connection], **entry}
+        self._changed(key, room)
+
+    def state(self, key: RoomKey) -> dict[str, Any]:
+        """Who is there: `{members: […], count}`; above the room size of the settings the count alone."""
+        people = self._people(self._rooms[key]) if key in self._rooms else {}
+        listed = list(people.values()) if len(people) <= self._settings.presence_detail else []
+        return {"members": listed, "count": len(people)}
+
+    def heard(self, key: RoomKey, message: bytes) -> None:
+        """A signal of another node about a room."""
+        name, *rest = msgpack.unpackb(message)
+        room = self._rooms.get(key)
+        if name == WHO:
+            if room is not None:
+                self._announce(key, room)
+        elif name != STATE:
+            self._hub.signal(key, name, rest[0], relay=False)
+        elif room is not None:
+            node, entries = rest
+            room.remote[node] = (time.monotonic() + self._settings.presence_lease, entries)
+            if not entries:
+                del room.remote[node]
+            self._schedule(key, room)
+
+    def _changed(self, key: RoomKey, room: _Room) -> None:
+        room.announced_at = 0.0
+        self._schedule(key, room)
+
+    def _schedule(self, key: RoomKey, room: _Room) -> None:
+        if room.timer is None:
+            room.timer = asyncio.get_running_loop().call_later(COALESCE, self._show, key, room)
+
+    def _show(self, key: RoomKey, room: _Room) -> None:
+        """Tell the local members what has changed, and the other nodes if it changed here."""
+        room.timer = None
+        if not room.announced_at:
+            self._announce(key, room)
+        people, before = self._people(room), room.shown
+        room.shown = people
+        change: dict[str, Any] = {"room": key.name, "joined": [], "updated": [], "left": [], "count": len(people)}
+        if len(people) <= self._settings.presence_detail:
+            change["joined"] = [person for user_id, person in people.items() if user_id not in before]
+            change["updated"] = [
+                person for user_id, person in people.items() if user_id in before and before[user_id] != person
+            ]
+            change["left"] = [{"user_id": user_id} for user_id in before if user_id not in people]
+            if not (change["joined"] or change["updated"] or change["left"]):
+                return
+        elif len(people) == len(before):
+            return
+        self._hub.signal(key, "presence.changed", dump(change), relay=False)
+
+    def _announce(self, key: RoomKey, room: _Room) -> None:
+        room.announced_at = time.monotonic()
+        if not self.draining:
+            self._hub.relay(key, msgpack.packb((STATE, self._node, list(room.local.values()))))
+
+    def _people(self, room: _Room) -> dict[str, dict[str, Any]]:
+        """One entry a person, however many windows: the busiest status, the last focus and cursor."""
+        people: dict[str, dict[str, Any]] = {}
+        now = time.monotonic()
+        entries = [entry for expires, listed in room.remote.values() if expires > now for entry in listed]
+        for entry in (*entries, *room.local.values()):
+            known = people.get(entry["user_id"])
+            merged = {**known, **entry} if known else dict(entry)
+            if known and _RANK[known["status"]] > _RANK[entry["status"]]:
+                merged["status"] = known["status"]
+            people[entry["user_id"]] = merged
+        return people
+
+    async def _keep_lease(self) -> None:
+        """Renew our lease with the other nodes, and end theirs when they have not."""
+        interval = self._settings.presence_lease / 3
+        while True:
+            await asyncio.sleep(interval)
+            now = time.monotonic()
+            for key, room in list(self._rooms.items()):
+                if now - room.announced_at >= interval:
+                    self._announce(key, room)
+                for node in [node for node, (expires, _) in room.remote.items() if expires <= now]:
+                    del room.remote[node]
+                    self._schedule(key, room)
+
+
+class Focus(Payload):
+    kind: Annotated[str, StringConstraints(max_length=50)]
+    id: Annotated[str, StringConstraints(max_length=100)]
+
+
+class SetPresence(Payload):
+    room: str
+    status: Status = "online"
+    focus: Focus | None = Field(None, description="What one is looking at.")
+    cursor: dict[str, JsonValue] | None = Field(None, description="Where; up to 1,024 bytes of JSON.")
+
+
+class Typing(Payload):
+    room: str
+    thread_id: UUID | None = None
+
+
+@signal("presence.set", needs="presence.share")
+async def set_presence(connection: "Connection", payload: SetPresence) -> Any:
+    """Say how one is there and what one is looking at; the others get presence.changed."""
+    entry = payload.model_dump(mode="json", exclude={"room"}, exclude_none=True)
+    if len(dump(entry)) > CURSOR_BYTES:
+        raise ValidationFailed.field("cursor", f"must not be larger than {CURSOR_BYTES} bytes")
+    connection.gateway.presence.update(connection, _joined(connection, payload.room), entry)
+    return _nothing()
+
+
+@signal("typing.start", needs="presence.share")
+async def start_typing(connection: "Connection", payload: Typing) -> Any:
+    """Say that one is typing; it ends by itself unless repeated."""
+    return _typing(connection, payload, connection.gateway.settings.typing_ttl)
+
+
+@signal("typing.stop", needs="presence.share")
+async def stop_typing(connection: "Connection", payload: Typing) -> Any:
+    """Say that one has stopped typing."""
+    return _typing(connection, payload, 0)
+
+
+def _typing(connection: "Connection", payload: Typing, seconds: float) -> Any:
+    room = _joined(connection, payload.room)
+    data = {
+        "room": room.name,
+        "user_id": connection.principal.user_id,
+        "thread_id": payload.thread_id,
+        "until": timestamp(datetime.now(UTC) + timedelta(seconds=seconds)),
+    }
+    connection.gateway.hub.signal(room, "typing", dump(data), skip=connection)
+    return _nothing()
+
+
+def _joined(connection: "Connection", name: str) -> RoomKey:
+    room = RoomKey.parse(connection.principal.tenant_id, name)
+    if room is None or room not in connection.rooms:
+        raise NotFound("Join the room first")
+    return room
+
+
+def _nothing() -> Any:
+    from server.connection import Answer
+
+    return Answer(b"{}")

@@ -1,0 +1,232 @@
+"""The bus carries hints between nodes: one channel per room. What it loses is found again in the log.
+
+`LocalBus` joins nodes in one process, `RedisBus` nodes anywhere. Neither gives a node its own messages back.
+"""
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
+
+log = structlog.get_logger(__name__)
+
+CONTROL: Final = "atrium:control"
+"""The channel that every node listens to, whatever rooms it serves."""
+
+OUTBOX: Final = 20_000
+"""Messages kept for Redis while it is away (count); older ones are dropped, the log has them."""
+
+SUBSCRIBE_PATIENCE: Final = 2.0
+"""How long a join waits for its subscription (seconds); after that, polling heads makes up for it."""
+
+Heard = Callable[[str, bytes], None]
+Reset = Callable[[], None]
+
+
+class Bus(Protocol):
+    """What a node needs of a bus."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether messages come through; while not, the heads of rooms are polled."""
+
+    async def start(self, heard: Heard, reset: Reset) -> None:
+        """Begin to listen. `reset` is called whenever messages may have been missed."""
+
+    async def stop(self) -> None: ...
+
+    async def subscribe(self, channel: str) -> None:
+        """Returns when the subscription is in force, or when that takes too long."""
+
+    def unsubscribe(self, channel: str) -> None: ...
+
+    def publish(self, channel: str, message: bytes) -> None:
+        """Send to all other nodes, in the order of the calls; never blocks, may be lost."""
+
+
+class Exchange:
+    """The place where the `LocalBus`es of one process meet."""
+
+    def __init__(self) -> None:
+        self.subscribers: dict[str, set[LocalBus]] = {}
+
+
+class LocalBus:
+    """A bus within one process; alone on its exchange it has nobody to talk to, and costs nothing."""
+
+    healthy = True
+
+    def __init__(self, exchange: Exchange | None = None) -> None:
+        self._exchange = exchange or Exchange()
+        self._heard: Heard = lambda _channel, _message: None
+
+    async def start(self, heard: Heard, reset: Reset) -> None:
+        self._heard = heard
+        await self.subscribe(CONTROL)
+
+    async def stop(self) -> None:
+        for channel in list(self._exchange.subscribers):
+            self.unsubscribe(channel)
+
+    async def subscribe(self, channel: str) -> None:
+        self._exchange.subscribers.setdefault(channel, set()).add(self)
+
+    def unsubscribe(self, channel: str) -> None:
+        subscribers = self._exchange.subscribers.get(channel, set())
+        subscribers.discard(self)
+        if not subscribers:
+            self._exchange.subscribers.pop(channel, None)
+
+    def publish(self, channel: str, message: bytes) -> None:
+        for other in self._exchange.subscribers.get(channel, ()):
+            if other is not self:
+                asyncio.get_running_loop().call_soon(other._receive, channel, message)
+
+    def _receive(self, channel: str, message: bytes) -> None:
+        if self in self._exchange.subscribers.get(channel, ()):
+            self._heard(channel, message)
+
+
+class RedisBus:
+    """Redis pub/sub on two connections of its own, watched by a canary.
+
+    redis-py never notices a peer that has silently gone, so every node loops a canary through Redis: when it
+    stays away for `silence` seconds, both connections are torn down and made anew.
+    """
+
+    def __init__(self, url: str, *, silence: float) -> None:
+        self._redis = Redis.from_url(
+            url, protocol=2, socket_timeout=None, socket_connect_timeout=silence, socket_keepalive=True
+        )  # fmt: skip
+        self._silence = silence
+        self._node = os.urandom(8)
+        self._canary_channel = f"atrium:canary:{self._node.hex()}"
+        self._channels: set[str] = {CONTROL, self._canary_channel}
+        self._confirmed: dict[str, asyncio.Future[None]] = {}
+        self._outbox: deque[tuple[str, bytes]] = deque(maxlen=OUTBOX)
+        self._posted = asyncio.Event()
+        self._subscriber: AbstractConnection | None = None
+        self._publisher: AbstractConnection | None = None
+        self._last_canary = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._heard: Heard = lambda _channel, _message: None
+        self._reset: Reset = lambda: None
+
+    @property
+    def healthy(self) -> bool:
+        return time.monotonic() - self._last_canary < self._silence
+
+    async def start(self, heard: Heard, reset: Reset) -> None:
+        self._heard, self._reset = heard, reset
+        loops = (self._listen, self._post, self._watch)
+        self._tasks = [asyncio.create_task(loop(), name=f"bus{loop.__name__}") for loop in loops]
+        deadline = time.monotonic() + self._silence
+        while not self.healthy and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._cut()
+        await self._redis.aclose()
+
+    async def subscribe(self, channel: str) -> None:
+        self._channels.add(channel)
+        confirmed = self._confirmed.setdefault(channel, asyncio.get_running_loop().create_future())
+        if self._subscriber is not None:
+            try:
+                await self._subscriber.send_command("SUBSCRIBE", channel)
+            except (RedisError, OSError):
+                return
+        await asyncio.wait([confirmed], timeout=SUBSCRIBE_PATIENCE if self.healthy else 0.1)
+
+    def unsubscribe(self, channel: str) -> None:
+        self._channels.discard(channel)
+        self._confirmed.pop(channel, None)
+        if self._subscriber is not None:
+            task = asyncio.ensure_future(self._quietly("UNSUBSCRIBE", channel))
+            self._tasks.append(task)
+            task.add_done_callback(self._tasks.remove)
+
+    def publish(self, channel: str, message: bytes) -> None:
+        self._outbox.append((channel, self._node + message))
+        self._posted.set()
+
+    async def _quietly(self, command: str, channel: str) -> None:
+        if self._subscriber is not None and channel not in self._channels:
+            try:
+                await self._subscriber.send_command(command, channel)
+            except (RedisError, OSError):
+                return  # the connection is being replaced, and the new one will not subscribe to it
+
+    async def _connect(self) -> AbstractConnection:
+        connection = self._redis.connection_pool.make_connection()
+        await connection.connect()
+        return connection
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                connection = await self._connect()
+                await connection.send_command("SUBSCRIBE", *self._channels)
+                self._subscriber = connection
+                self._reset()
+                while True:
+                    self._receive(await connection.read_response(disconnect_on_error=False))
+            except (RedisError, OSError, asyncio.IncompleteReadError) as error:
+                log.warning("bus.disconnected", error=repr(error))
+            self._subscriber = None
+            await asyncio.sleep(0.2)
+
+    def _receive(self, reply: Any) -> None:
+        kind, channel, content = reply
+        name = channel.decode()
+        if kind == b"subscribe":
+            if (confirmed := self._confirmed.get(name)) and not confirmed.done():
+                confirmed.set_result(None)
+        elif kind == b"message":
+            if name == self._canary_channel:
+                self._last_canary = time.monotonic()
+            elif content[:8] != self._node and name in self._channels:
+                self._heard(name, content[8:])
+
+    async def _post(self) -> None:
+        while True:
+            try:
+                connection = self._publisher = await self._connect()
+                while True:
+                    await self._posted.wait()
+                    self._posted.clear()
+                    while self._outbox:
+                        batch = [self._outbox.popleft() for _ in range(min(len(self._outbox), 256))]
+                        packed = connection.pack_commands([("PUBLISH", *item) for item in batch])
+                        await connection.send_packed_command(packed)
+                        for _ in batch:
+                            await connection.read_response(disconnect_on_error=False)
+            except (RedisError, OSError, asyncio.IncompleteReadError) as error:
+                log.warning("bus.cannot_publish", error=repr(error))
+            await asyncio.sleep(0.2)
+
+    async def _watch(self) -> None:
+        """Send the canary; tear the connections down when it does not come back."""
+        cut_at = time.monotonic()
+        while True:
+            self.publish(self._canary_channel, b"")
+            await asyncio.sleep(self._silence / 5)
+            quiet_since = max(self._last_canary, cut_at)
+            if time.monotonic() - quiet_since > self._silence * 0.8:
+                cut_at = time.monotonic()
+                await self._cut()
+
+    async def _cut(self) -> None:
+        for connection in (self._subscriber, self._publisher):
+            if connection is not None:
+                await connection.disconnect(nowait=True)
