@@ -1,0 +1,169 @@
+"""Everything that makes a node, wired together in order."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import structlog
+from aiohttp import web
+
+import handlers.identity.tenants
+import handlers.identity.users
+import handlers.rooms
+import handlers.work.assignments
+import handlers.work.boards
+import handlers.work.projects
+import handlers.work.tasks
+import server.session
+import server.signals
+from handlers.dispatch import Dispatcher
+from handlers.identity.passwords import Passwords
+from handlers.identity.sessions import Sessions
+from handlers.identity.tokens import Tokens
+from server import docs, health, pages, rest
+from server.gateway import Gateway
+from server.hub import Hub
+from server.maintenance import Maintenance
+from server.node import Node
+from storage import statements
+from storage.bus import Bus, LocalBus, RedisBus
+from storage.embedded import EmbeddedPostgres
+from storage.migrations import check_login, migrate
+from storage.postgres import LOGIN_ROLE, Database
+from storage.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+NOUNS: Final = (
+    handlers.identity.users,
+    handlers.identity.tenants,
+    handlers.work.projects,
+    handlers.work.boards,
+    handlers.work.tasks,
+    handlers.work.assignments,
+    handlers.rooms,
+    server.session,
+    server.signals,
+)
+"""Every module that registers something callable, by name: nothing is found by scanning."""
+
+DATABASE: Final = "atrium"
+
+
+class Refused(RuntimeError):
+    """The server does not start like this; the message says what to change."""
+
+
+async def open_database(settings: Settings) -> tuple[str, str | None, EmbeddedPostgres | None]:
+    """Find or start Postgres and migrate it. Returns the login DSN, its password, and the embedded server."""
+    secret = instance_secret(settings)
+    password = hmac.new(secret.encode(), b"login-role", hashlib.sha256).hexdigest()
+    if settings.database_url is None:
+        postgres = EmbeddedPostgres(settings.data_dir)
+        await postgres.start()
+        try:
+            await _create_database(postgres.dsn("postgres"))
+            await migrate(postgres.dsn(DATABASE), login_password=password)
+        except BaseException:
+            await postgres.stop()
+            raise
+        return login_dsn(postgres.dsn(DATABASE)), password, postgres
+    url = str(settings.database_url)
+    if settings.database_owner_url is not None:
+        await migrate(str(settings.database_owner_url), login_password=None)
+        return url, None, None
+    await migrate(url, login_password=password)
+    return login_dsn(url), password, None
+
+
+async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus | None = None) -> Node:
+    """Wire a node to a migrated database."""
+    check_settings(settings)
+    db = await Database.connect(dsn, statements.load(), settings, password=password)
+    async with db.pool.acquire() as connection:
+        await check_login(connection)
+    if bus is None:
+        redis = settings.redis_url
+        bus = RedisBus(redis.get_secret_value(), silence=settings.bus_silence) if redis else LocalBus()
+    hub = Hub(db, bus, settings)
+    dispatcher = Dispatcher(db, settings, deliver=hub.deliver, behind=hub.behind)
+    tokens = Tokens(instance_secret(settings), settings)
+    sessions = Sessions(db, tokens)
+    gateway = Gateway(settings, dispatcher, hub, sessions)
+    maintenance = Maintenance(db, settings)
+    node = Node(settings, db, bus, hub, dispatcher, gateway, sessions, tokens, Passwords(settings), maintenance)
+    await hub.start()
+    gateway.presence.start()
+    maintenance.start()
+    node.ready = True
+    return node
+
+
+async def close_node(node: Node) -> None:
+    """Let clients and commands finish, then let go of everything."""
+    node.ready = False
+    await node.gateway.drain()
+    await node.maintenance.stop()
+    await node.gateway.presence.stop()
+    await node.hub.stop()
+    node.passwords.close()
+    await node.db.close()
+
+
+def make_app(node: Node) -> web.Application:
+    """The HTTP and Socket.IO doors of a node."""
+    app = web.Application(client_max_size=node.settings.max_payload, middlewares=[rest.edge(node)])
+    for path, engine in node.gateway.engines.items():
+        engine.attach(app, path)
+    health.add_routes(app, node)
+    rest.add_routes(app, node)
+    docs.add_routes(app, node)
+    pages.add_routes(app, node)
+    return app
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse what is safe on one's own machine only."""
+    if settings.environment == "production":
+        if not settings.allowed_origins:
+            raise Refused("set ATRIUM_ORIGINS to the origins that browsers may connect from")
+        if settings.secret_key is None:
+            raise Refused("set ATRIUM_SECRET_KEY to a random string of at least 32 characters")
+
+
+def instance_secret(settings: Settings) -> str:
+    """The secret of the settings, or one made once and kept in the data directory."""
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    path = settings.data_dir / "secret"
+    try:
+        with open(path, "x", opener=_private) as file:
+            file.write(secrets.token_urlsafe(48))
+    except FileExistsError:
+        pass
+    return path.read_text().strip()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def login_dsn(dsn: str) -> str:
+    """The same database, as the login role."""
+    parts = urlsplit(dsn)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{LOGIN_ROLE}@{host}"))
+
+
+async def _create_database(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE):
+            await connection.execute(f"CREATE DATABASE {DATABASE}")
+    finally:
+        await connection.close()

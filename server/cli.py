@@ -1,0 +1,133 @@
+"""The command line: serve, migrate, demo, doctor, generate."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import asyncpg
+import typer
+import uvloop
+from pydantic import ValidationError
+
+from server import logs
+from storage.embedded import EmbeddedServerError
+from storage.migrations import MigrationError
+from storage.settings import Settings
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Atrium, a real-time collaboration server.")
+
+
+@cli.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free one.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port.")] = 1,
+    demo: Annotated[bool, typer.Option(help="Load the demo world and offer its accounts on the page.")] = False,
+) -> None:
+    """Start the server. Settings come from the environment; see docs/settings.md."""
+    from server import serving
+
+    settings = _settings()
+    _run(serving.serve(settings, host, port, workers=workers, with_demo=demo))
+
+
+@cli.command(hidden=True)
+def worker(
+    host: Annotated[str, typer.Option()],
+    port: Annotated[int, typer.Option()],
+    demo: Annotated[bool, typer.Option()] = False,
+) -> None:
+    """One worker of `serve --workers`: the database is migrated and its address is in the environment."""
+    from server import serving
+
+    _run(serving.work(_settings(), host, port, with_demo=demo))
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database up to date, and say what was done."""
+    from server.app import open_database
+
+    async def run() -> None:
+        _, _, postgres = await open_database(_settings())
+        if postgres is not None:
+            await postgres.stop()
+
+    _run(run())
+    typer.echo("The database is up to date.")
+
+
+@cli.command()
+def demo() -> None:
+    """Load the demo world into the database."""
+    from server import demo as world
+    from server.serving import opened
+
+    async def run() -> bool:
+        async with opened(_settings()) as node:
+            return await world.load(node)
+
+    made = _run(run())
+    typer.echo("The demo world is there." if made else "The demo world was there already.")
+
+
+@cli.command()
+def doctor() -> None:
+    """Check that the server would start: settings, Postgres, Redis, the web page."""
+    from server.doctor import examine
+
+    healthy = True
+    for finding in _run(examine(_settings())):
+        healthy = healthy and finding.good
+        typer.echo(f"{'ok ' if finding.good else 'BAD'} {finding.what}: {finding.says}")
+    raise typer.Exit(0 if healthy else 1)
+
+
+@cli.command()
+def generate(
+    check: Annotated[bool, typer.Option(help="Write nothing; fail when something is not fresh.")] = False,
+) -> None:
+    """Write everything that is generated: schema, OpenAPI, AsyncAPI, reference pages."""
+    from server.generate import stale
+
+    outdated = _run(stale(Path.cwd(), write=not check))
+    for path in outdated:
+        typer.echo(f"{'not fresh' if check else 'written'}: {path}")
+    raise typer.Exit(1 if check and outdated else 0)
+
+
+def _settings() -> Settings:
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_input=False):
+            typer.echo(f"setting {'.'.join(str(part) for part in item['loc'])}: {item['msg']}", err=True)
+        raise typer.Exit(2) from None
+    logs.configure(settings.log_level)
+    return settings
+
+
+def _run(main: Any) -> Any:
+    from server.app import Refused
+
+    try:
+        return uvloop.run(main)
+    except (Refused, MigrationError, EmbeddedServerError) as error:
+        _give_up(str(error))
+    except (asyncpg.PostgresError, OSError) as error:
+        _give_up(f"{type(error).__name__}: {error}")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise typer.Exit(130) from None
+
+
+def _give_up(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    sys.stderr.flush()
+    raise typer.Exit(1)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a child process."""
+    return {**os.environ, **more}

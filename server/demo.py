@@ -1,0 +1,111 @@
+"""The demo world: tenant acme with alice, bob, carol and gus, mallory next door, and an agency's board."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import orjson
+import structlog
+
+from handlers.context import Principal
+from handlers.identity.passwords import Passwords
+from handlers.identity.tenants import Tenant, found_tenant
+from handlers.registry import SPECS
+from server.node import Node
+from storage.ids import new_id
+from storage.rooms import RoomKey
+
+log = structlog.get_logger(__name__)
+
+PASSWORD: Final = "atrium-demo"  # noqa: S105  # printed on the page that offers the demo
+PEOPLE: Final = (("alice", "owner"), ("bob", "member"), ("carol", "client"), ("gus", "guest"))
+ACCOUNTS: Final = [
+    {"email": f"{name}@acme.example", "name": name.capitalize(), "role": role, "password": PASSWORD}
+    for name, role in PEOPLE
+]
+
+CARDS: Final = (
+    # column, title, priority, type, assignees, due in days
+    ("To do", "Collect the open questions from the kick-off", "medium", "task", ("bob",), 2),
+    ("To do", "Write the copy for the pricing page", "high", "task", ("alice",), 5),
+    ("To do", "Check contrast and keyboard use of the new theme", "medium", "task", (), None),
+    ("To do", "Plan the photo shoot", "low", "task", ("bob",), 12),
+    ("To do", "Opening hours are wrong on the contact page", "urgent", "bug", ("alice",), 1),
+    ("In progress", "Design the landing page", "high", "feature", ("bob", "alice"), 3),
+    ("In progress", "Move the blog to the new templates", "medium", "task", ("bob",), 6),
+    ("In progress", "Newsletter sign-up with double opt-in", "high", "story", ("alice",), 4),
+    ("On hold", "Translate the case studies", "low", "task", (), 20),
+    ("On hold", "Map of all branches", "medium", "feature", ("bob",), None),
+    ("Done", "Agree on goals and budget", "high", "milestone", ("alice",), -7),
+    ("Done", "Interview five customers", "medium", "task", ("bob",), -4),
+    ("Done", "Choose a typeface", "low", "task", ("alice",), -2),
+)
+
+async def load(node: Node) -> bool:
+    """Make the demo world where it does not exist yet; False when it does."""
+    passwords = node.passwords
+    async with node.db.transaction(None) as session:
+        if await session.maybe("user_by_email", email=ACCOUNTS[0]["email"]):
+            return False
+    people = {name: await _account(node, passwords, name, "acme") for name, _ in PEOPLE}
+    acme = await found_tenant(node.db, people["alice"], "Acme")
+    mallory = await _account(node, passwords, "mallory", "rival")
+    rival = await found_tenant(node.db, mallory, "Rival")
+    alice = _principal(people["alice"], "Alice", acme)
+    for name, role in PEOPLE[1:]:
+        expires = datetime.now(UTC) + timedelta(days=365) if role == "guest" else None
+        await _send(node, alice, "member.add", email=f"{name}@acme.example", role=role, expires_at=expires)
+    await _agency(node, alice, people)
+    await _send(node, _principal(mallory, "Mallory", rival), "project.create", name="Rival plans")
+    log.info("demo.loaded", tenant=acme.slug)
+    return True
+
+
+async def _agency(node: Node, alice: Principal, people: dict[str, UUID]) -> None:
+    website = await _send(
+        node, alice, "project.create", name="Website relaunch", key="WEB",
+        description="A new site for the spring season.", member_ids=[people[name] for name in ("bob", "carol", "gus")],
+    )  # fmt: skip
+    project_id = UUID(website["project"]["id"])
+    columns = await _columns(node, alice, project_id)
+    for column, title, priority, kind, assignees, due in CARDS:
+        await _send(
+            node, alice, "task.create", title=title, column_id=columns[column], priority=priority, type=kind,
+            assignee_ids=[people[name] for name in assignees],
+            due_at=datetime.now(UTC) + timedelta(days=due) if due is not None else None,
+        )  # fmt: skip
+    await _send(node, alice, "column.set_limit", column_id=columns["In progress"], limit=4)
+    campaign = await _send(node, alice, "project.create", name="Spring campaign", member_ids=[people["bob"]])
+    spring = await _columns(node, alice, UUID(campaign["project"]["id"]))
+    for title in ("Brief the agency", "Book the billboards", "Draft three slogans"):
+        await _send(node, alice, "task.create", title=title, column_id=spring["To do"])
+
+
+async def _account(node: Node, passwords: Passwords, name: str, domain: str) -> UUID:
+    async with node.db.transaction(None) as session:
+        row = await session.one(
+            "create_user", id=uuid5(NAMESPACE_URL, f"https://{domain}.example/{name}"),
+            email=f"{name}@{domain}.example", name=name.capitalize(), password_hash=await passwords.hash(PASSWORD),
+        )  # fmt: skip
+    return UUID(str(row["id"]))
+
+
+def _principal(user_id: UUID, name: str, tenant: Tenant) -> Principal:
+    return Principal(
+        user_id=user_id, name=name, email="", tenant_id=tenant.id, tenant_name=tenant.name, tenant_slug=tenant.slug,
+        role="owner", session_id=new_id(), expires_at=float("inf"),
+    )  # fmt: skip
+
+
+async def _columns(node: Node, alice: Principal, project_id: UUID) -> dict[str, UUID]:
+    async with node.db.transaction(alice.tenant_id) as session:
+        return {row["name"]: row["id"] for row in await session.many("columns_of", project_id=project_id)}
+
+
+async def _send(node: Node, principal: Principal, name: str, /, **fields: Any) -> Any:
+    """A command as a client would send it."""
+    spec = SPECS[name]
+    payload = spec.payload.model_validate({key: value for key, value in fields.items() if value is not None})
+    room: RoomKey = await node.dispatcher.locator.room(spec, payload, principal, None)
+    result = await node.dispatcher.submit(spec, payload, principal, room)
+    return orjson.loads(result.data)

@@ -1,0 +1,56 @@
+"""Is it alive, is it ready, and what has it been doing: /health, /health/ready, /metrics."""
+
+import hmac
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from server import metrics
+from server.node import Node
+from server.engine import LOOPBACK
+from storage.postgres import LOST
+
+
+def add_routes(app: web.Application, node: Node) -> None:
+    async def alive(_request: web.Request) -> web.Response:
+        """The process answers."""
+        return web.json_response({"status": "ok"}, status=200 if node.ready else 503)
+
+    async def ready(_request: web.Request) -> web.Response:
+        """The node takes traffic: not draining, Postgres answers, the bus is heard."""
+        checks = {"serving": node.ready, "postgres": await _postgres(node), "bus": node.bus.healthy}
+        return web.json_response(
+            {"status": "ok" if all(checks.values()) else "unavailable", "checks": checks},
+            status=200 if all(checks.values()) else 503,
+        )
+
+    async def figures(request: web.Request) -> web.Response:
+        if not _may_read(node, request):
+            raise web.HTTPForbidden
+        metrics.ROOMS.set(len(node.hub.rooms))
+        metrics.QUEUED.set(node.dispatcher.queued)
+        metrics.BUS_HEALTHY.set(node.bus.healthy)
+        metrics.POOL_SIZE.labels("open").set(node.db.pool.get_size())
+        metrics.POOL_SIZE.labels("idle").set(node.db.pool.get_idle_size())
+        body = generate_latest(metrics.REGISTRY)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.add_get("/health", alive)
+    app.router.add_get("/health/ready", ready)
+    app.router.add_get("/metrics", figures)
+
+
+async def _postgres(node: Node) -> bool:
+    try:
+        async with node.db.pool.acquire(timeout=2) as connection:
+            return bool(await connection.fetchval("SELECT true", timeout=2))
+    except LOST:
+        return False
+
+
+def _may_read(node: Node, request: web.Request) -> bool:
+    token = node.settings.metrics_token
+    if token is None:
+        return (request.remote or "") in LOOPBACK
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return hmac.compare_digest(given.encode(), token.get_secret_value().encode())

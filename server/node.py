@@ -1,0 +1,39 @@
+"""A running node: the parts that doors, commands and tests reach for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from handlers.dispatch import Dispatcher
+from handlers.identity.passwords import Passwords
+from handlers.identity.sessions import Sessions
+from handlers.identity.tokens import Tokens
+from server.gateway import Gateway
+from server.hub import Hub
+from server.maintenance import Maintenance
+from storage.bus import Bus
+from storage.postgres import Database
+from storage.settings import Settings
+
+
+@dataclass(slots=True)
+class Node:
+    """What `server.app.open_node` wires together."""
+
+    settings: Settings
+    db: Database
+    bus: Bus
+    hub: Hub
+    dispatcher: Dispatcher
+    gateway: Gateway
+    sessions: Sessions
+    tokens: Tokens
+    passwords: Passwords
+    maintenance: Maintenance
+    ready: bool = False
+    demo_offered: bool = False
+
+    @property
+    def web_dir(self) -> Path:
+        """Where the built page lies: as set, or beside the code."""
+        path = self.settings.web_dir
+        return path if path.is_absolute() else Path(__file__).parent.parent / path

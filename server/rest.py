@@ -1,0 +1,200 @@
+"""REST: one route for every command, query and endpoint, made from the registry."""
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiohttp import web
+from pydantic import BaseModel
+
+from handlers.context import Edge
+from handlers.dispatch import Result, translate
+from handlers.errors import AtriumError, NotFound, PayloadTooLarge, Unauthorized, UnknownCommand, ValidationFailed
+from handlers.registry import SPECS, Spec
+from server import calls, envelope, metrics
+from server.node import Node
+from server.engine import origin_allowed
+from storage.ids import new_id
+from storage.rooms import KINDS
+
+log = structlog.get_logger(__name__)
+
+BASE: Final = "/api/v1"
+_REQUEST_ID: Final = re.compile(r"[\w.:-]{1,100}")
+_VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})"')
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def edge(node: Node) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    """The outermost layer: request id, CORS, errors in the envelope, security headers."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith("/api/"):
+            return await handler(request)
+        given = request.headers.get("X-Request-Id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else new_id().hex
+        request["request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            response = await _handle(node, request, handler)
+        finally:
+            structlog.contextvars.clear_contextvars()
+        response.headers["X-Request-Id"] = request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-store"
+        _allow_origin(node, request, response)
+        return response
+
+    return middleware
+
+
+async def _handle(node: Node, request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+        return web.Response(status=204)
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return _failure(request, UnknownCommand("There is no such route"))
+    except web.HTTPMethodNotAllowed as error:
+        response = _failure(request, UnknownCommand("This route does not take this method"))
+        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        return response
+    except web.HTTPRequestEntityTooLarge:
+        return _failure(request, PayloadTooLarge(f"A body may have {node.settings.max_payload} bytes"))
+    except web.HTTPException:
+        raise
+    except Exception as error:
+        return _failure(request, translate(error))
+
+
+def add_routes(app: web.Application, node: Node) -> None:
+    for spec in SPECS.values():
+        if spec.route is not None:
+            app.router.add_route(spec.route.method, BASE + spec.route.path, _route(node, spec))
+    app.router.add_route("*", BASE + "/{rest:.*}", _nothing_here)
+
+
+async def _nothing_here(_request: web.Request) -> web.StreamResponse:
+    raise web.HTTPNotFound
+
+
+def _route(node: Node, spec: Spec) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        started = time.perf_counter()
+        outcome = "ok"
+        try:
+            data = await _payload(spec, request)
+            result = await (_endpoint if spec.kind == "endpoint" else _dispatch)(node, spec, request, data)
+            body = envelope.success(result, request["request_id"])
+            return web.Response(body=body, status=spec.status, content_type="application/json")
+        except Exception as error:
+            outcome = translate(error).code if not isinstance(error, web.HTTPException) else str(error.status)
+            raise
+        finally:
+            metrics.COMMANDS.labels(spec.name, outcome).inc()
+            metrics.LATENCY.labels(spec.kind).observe(time.perf_counter() - started)
+
+    return handle
+
+
+async def _dispatch(node: Node, spec: Spec, request: web.Request, data: dict[str, Any]) -> Result:
+    principal = await node.sessions.principal(_token(request))
+    structlog.contextvars.bind_contextvars(tenant=str(principal.tenant_id), user=str(principal.user_id))
+    checked = calls.check(spec, data)
+    if spec.room == "tenant" and checked.room not in (None, f"tenant:{principal.tenant_id}"):
+        raise NotFound("There is no such tenant")
+    room = await node.dispatcher.locator.room(spec, checked.payload, principal, checked.room)
+    if spec.kind == "query":
+        return await node.dispatcher.query(spec, checked.payload, principal, room)
+    return await node.dispatcher.submit(
+        spec, checked.payload, principal, room,
+        command_id=checked.command_id, expected_version=checked.expected_version,
+    )  # fmt: skip
+
+
+async def _endpoint(node: Node, spec: Spec, request: web.Request, data: dict[str, Any]) -> Result:
+    account = None if spec.public else await node.sessions.account(_token(request))
+    checked = calls.check(spec, data)
+    context = Edge(
+        db=node.db,
+        settings=node.settings,
+        passwords=node.passwords,
+        tokens=node.tokens,
+        account=account,
+        address=request.remote or "",
+        user_agent=request.headers.get("User-Agent", "")[:300],
+        revoked=node.gateway.revoke,
+    )
+    reply: BaseModel = await spec.handler(context, checked.payload)
+    return Result(reply.model_dump_json().encode())
+
+
+async def _payload(spec: Spec, request: web.Request) -> dict[str, Any]:
+    """Body, query string, path and headers, put together as the payload that a socket would send."""
+    assert spec.route is not None
+    data = dict(request.query) if spec.kind == "query" else await _body(request)
+    for name, value in request.match_info.items():
+        kind = name.removesuffix("_id")
+        if name in spec.payload.model_fields or name == "room":
+            data[name] = value
+        elif kind in KINDS:
+            data["room"] = f"{kind}:{value}"
+    if key := request.headers.get("Idempotency-Key"):
+        data["command_id"] = key
+    if condition := request.headers.get("If-Match"):
+        match = _VERSION.fullmatch(condition.strip())
+        if not match:
+            raise ValidationFailed.field("If-Match", 'must be a version such as "7"')
+        data["expected_version"] = int(match[1])
+    if isinstance(data.get("expected_version"), str):
+        raise ValidationFailed.field("expected_version", "belongs into the header If-Match")
+    return data
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    raw = await request.read()
+    if not raw:
+        return {}
+    try:
+        data = orjson.loads(raw)
+    except ValueError:
+        raise ValidationFailed("The body is not valid JSON") from None
+    if not isinstance(data, dict):
+        raise ValidationFailed("The body must be a JSON object")
+    return data
+
+
+def _token(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("Send the header Authorization: Bearer <access token>")
+    return token.strip()
+
+
+def _failure(request: web.Request, error: AtriumError) -> web.Response:
+    response = web.Response(
+        body=envelope.failure(error, request["request_id"]), status=error.status, content_type="application/json"
+    )
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return response
+
+
+def _allow_origin(node: Node, request: web.Request, response: web.StreamResponse) -> None:
+    origin = request.headers.get("Origin")
+    response.headers["Vary"] = "Origin"
+    if origin and origin_allowed(node.settings, origin, request.headers.get("Host", "")):
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE"
+        response.headers["Access-Control-Allow-Headers"] = (
+            "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-Id"
+        )
+        response.headers["Access-Control-Expose-Headers"] = "X-Request-Id, Retry-After"
+        response.headers["Access-Control-Max-Age"] = "600"
