@@ -35,6 +35,8 @@ export function lanesOf(store: Store, pending: Pending[], boardId: string): Lane
     .map((column): Lane => ({ column, category: categoryOf(store, column), cards: [], unborn: false }))
   const byId = new Map(lanes.map((lane) => [lane.column.id, lane]))
   for (const task of store.all<Task>('tasks').sort(byPosition)) {
+    // One from beyond the snapshot's window is known in part only, until more is asked for.
+    if (task.title === undefined) continue
     byId.get(task.column_id ?? '')?.cards.push({ ...task, waiting: false, unborn: false })
   }
   return pending.reduce(draw, lanes)
@@ -42,9 +44,8 @@ export function lanesOf(store: Store, pending: Pending[], boardId: string): Lane
 
 /** The place of a card that is to stand at `index` among `others`, its own column without itself. */
 export function placeAt(columnId: string, others: Card[], index: number): Place {
-  const settled = others.filter((card) => !card.unborn)
-  const before = settled[index]
-  const last = settled.at(-1)
+  const before = others[index]
+  const last = others.at(-1)
   if (before) return { column_id: columnId, before_id: before.id }
   return last ? { column_id: columnId, after_id: last.id } : { column_id: columnId }
 }
@@ -58,7 +59,7 @@ export function find(lanes: Lane[], taskId: string): { lane: Lane; card: Card; i
 }
 
 function draw(lanes: Lane[], pending: Pending): Lane[] {
-  const { name, payload, command_id } = pending
+  const { name, payload } = pending
   const found = find(lanes, String(payload.task_id))
   const target = lanes.find((lane) => lane.column.id === payload.column_id)
   switch (name) {
@@ -66,7 +67,7 @@ function draw(lanes: Lane[], pending: Pending): Lane[] {
       if (found && target) move(found, target, payload as unknown as Place)
       break
     case 'task.create':
-      target?.cards.push(unborn(command_id, payload))
+      if (!find(lanes, String(payload.id))) target?.cards.push(unborn(payload))
       break
     case 'task.update':
       if (found) Object.assign(found.card, payload.changes, { waiting: true })
@@ -78,7 +79,7 @@ function draw(lanes: Lane[], pending: Pending): Lane[] {
       if (target) target.column = { ...target.column, wip_limit: payload.limit as number | null }
       break
     case 'column.create':
-      lanes.push(unbornLane(command_id, payload))
+      if (!lanes.some((lane) => lane.column.id === payload.id)) lanes.push(unbornLane(payload))
   }
   return lanes
 }
@@ -91,13 +92,13 @@ function move(from: { lane: Lane; card: Card; index: number }, to: Lane, place: 
   to.cards.splice(index, 0, { ...from.card, column_id: to.column.id, waiting: true })
 }
 
-function unborn(id: string, payload: Record<string, unknown>): Card {
-  const { title, column_id } = payload as { title: string; column_id: string }
+function unborn(payload: Record<string, unknown>): Card {
+  const { id, title, column_id } = payload as { id: string; title: string; column_id: string }
   return { id, key: '', title, column_id, status_id: null, position: '', version: 0, waiting: true, unborn: true }
 }
 
-function unbornLane(id: string, payload: Record<string, unknown>): Lane {
-  const { name, board_id } = payload as { name: string; board_id: string }
+function unbornLane(payload: Record<string, unknown>): Lane {
+  const { id, name, board_id } = payload as { id: string; name: string; board_id: string }
   return { column: { id, board_id, name, position: '', wip_limit: null }, category: null, cards: [], unborn: true }
 }
 

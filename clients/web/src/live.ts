@@ -4,7 +4,7 @@ import type { RoomEvent } from './entities'
 import type { Reply, WireError } from './errors'
 import { Outbox, type Pending } from './outbox'
 import type { PresenceChange } from './presence'
-import { Room, type JoinReply } from './room'
+import { Room, type Cursor, type JoinReply } from './room'
 import { SessionEnded } from './session'
 
 export type Connection = 'connecting' | 'live' | 'reconnecting'
@@ -17,8 +17,8 @@ export interface LiveOptions {
   changed: () => void
   /** One event came in; `mine` when it answers a command of this page. */
   event?: (name: string, event: RoomEvent, mine: boolean) => void
-  /** Connected or connected again. */
-  connected?: () => void
+  /** Connected or connected again, with the role one has in the tenant. */
+  ready?: (greeting: { role: string }) => void
   refused?: (pending: Pending, error: WireError, requestId?: string) => void
   /** The server no longer knows this sign-in. */
   ended?: () => void
@@ -26,6 +26,9 @@ export interface LiveOptions {
 }
 
 const ANSWER_WITHIN_MS = 10_000
+/** Tasks per column in a snapshot: the server's own default, and the most it gives. */
+const WINDOW = 500
+const WIDEST_WINDOW = 5_000
 const TRY_AGAIN_MS = 1_000
 const TRY_AGAIN_AT_LEAST_EVERY_MS = 30_000
 /** These refusals of a join mean there is nothing to wait for. */
@@ -41,6 +44,7 @@ export class Live {
   #joining = false
   #stopped = false
   #refusals = 0
+  #window: number | null = null
 
   constructor(options: LiveOptions) {
     this.#options = options
@@ -87,11 +91,19 @@ export class Live {
     if (this.room && this.#socket.connected) this.#socket.emit('room.leave', { room: this.room.name })
     this.room = null
     this.#joining = false
+    this.#window = null
   }
 
   /** Ask for a change in the open room; see `Outbox.add`. */
   change(name: string, payload: Record<string, unknown>, doing: string): Promise<Record<string, unknown> | null> {
     return this.outbox.add(this.room?.name ?? '', name, payload, doing)
+  }
+
+  /** Show more of a large room: take a snapshot with a wider window. */
+  widen(): void {
+    if (!this.room) return
+    this.#window = Math.min((this.#window ?? WINDOW) * 2, WIDEST_WINDOW)
+    void this.#join(null)
   }
 
   /** One question, one answer; throws when the connection breaks before it. */
@@ -101,9 +113,9 @@ export class Live {
   }
 
   /** Tell the others in the room what this person looks at. May be lost. */
-  focus(focus: { kind: string; id: string } | null): void {
+  focus(focus: { kind: string; id: string }): void {
     if (!this.room?.ready || !this.#socket.connected) return
-    this.#socket.volatile.emit('presence.set', { room: this.room.name, status: 'online', ...(focus && { focus }) })
+    this.#socket.volatile.emit('presence.set', { room: this.room.name, status: 'online', focus })
   }
 
   #listen(): void {
@@ -111,6 +123,7 @@ export class Live {
     socket.on('connect', () => this.#connected())
     socket.on('disconnect', (reason) => this.#disconnected(reason))
     socket.on('connect_error', (error) => void this.#notConnected(error as Error & { data?: { code?: string } }))
+    socket.on('session.ready', (greeting: { role: string }) => this.#options.ready?.(greeting))
     socket.on('session.expiring', () => void this.#renewSession())
     socket.on('room.closed', (closed: { room: string; reason: string }) => this.#closed(closed.room, closed.reason))
     socket.on('room.resync', ({ room }: { room: string }) => room === this.room?.name && void this.#join())
@@ -132,7 +145,6 @@ export class Live {
     this.#refusals = 0
     if (this.room) void this.#join()
     this.outbox.open()
-    this.#options.connected?.()
     this.#options.changed()
   }
 
@@ -184,14 +196,15 @@ export class Live {
     }, ms)
   }
 
-  async #join(): Promise<void> {
+  async #join(since: Cursor | null = this.room?.cursor ?? null): Promise<void> {
     const room = this.room
     if (!room || this.#joining || !this.#socket.connected || room.closed) return
     this.#joining = true
     room.joining()
     const { id } = this.#socket
-    const since = room.cursor
-    const reply = await this.ask('room.join', { room: room.name, ...(since && { since }) }).catch(() => null)
+    const window = this.#window && { tasks: this.#window }
+    const ask = { room: room.name, ...(since && { since }), ...(window && { window }) }
+    const reply = await this.ask('room.join', ask).catch(() => null)
     // A newer connection, or another room, has its own join under way.
     if (this.room !== room || this.#socket.id !== id) return
     this.#joining = false

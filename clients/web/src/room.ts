@@ -26,6 +26,8 @@ export class Room {
   readonly presence = new Presence()
   cursor: Cursor | null = null
   closed: string | null = null
+  /** Columns that hold more than the snapshot's window let in. */
+  more = new Set<string>()
   #permissions: Set<string> | null = null
   #held: RoomEvent[] | null = null
 
@@ -46,6 +48,7 @@ export class Room {
     this.#held = null
     if (reply.mode === 'snapshot') {
       this.store.replace(reply.snapshot ?? {})
+      this.more = new Set(Object.keys((reply.snapshot?.more as object | undefined) ?? {}))
       this.cursor = { epoch: reply.epoch, seq: reply.seq }
     } else {
       this.cursor = { epoch: reply.epoch, seq: this.cursor?.seq ?? reply.seq }

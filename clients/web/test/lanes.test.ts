@@ -44,9 +44,9 @@ describe('pending changes are drawn on top', () => {
   test('new cards and columns, deletions', () => {
     expect(
       drawn(
-        pending('task.create', { title: 'New', column_id: 'doing' }),
+        pending('task.create', { id: 'n1', title: 'New', column_id: 'doing' }),
         pending('task.delete', { task_id: 't1' }),
-        pending('column.create', { name: 'done', board_id: 'b1' }),
+        pending('column.create', { id: 'n2', name: 'done', board_id: 'b1' }),
       ),
     ).toEqual([['todo', 't2'], ['doing', 't3', 'New'], ['done']])
   })
@@ -66,6 +66,12 @@ describe('pending changes are drawn on top', () => {
     expect(store.one('tasks', 't1')).toMatchObject({ title: 't1' })
     expect(store.one('columns', 'todo')).toMatchObject({ wip_limit: null })
   })
+})
+
+test('a card beyond the window, known in part, is not drawn', () => {
+  const store = board()
+  store.apply({ task: { id: 'far', column_id: 'todo', position: 'a0', version: 3 } })
+  expect(lanesOf(store, [], 'b1')[0]?.cards.map((card) => card.id)).toEqual(['t1', 't2'])
 })
 
 test('a place is named by its neighbour', () => {

@@ -1,0 +1,52 @@
+import { html, nothing, type TemplateResult } from 'lit'
+
+import type { Connection } from '../live'
+import type { Presence } from '../presence'
+import { avatar } from './avatar'
+import { chevron, door, mark } from './icons'
+
+export interface TopBar {
+  user: { id: string; name: string }
+  tenant: string
+  project: string | null
+  presence: Presence | null
+  connection: Connection
+  waiting: number
+  signOut: () => void
+}
+
+const FACES = 5
+
+export function topBar(bar: TopBar): TemplateResult {
+  return html`<header class="top-bar">
+    <nav class="crumbs" aria-label="You are here">
+      <a class="home" href="#/" aria-label="All projects">${mark}<span class="tenant">${bar.tenant}</span></a>
+      ${bar.project === null ? nothing : html`<span class="crumb-gap">${chevron}</span><h1>${bar.project}</h1>`}
+    </nav>
+    ${bar.presence ? faces(bar.presence, bar.user.id) : nothing} ${connection(bar)}
+    <div class="me">
+      ${avatar(bar.user, 'you')}
+      <button class="quiet icon-only" aria-label="Sign out" title="Sign out" @click=${bar.signOut}>${door}</button>
+    </div>
+  </header>`
+}
+
+function faces(presence: Presence, me: string): TemplateResult | typeof nothing {
+  const others = presence.members.filter((member) => member.id !== me)
+  const shown = others.slice(0, FACES)
+  const more = Math.max(presence.count - 1, others.length) - shown.length
+  if (!shown.length && more <= 0) return nothing
+  return html`<ul class="faces" aria-label="Also here">
+    ${shown.map((member) => html`<li class=${member.status}>${avatar(member, member.status === 'online' ? 'here now' : member.status)}</li>`)}
+    ${more > 0 ? html`<li class="avatar more">+${more}</li>` : nothing}
+  </ul>`
+}
+
+function connection({ connection, waiting }: TopBar): TemplateResult {
+  const text = { live: 'Live', connecting: 'Connecting…', reconnecting: 'Reconnecting…' }[connection]
+  const kept = connection !== 'live' && waiting > 0
+  return html`<p class="connection ${connection}" role="status">
+    <span class="dot"></span><span class="connection-text">${text}</span>
+    ${kept ? html`<span class="kept">${waiting} ${waiting === 1 ? 'change' : 'changes'} kept</span>` : nothing}
+  </p>`
+}
