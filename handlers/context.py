@@ -58,19 +58,19 @@ class Tx:
         if self.room.kind == "project":
             self.values["project_id"] = self.room.id
 
-    async def one(self, statement: str, payload: object = None, **params: Any) -> Row:
+    async def one(self, statement: str, payload: object = None, /, **params: Any) -> Row:
         return await self.session.one(statement, payload, **{**self.values, **params})
 
-    async def maybe(self, statement: str, payload: object = None, **params: Any) -> Row | None:
+    async def maybe(self, statement: str, payload: object = None, /, **params: Any) -> Row | None:
         return await self.session.maybe(statement, payload, **{**self.values, **params})
 
-    async def many(self, statement: str, payload: object = None, **params: Any) -> list[Row]:
+    async def many(self, statement: str, payload: object = None, /, **params: Any) -> list[Row]:
         return await self.session.many(statement, payload, **{**self.values, **params})
 
-    async def value(self, statement: str, payload: object = None, **params: Any) -> Any:
+    async def value(self, statement: str, payload: object = None, /, **params: Any) -> Any:
         return await self.session.value(statement, payload, **{**self.values, **params})
 
-    async def exec(self, statement: str, payload: object = None, **params: Any) -> None:
+    async def exec(self, statement: str, payload: object = None, /, **params: Any) -> None:
         await self.session.exec(statement, payload, **{**self.values, **params})
 
     def require(self, permission: str) -> None:

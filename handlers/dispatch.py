@@ -38,7 +38,7 @@ from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-COMMIT_RETRIES: Final = 3
+COMMIT_RETRIES: Final = 4
 """How often a group is tried again after its commit was left in doubt; command ids make that safe."""
 
 
@@ -222,10 +222,12 @@ class Dispatcher:
 
     async def _run(self, room: RoomKey, calls: list[Call]) -> None:
         try:
+            doubt = False
             for attempt in range(COMMIT_RETRIES + 1):
-                if await self._transact(room, calls, last=attempt == COMMIT_RETRIES):
+                doubt = not await self._transact(room, calls, doubt=doubt, last=attempt == COMMIT_RETRIES)
+                if not doubt:
                     return
-                await asyncio.sleep(0.1 * 4**attempt)
+                await asyncio.sleep(0.1 * 3**attempt)
         except _Spoiled as spoiled:
             if len(calls) == 1:
                 calls[0].fail(translate(spoiled.cause))
@@ -241,8 +243,12 @@ class Dispatcher:
             for call in calls:
                 call.fail(failure)
 
-    async def _transact(self, room: RoomKey, calls: list[Call], *, last: bool) -> bool:
-        """One transaction for a group; False when the commit was left in doubt and should be tried again."""
+    async def _transact(self, room: RoomKey, calls: list[Call], *, doubt: bool, last: bool) -> bool:
+        """One transaction for a group; False when its commit, or that of an earlier try, is in doubt.
+
+        Trying again settles it: the room lock waits for a commit that is still under way, and command ids that
+        were applied then answer with their first reply.
+        """
         lock = f"; SELECT 1 FROM rooms WHERE tenant_id = '{room.tenant_id}' AND id = '{room.id}' FOR NO KEY UPDATE"
         batches: list[Batch] = []
         group: _Group | None = None
@@ -267,7 +273,7 @@ class Dispatcher:
                 committing = bool(group.applied)
         except LOST as error:
             log.warning("dispatch.postgres_lost", room=room.name, error=repr(error), committing=committing)
-            if committing and not last:
+            if (committing or doubt) and not last:
                 return False
             raise
         for batch in batches:
@@ -285,19 +291,7 @@ class Dispatcher:
             if repeated is not None:
                 group.answers.append((call, _repeat(group.room, call, repeated)))
                 return
-            rights = rights_in(group.room, group.actors.get(call.principal.user_id))
-            if call.spec.within:
-                project = RoomKey(group.room.tenant_id, "project", getattr(call.payload, call.spec.within))
-                rights = await read_rights(session, project, call.principal)
-            tx = Tx(
-                session, group.room, call.principal, rights, group.now, call.command_id, call.expected_version
-            )  # fmt: skip
-            if call.spec.needs:
-                tx.require(call.spec.needs)
-            events, data = _unpack(await call.spec.handler(tx, call.payload))
-            for event in tuple(events):
-                for react in REACTIONS.get(type(event), ()):
-                    events.extend(await react(tx, event) or ())
+            events, data = await self._execute(group, session, call)
         except AtriumError as error:
             if session.wrote:
                 raise _Spoiled(error) from error
@@ -311,6 +305,23 @@ class Dispatcher:
             raise _Spoiled(error) from error
         self._record(group, call, events, data)
 
+    async def _execute(self, group: _Group, session: Session, call: Call) -> tuple[list[Event], bytes]:
+        """Permission, handler, reactions: the events of a command and its reply."""
+        rights = rights_in(group.room, group.actors.get(call.principal.user_id))
+        if call.spec.within:
+            project = RoomKey(group.room.tenant_id, "project", getattr(call.payload, call.spec.within))
+            rights = await read_rights(session, project, call.principal)
+        tx = Tx(
+            session, group.room, call.principal, rights, group.now, call.command_id, call.expected_version
+        )
+        if call.spec.needs:
+            tx.require(call.spec.needs)
+        events, data = _unpack(await call.spec.handler(tx, call.payload))
+        for event in tuple(events):
+            for react in REACTIONS.get(type(event), ()):
+                events.extend(await react(tx, event) or ())
+        return events, data
+
     def _record(self, group: _Group, call: Call, events: list[Event], data: bytes) -> None:
         seq = group.head + sum(entry.room == group.room for entry in group.entries)
         for event in events:
@@ -318,7 +329,9 @@ class Dispatcher:
             if target == group.room:
                 seq += 1
             elif KIND_ORDER[target.kind] <= KIND_ORDER[group.room.kind]:
-                raise RuntimeError(f"{call.spec.name}: an event of {group.room.kind} must not go to {target.kind}")
+                raise RuntimeError(
+                    f"{call.spec.name}: an event of {group.room.kind} must not go to {target.kind}"
+                )
             group.entries.append(_Entry(target, event.name, call, event.dump()))
         applied = _Applied(call.fingerprint(), group.room.id, seq, data)
         group.known[call.identity] = applied
@@ -331,7 +344,8 @@ class Dispatcher:
         others = {entry.room for entry in group.entries} - {group.room}
         if others:
             heads |= await _lock_others(session, others)
-        at, batches = timestamp(group.now), {}
+        at = timestamp(group.now)
+        batches: dict[RoomKey, Batch] = {}
         for entry in group.entries:
             epoch, head = heads[entry.room]
             entry.seq = head + 1
@@ -339,7 +353,7 @@ class Dispatcher:
             batch = batches.setdefault(entry.room, Batch(entry.room, epoch, entry.seq, []))
             actor = entry.call.principal.user_id
             event = encode_event(
-                entry.room, entry.seq, entry.name, at, actor, group.actors[actor]["name"],
+                entry.room, entry.seq, at, actor, group.actors[actor]["name"],
                 entry.call.command_id, entry.data,
             )  # fmt: skip
             batch.packets.append(packet(entry.name, event))
@@ -369,7 +383,10 @@ def _opened(room: RoomKey, row: Row) -> _Group:
     actors = {UUID(actor["user_id"]): actor for actor in orjson.loads(row["actors"] or b"[]")}
     known = {
         (UUID(item["actor_id"]), UUID(item["command_id"])): _Applied(
-            bytes.fromhex(item["fingerprint"]), UUID(item["room_id"]), item["seq"], orjson.dumps(item["reply"])
+            bytes.fromhex(item["fingerprint"]),
+            UUID(item["room_id"]),
+            item["seq"],
+            orjson.dumps(item["reply"]),
         )
         for item in orjson.loads(row["applied"] or b"[]")
     }
@@ -389,7 +406,9 @@ async def _lock_others(session: Session, rooms: set[RoomKey]) -> dict[RoomKey, t
 
 def _repeat(room: RoomKey, call: Call, first: _Applied) -> Result | AtriumError:
     if first.fingerprint != call.fingerprint():
-        return Conflict("This command_id was already used for another command", details={"command_id": call.command_id})
+        return Conflict(
+            "This command_id was already used for another command", details={"command_id": call.command_id}
+        )
     return Result(first.data, room, first.seq, duplicate=True)
 
 

@@ -61,7 +61,9 @@ class ValidationFailed(AtriumError):
     def of(cls, error: ValidationError) -> "ValidationFailed":
         fields: dict[str, list[str]] = {}
         for item in error.errors(include_url=False, include_context=False, include_input=False):
-            fields.setdefault(".".join(str(part) for part in item["loc"]) or "payload", []).append(item["msg"])
+            fields.setdefault(".".join(str(part) for part in item["loc"]) or "payload", []).append(
+                item["msg"]
+            )
         return cls("The payload does not fit", field_errors=fields)
 
     @classmethod

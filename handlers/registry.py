@@ -11,7 +11,18 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 from uuid import UUID
 
 from pydantic import (
@@ -47,8 +58,12 @@ def _in_range(value: datetime) -> datetime:
 
 
 Text = Annotated[str, AfterValidator(_no_nul)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_no_nul)]
-Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_no_nul)]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_no_nul)
+]
+Title = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_no_nul)
+]
 LongText = Annotated[str, StringConstraints(max_length=50_000), AfterValidator(_no_nul)]
 Version = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -174,10 +189,13 @@ class Spec:
     within: str | None = None
     public: bool = False
     status: int = 200
+
     @property
     def events(self) -> tuple[type[Event], ...]:
         """The events that this command may cause, from its return type."""
-        return tuple(part for part in _flat(self.returns) if isinstance(part, type) and issubclass(part, Event))
+        return tuple(
+            part for part in _flat(self.returns) if isinstance(part, type) and issubclass(part, Event)
+        )
 
 
 SPECS: Final[dict[str, Spec]] = {}
@@ -275,7 +293,11 @@ def locator(field_name: str, statement: str) -> None:
 
 
 def _flat(annotation: Any) -> list[Any]:
-    return [annotation] if get_origin(annotation) is None else [p for a in get_args(annotation) for p in _flat(a)]
+    return (
+        [annotation]
+        if get_origin(annotation) is None
+        else [p for a in get_args(annotation) for p in _flat(a)]
+    )
 
 
 def unique(values: list[UUID]) -> list[UUID]:

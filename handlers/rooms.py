@@ -78,7 +78,9 @@ async def list_events(tx: Tx, ask: ReadEvents) -> Page:
     _require_view(tx.room, tx.rights)
     position = await tx.one("room_position")
     if ask.since < position["floor_seq"]:
-        raise ValidationFailed.field("since", f"the log begins after {position['floor_seq']}: take the snapshot")
+        raise ValidationFailed.field(
+            "since", f"the log begins after {position['floor_seq']}: take the snapshot"
+        )
     packets = await read_events(tx.session, tx.room, ask.since, position["head_seq"], ask.limit)
     events = [orjson.loads(event_of(packet)) for packet in packets]
     more = str(events[-1]["seq"]) if events and events[-1]["seq"] < position["head_seq"] else None
@@ -110,7 +112,11 @@ async def read_room(
         position = Position(str(row["epoch"]), row["head_seq"])
         if head_only:
             return RoomState(position, rights, "current", b"")
-        if since is not None and since.epoch == position.epoch and row["floor_seq"] <= since.seq <= position.seq:
+        if (
+            since is not None
+            and since.epoch == position.epoch
+            and row["floor_seq"] <= since.seq <= position.seq
+        ):
             if since.seq == position.seq:
                 return RoomState(position, rights, "current", b"")
             if position.seq - since.seq <= limit:

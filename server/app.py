@@ -95,7 +95,9 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     sessions = Sessions(db, tokens)
     gateway = Gateway(settings, dispatcher, hub, sessions)
     maintenance = Maintenance(db, settings)
-    node = Node(settings, db, bus, hub, dispatcher, gateway, sessions, tokens, Passwords(settings), maintenance)
+    node = Node(
+        settings, db, bus, hub, dispatcher, gateway, sessions, tokens, Passwords(settings), maintenance
+    )
     await hub.start()
     gateway.presence.start()
     maintenance.start()

@@ -16,7 +16,12 @@ from storage.embedded import EmbeddedServerError
 from storage.migrations import MigrationError
 from storage.settings import Settings
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Atrium, a real-time collaboration server.")
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Atrium, a real-time collaboration server.",
+)
 
 
 @cli.command()
@@ -24,7 +29,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free one.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port.")] = 1,
-    demo: Annotated[bool, typer.Option(help="Load the demo world and offer its accounts on the page.")] = False,
+    demo: Annotated[
+        bool, typer.Option(help="Load the demo world and offer its accounts on the page.")
+    ] = False,
 ) -> None:
     """Start the server. Settings come from the environment; see docs/settings.md."""
     from server import serving

@@ -45,7 +45,8 @@ class Answer:
 
 class Connection:
     """A client in one tenant. Calls are carried out in the order sent; consecutive commands of one room go into
-    its queue together, so that they can share a transaction, and anything else waits for what came before it."""
+    its queue together, so that they can share a transaction, and anything else waits for what came before it.
+    """
 
     def __init__(self, gateway: "Gateway", socket: EngineSocket, sid: str, principal: Principal) -> None:
         self.gateway = gateway
@@ -216,4 +217,3 @@ class Connection:
 
 def _request_id() -> str:
     return new_id().hex
-

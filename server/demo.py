@@ -41,6 +41,7 @@ CARDS: Final = (
     ("Done", "Choose a typeface", "low", "task", ("alice",), -2),
 )
 
+
 async def load(node: Node) -> bool:
     """Make the demo world where it does not exist yet; False when it does."""
     passwords = node.passwords

@@ -35,7 +35,11 @@ def _settings(settings: Settings) -> Finding:
 
 
 def _page(settings: Settings) -> Finding:
-    root = settings.web_dir if settings.web_dir.is_absolute() else Path(__file__).parent.parent / settings.web_dir
+    root = (
+        settings.web_dir
+        if settings.web_dir.is_absolute()
+        else Path(__file__).parent.parent / settings.web_dir
+    )
     built = (root / "index.html").is_file()
     return Finding("web page", built, "built" if built else "not built: run `make setup`")
 
@@ -67,4 +71,6 @@ async def _postgres(settings: Settings) -> Finding:
     finally:
         if embedded is not None:
             await embedded.stop()
-    return Finding("postgres", True, f"{'embedded' if embedded else 'answers'}, version {version}, schema up to date")
+    return Finding(
+        "postgres", True, f"{'embedded' if embedded else 'answers'}, version {version}, schema up to date"
+    )

@@ -33,6 +33,8 @@ class PacketHandler(Protocol):
 
     def closed(self, socket: "EngineSocket", reason: str) -> None: ...
 
+    def keep(self, task: asyncio.Future[Any]) -> None: ...
+
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio ships no types
     """One Engine.IO endpoint; there is one for JSON and one for msgpack clients."""
@@ -43,7 +45,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio ships no t
             ping_interval=settings.ping_interval,
             ping_timeout=settings.ping_timeout,
             max_http_buffer_size=settings.max_payload,
-            cors_allowed_origins=lambda origin, environ: origin_allowed(settings, origin, environ.get("HTTP_HOST", "")),
+            cors_allowed_origins=lambda origin, environ: origin_allowed(
+                settings, origin, environ.get("HTTP_HOST", "")
+            ),
             monitor_clients=False,
             logger=False,
         )
@@ -51,7 +55,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio ships no t
         self.codec = codec
         self.handler = handler
 
-    async def _handle_connect(self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None) -> Any:
+    async def _handle_connect(
+        self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
+    ) -> Any:
         sid = self.generate_id()
         socket = self.sockets[sid] = EngineSocket(self, sid, environ["aiohttp.request"])
         opening = packet.Packet(packet.OPEN, {
@@ -72,6 +78,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio ships no t
 
 class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
     """One client's connection. `transport` is set while frames may be written to it directly."""
+
+    connected: bool
+    closed: bool
+    upgraded: bool
+    upgrading: bool
 
     def __init__(self, server: Engine, sid: str, request: web.Request) -> None:
         super().__init__(server, sid)
@@ -163,7 +174,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
 
     async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
         if self._ws is not None:
-            return self.server._bad_request()
+            return web.Response(status=400, text="The connection has a WebSocket already")
         request: web.Request = environ["aiohttp.request"]
         ws = web.WebSocketResponse(max_msg_size=self.server.max_http_buffer_size, compress=False, timeout=2.0)
         await ws.prepare(request)
@@ -220,7 +231,9 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
     def _lost(self) -> None:
         if self.transport is not None:
             self.transport.abort()
-        asyncio.ensure_future(self.close(wait=False, abort=True, reason=self.server.reason.PING_TIMEOUT))
+        self.server.handler.keep(
+            asyncio.ensure_future(self.close(wait=False, abort=True, reason=self.server.reason.PING_TIMEOUT))
+        )
 
     def _set_timer(self, delay: float, callback: Callable[[], None]) -> None:
         if self._timer is not None:

@@ -11,7 +11,10 @@ from storage.rooms import timestamp
 
 
 def _end(request_id: str) -> bytes:
-    return b',"timestamp":"%b","request_id":"%b"}' % (timestamp(datetime.now(UTC)).encode(), request_id.encode())
+    return b',"timestamp":"%b","request_id":"%b"}' % (
+        timestamp(datetime.now(UTC)).encode(),
+        request_id.encode(),
+    )
 
 
 def success(result: Result, request_id: str) -> bytes:

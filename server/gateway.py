@@ -42,7 +42,10 @@ class Gateway:
         self.hub = hub
         self.sessions = sessions
         self.presence = Presence(hub, settings)
-        self.engines = {"/socket.io/": Engine(settings, JSON, self), "/msgpack/socket.io/": Engine(settings, MSGPACK, self)}
+        self.engines = {
+            "/socket.io/": Engine(settings, JSON, self),
+            "/msgpack/socket.io/": Engine(settings, MSGPACK, self),
+        }
         self.connections: dict[str, Connection] = {}
         self._unauthenticated: dict[EngineSocket, asyncio.TimerHandle] = {}
         self._attachments: dict[EngineSocket, int] = {}
@@ -114,7 +117,9 @@ class Gateway:
         elif kind in (str(BINARY_EVENT), str(BINARY_ACK)):
             self._attachments[socket] = int((match["attachments"] or "0-")[:-1])
             if kind == str(BINARY_EVENT):
-                self._answer_bad(socket, int(match["id"]) if match["id"] else None, "Payloads hold no binary data")
+                self._answer_bad(
+                    socket, int(match["id"]) if match["id"] else None, "Payloads hold no binary data"
+                )
 
     def _received_bytes(self, socket: EngineSocket, data: bytes) -> None:
         if self._attachments.get(socket, 0) > 0:
@@ -123,7 +128,7 @@ class Gateway:
         if socket.codec is not MSGPACK:
             return
         try:
-            packet = msgpack.unpackb(data, strict_map_key=False, max_buffer_size=self.settings.max_payload)
+            packet = msgpack.unpackb(data, strict_map_key=False)
             kind, namespace, ack_id = packet["type"], packet.get("nsp", "/"), packet.get("id")
         except Exception:  # msgpack raises a dozen kinds, and none of them can be answered
             log.info("gateway.bad_msgpack")
@@ -175,7 +180,7 @@ class Gateway:
             socket.push(JSON.refused(_connect_error(translate(error))))
             self._let_try_again(socket)
             return
-        if socket.closed:
+        if socket.sid not in socket.server.sockets:  # it left while its rooms were read
             for room in connection.rooms:
                 self.hub.detach(room, connection)
             return
@@ -252,7 +257,7 @@ class Gateway:
 
     def _enter(self, connection: Connection, room: RoomKey, position: Position) -> None:
         self.hub.release(room, connection, position)
-        if room in connection.rooms:
+        if room in connection.rooms and room.kind != "user":
             self.presence.join(connection, room)
 
     enter = _enter
@@ -307,7 +312,10 @@ class Gateway:
         await self.dispatcher.idle()
         self.presence.draining = True
         await asyncio.gather(
-            *(connection.socket.close(wait=False, code=1012) for connection in list(self.connections.values())),
+            *(
+                connection.socket.close(wait=False, code=1012)
+                for connection in list(self.connections.values())
+            ),
             return_exceptions=True,
         )
 

@@ -6,8 +6,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from server import metrics
-from server.node import Node
 from server.engine import LOOPBACK
+from server.node import Node
 from storage.postgres import LOST
 
 

@@ -176,7 +176,9 @@ class Hub:
         elif head > room.position:
             self._fill(room, head)
 
-    def signal(self, key: RoomKey, name: str, data: bytes, *, skip: Member | None = None, relay: bool = True) -> None:
+    def signal(
+        self, key: RoomKey, name: str, data: bytes, *, skip: Member | None = None, relay: bool = True
+    ) -> None:
         """Send something unlogged to a room: members that are slow do not get it, nor does anybody later."""
         room = self.rooms.get(key)
         if relay:
@@ -360,7 +362,9 @@ class Hub:
         """Compare with the log from time to time, quickly while the bus is unhealthy: Redis is only a hint."""
         settings = self._settings
         while True:
-            await asyncio.sleep(settings.sweep_interval if self.healthy else settings.sweep_interval_unhealthy)
+            await asyncio.sleep(
+                settings.sweep_interval if self.healthy else settings.sweep_interval_unhealthy
+            )
             await self._compare_heads()
 
     async def _compare_heads(self) -> None:

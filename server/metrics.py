@@ -13,11 +13,19 @@ LATENCY = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10), registry=REGISTRY,
 )  # fmt: skip
 DELIVERIES = Counter("atrium_deliveries", "Events handed to members' connections.", registry=REGISTRY)
-REPEATS = Counter("atrium_repeated_batches", "Batches heard that had been delivered already.", registry=REGISTRY)
+REPEATS = Counter(
+    "atrium_repeated_batches", "Batches heard that had been delivered already.", registry=REGISTRY
+)
 FILLS = Counter("atrium_holes_filled", "Times that missing events were read from the log.", registry=REGISTRY)
-RESYNCS = Counter("atrium_resyncs", "Members told to join again because they could not keep up.", registry=REGISTRY)
+RESYNCS = Counter(
+    "atrium_resyncs", "Members told to join again because they could not keep up.", registry=REGISTRY
+)
 CONNECTIONS = Gauge("atrium_connections", "Open Socket.IO connections.", ["format"], registry=REGISTRY)
 ROOMS = Gauge("atrium_rooms", "Rooms with members on this node.", registry=REGISTRY)
 QUEUED = Gauge("atrium_queued_commands", "Commands waiting in the queues of their rooms.", registry=REGISTRY)
-BUS_HEALTHY = Gauge("atrium_bus_healthy", "1 while messages come back from the bus, else 0.", registry=REGISTRY)
-POOL_SIZE = Gauge("atrium_pool_connections", "Connections to Postgres, by state.", ["state"], registry=REGISTRY)
+BUS_HEALTHY = Gauge(
+    "atrium_bus_healthy", "1 while messages come back from the bus, else 0.", registry=REGISTRY
+)
+POOL_SIZE = Gauge(
+    "atrium_pool_connections", "Connections to Postgres, by state.", ["state"], registry=REGISTRY
+)

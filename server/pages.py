@@ -34,7 +34,9 @@ def add_routes(app: web.Application, node: Node) -> None:
         path = (root / "assets" / request.match_info["name"]).resolve()
         if not path.is_file() or not path.is_relative_to((root / "assets").resolve()):
             raise web.HTTPNotFound
-        return web.FileResponse(path, headers={**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"})
+        return web.FileResponse(
+            path, headers={**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
+        )
 
     async def accounts(_request: web.Request) -> web.StreamResponse:
         if not node.demo_offered:
@@ -46,5 +48,3 @@ def add_routes(app: web.Application, node: Node) -> None:
     app.router.add_get("/assets/{name}", asset)
     # Before the catch-all of REST, which was added first: aiohttp prefers plain paths.
     app.router.add_get("/api/v1/demo", accounts)
-
-

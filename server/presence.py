@@ -126,11 +126,19 @@ class Presence:
             self._announce(key, room)
         people, before = self._people(room), room.shown
         room.shown = people
-        change: dict[str, Any] = {"room": key.name, "joined": [], "updated": [], "left": [], "count": len(people)}
+        change: dict[str, Any] = {
+            "room": key.name,
+            "joined": [],
+            "updated": [],
+            "left": [],
+            "count": len(people),
+        }
         if len(people) <= self._settings.presence_detail:
             change["joined"] = [person for user_id, person in people.items() if user_id not in before]
             change["updated"] = [
-                person for user_id, person in people.items() if user_id in before and before[user_id] != person
+                person
+                for user_id, person in people.items()
+                if user_id in before and before[user_id] != person
             ]
             change["left"] = [{"user_id": user_id} for user_id in before if user_id not in people]
             if not (change["joined"] or change["updated"] or change["left"]):

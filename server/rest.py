@@ -8,15 +8,23 @@ from typing import Any, Final
 import orjson
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from pydantic import BaseModel
 
 from handlers.context import Edge
 from handlers.dispatch import Result, translate
-from handlers.errors import AtriumError, NotFound, PayloadTooLarge, Unauthorized, UnknownCommand, ValidationFailed
+from handlers.errors import (
+    AtriumError,
+    NotFound,
+    PayloadTooLarge,
+    Unauthorized,
+    UnknownCommand,
+    ValidationFailed,
+)
 from handlers.registry import SPECS, Spec
 from server import calls, envelope, metrics
-from server.node import Node
 from server.engine import origin_allowed
+from server.node import Node
 from storage.ids import new_id
 from storage.rooms import KINDS
 
@@ -26,10 +34,10 @@ BASE: Final = "/api/v1"
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,100}")
 _VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})"')
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def edge(node: Node) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def edge(node: Node) -> Middleware:
     """The outermost layer: request id, CORS, errors in the envelope, security headers."""
 
     @web.middleware
@@ -83,7 +91,7 @@ async def _nothing_here(_request: web.Request) -> web.StreamResponse:
     raise web.HTTPNotFound
 
 
-def _route(node: Node, spec: Spec) -> Handler:
+def _route(node: Node, spec: Spec) -> Route:
     async def handle(request: web.Request) -> web.StreamResponse:
         started = time.perf_counter()
         outcome = "ok"
@@ -137,7 +145,7 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request, data: dict[str
 async def _payload(spec: Spec, request: web.Request) -> dict[str, Any]:
     """Body, query string, path and headers, put together as the payload that a socket would send."""
     assert spec.route is not None
-    data = dict(request.query) if spec.kind == "query" else await _body(request)
+    data: dict[str, Any] = dict(request.query) if spec.kind == "query" else await _body(request)
     for name, value in request.match_info.items():
         kind = name.removesuffix("_id")
         if name in spec.payload.model_fields or name == "room":
@@ -178,7 +186,9 @@ def _token(request: web.Request) -> str:
 
 def _failure(request: web.Request, error: AtriumError) -> web.Response:
     response = web.Response(
-        body=envelope.failure(error, request["request_id"]), status=error.status, content_type="application/json"
+        body=envelope.failure(error, request["request_id"]),
+        status=error.status,
+        content_type="application/json",
     )
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"

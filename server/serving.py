@@ -109,7 +109,13 @@ async def _serve(
 
 
 async def _supervise(
-    settings: Settings, listener: socket.socket, dsn: str, password: str | None, *, workers: int, with_demo: bool
+    settings: Settings,
+    listener: socket.socket,
+    dsn: str,
+    password: str | None,
+    *,
+    workers: int,
+    with_demo: bool,
 ) -> None:
     """Start workers, start them again when they die, and stop them with us."""
     host, port = listener.getsockname()[:2]

@@ -23,7 +23,9 @@ class Window(Payload):
 
 class Join(Payload):
     room: Annotated[Text, Field(max_length=100)]
-    since: Since | None = Field(None, description="The position up to which the client has the room's events.")
+    since: Since | None = Field(
+        None, description="The position up to which the client has the room's events."
+    )
     window: Window | None = Field(None, description="How much of a large room the snapshot may hold.")
 
 

@@ -87,9 +87,9 @@ class LocalBus:
     def publish(self, channel: str, message: bytes) -> None:
         for other in self._exchange.subscribers.get(channel, ()):
             if other is not self:
-                asyncio.get_running_loop().call_soon(other._receive, channel, message)
+                asyncio.get_running_loop().call_soon(other.receive, channel, message)
 
-    def _receive(self, channel: str, message: bytes) -> None:
+    def receive(self, channel: str, message: bytes) -> None:
         if self in self._exchange.subscribers.get(channel, ()):
             self._heard(channel, message)
 
@@ -168,8 +168,8 @@ class RedisBus:
                 return  # the connection is being replaced, and the new one will not subscribe to it
 
     async def _connect(self) -> AbstractConnection:
-        connection = self._redis.connection_pool.make_connection()
-        await connection.connect()
+        connection: AbstractConnection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        await connection.connect()  # type: ignore[no-untyped-call]
         return connection
 
     async def _listen(self) -> None:

@@ -45,12 +45,16 @@ def load(directory: Path = MIGRATIONS_DIR) -> list[Migration]:
     return found
 
 
-async def migrate(owner_dsn: str, *, login_password: str | None, directory: Path = MIGRATIONS_DIR) -> list[str]:
+async def migrate(
+    owner_dsn: str, *, login_password: str | None, directory: Path = MIGRATIONS_DIR
+) -> list[str]:
     """Bring a database up to date as its owner; returns the names of the migrations just applied.
 
     With `login_password` the login role is created, or given that password, first.
     """
-    connection = await asyncpg.connect(owner_dsn, timeout=30, server_settings={"application_name": "atrium migrate"})
+    connection = await asyncpg.connect(
+        owner_dsn, timeout=30, server_settings={"application_name": "atrium migrate"}
+    )
     try:
         _check_version(connection)
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
@@ -89,7 +93,9 @@ async def _ensure_login_role(connection: Any, password: str) -> None:
 async def _password_works(connection: Any, password: str) -> bool:
     """Whether the stored SCRAM verifier was made from this password; an unreadable one counts as no."""
     try:
-        verifier = await connection.fetchval("SELECT rolpassword FROM pg_authid WHERE rolname = $1", LOGIN_ROLE)
+        verifier = await connection.fetchval(
+            "SELECT rolpassword FROM pg_authid WHERE rolname = $1", LOGIN_ROLE
+        )
     except asyncpg.InsufficientPrivilegeError:
         return False
     return bool(verifier) and _scram_matches(verifier, password)
@@ -111,7 +117,9 @@ def _scram_matches(verifier: str, password: str) -> bool:
 
 
 async def _require_login_role(connection: Any) -> None:
-    role = await connection.fetchrow("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = $1", LOGIN_ROLE)
+    role = await connection.fetchrow(
+        "SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = $1", LOGIN_ROLE
+    )
     if role is None:
         raise MigrationError(f"the role {LOGIN_ROLE} is missing: CREATE ROLE {LOGIN_ROLE} LOGIN PASSWORD '…'")
     if role["rolsuper"] or role["rolbypassrls"]:

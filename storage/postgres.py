@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +18,8 @@ log = structlog.get_logger(__name__)
 LOGIN_ROLE: Final = "atrium_app"
 """Owns nothing and cannot bypass row-level security; every connection of the server logs in as it."""
 
-Row = asyncpg.Record
+Row: TypeAlias = Mapping[str, Any]
+"""One row, by column name."""
 
 LOST: Final = (
     asyncpg.PostgresConnectionError,
@@ -35,6 +36,9 @@ LOST: Final = (
     TimeoutError,
 )
 """What Postgres being away looks like from here; the caller may try again."""
+
+BAD_VALUE: Final = (asyncpg.DataError, asyncpg.exceptions._base.DataError)  # noqa: SLF001  # not exported
+"""A value that a column cannot hold, noticed by Postgres or already by the driver."""
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -64,27 +68,28 @@ class Session:
             self.wrote = True
         return statement, arguments
 
-    async def one(self, name: str, source: object = None, **params: Any) -> Row:
+    async def one(self, name: str, source: object = None, /, **params: Any) -> Row:
         """The row that must be there; LookupError where it is not."""
         row = await self.maybe(name, source, **params)
         if row is None:
             raise LookupError(name)
         return row
 
-    async def maybe(self, name: str, source: object = None, **params: Any) -> Row | None:
+    async def maybe(self, name: str, source: object = None, /, **params: Any) -> Row | None:
         statement, arguments = self._prepare(name, source, params)
-        return await self.connection.fetchrow(statement.sql, *arguments)
+        row: Row | None = await self.connection.fetchrow(statement.sql, *arguments)
+        return row
 
-    async def many(self, name: str, source: object = None, **params: Any) -> list[Row]:
+    async def many(self, name: str, source: object = None, /, **params: Any) -> list[Row]:
         statement, arguments = self._prepare(name, source, params)
         rows: list[Row] = await self.connection.fetch(statement.sql, *arguments)
         return rows
 
-    async def value(self, name: str, source: object = None, **params: Any) -> Any:
+    async def value(self, name: str, source: object = None, /, **params: Any) -> Any:
         statement, arguments = self._prepare(name, source, params)
         return await self.connection.fetchval(statement.sql, *arguments)
 
-    async def exec(self, name: str, source: object = None, **params: Any) -> None:
+    async def exec(self, name: str, source: object = None, /, **params: Any) -> None:
         statement, arguments = self._prepare(name, source, params)
         await self.connection.execute(statement.sql, *arguments)
 
@@ -134,7 +139,9 @@ class Database:
         async with self.pool.acquire(timeout=self._timeout) as connection:
             tenant = str(tenant_id) if tenant_id else ""
             try:
-                await connection.execute(f"{begin}; SELECT set_config('atrium.tenant', '{tenant}', true){lock}")
+                await connection.execute(
+                    f"{begin}; SELECT set_config('atrium.tenant', '{tenant}', true){lock}"
+                )
                 yield Session(connection, self.statements, {"tenant_id": tenant_id, **values})
                 await connection.execute("COMMIT")
             except BaseException as error:
@@ -158,4 +165,3 @@ async def _abandon(connection: Any, error: BaseException) -> None:
         await connection.execute("ROLLBACK")
     except LOST:
         connection.terminate()
-

@@ -69,7 +69,13 @@ def timestamp(at: datetime) -> str:
 
 
 def encode_event(
-    room: RoomKey, seq: int, name: str, at: str, actor_id: UUID, actor_name: str | None, command_id: UUID, data: bytes
+    room: RoomKey,
+    seq: int,
+    at: str,
+    actor_id: UUID,
+    actor_name: str | None,
+    command_id: UUID,
+    data: bytes,
 ) -> bytes:
     """The event as the protocol shows it. `data` is JSON already and is spliced in as it is."""
     return b'{"room":"%b","seq":%d,"at":"%b","actor":{"id":"%b","name":%b},"command_id":"%b","data":%b}' % (
@@ -90,7 +96,7 @@ def event_of(packet: bytes) -> bytes:
 def encode_row(room: RoomKey, row: Row) -> bytes:
     """A packet from a row of the log: the same bytes as when it was live."""
     event = encode_event(
-        room, row["seq"], row["name"], timestamp(row["at"]), row["actor_id"], row["actor_name"],
+        room, row["seq"], timestamp(row["at"]), row["actor_id"], row["actor_name"],
         row["command_id"], row["data"].encode(),
     )  # fmt: skip
     return packet(row["name"], event)
@@ -98,5 +104,7 @@ def encode_row(room: RoomKey, row: Row) -> bytes:
 
 async def read_events(session: Session, room: RoomKey, after: int, upto: int, limit: int) -> list[bytes]:
     """Packets of the events in (after, upto], in order, `limit` at most."""
-    rows = await session.many("events_after", room_id=room.id, after_seq=after, upto_seq=upto, max_events=limit)
+    rows = await session.many(
+        "events_after", room_id=room.id, after_seq=after, upto_seq=upto, max_events=limit
+    )
     return [encode_row(room, row) for row in rows]

@@ -48,7 +48,9 @@ class Settings(BaseSettings):
     )
     web_dir: Path = Field(Path("clients/web/dist"), description="Directory of the built web page.")
 
-    pool_min: int = Field(5, ge=1, le=500, description="Connections to Postgres kept open by a worker (count).")
+    pool_min: int = Field(
+        5, ge=1, le=500, description="Connections to Postgres kept open by a worker (count)."
+    )
     pool_max: int = Field(20, ge=2, le=500, description="Connections to Postgres opened at most (count).")
     pool_timeout: float = Field(30, gt=0, description="Longest wait for a free connection (seconds).")
     pool_idle: float = Field(600, gt=0, description="A connection unused for so long is closed (seconds).")
@@ -66,7 +68,9 @@ class Settings(BaseSettings):
         60, ge=0, description="How long before expiry `session.expiring` is sent (seconds)."
     )
     refresh_grace: float = Field(
-        5, ge=0, description="A just-used refresh token is still accepted for so long: two tabs race (seconds)."
+        5,
+        ge=0,
+        description="A just-used refresh token is still accepted for so long: two tabs race (seconds).",
     )
     argon2_memory: int = Field(19456, ge=1024, description="Argon2id memory for a password hash (KiB).")
     argon2_time: int = Field(2, ge=1, description="Argon2id passes for a password hash (count).")
@@ -79,7 +83,9 @@ class Settings(BaseSettings):
     connect_timeout: float = Field(
         20, gt=0, description="A socket must have authenticated within this time (seconds)."
     )
-    max_payload: int = Field(1_000_000, ge=1024, description="Largest packet or request body accepted (bytes).")
+    max_payload: int = Field(
+        1_000_000, ge=1024, description="Largest packet or request body accepted (bytes)."
+    )
     max_pending_commands: int = Field(
         256, ge=1, description="Unanswered calls one connection may have before more are refused (count)."
     )
@@ -105,10 +111,14 @@ class Settings(BaseSettings):
         0.5, gt=0, description="The same while the bus is unhealthy (seconds)."
     )
     bus_silence: float = Field(
-        5, gt=0, description="Silence of the canary after which the bus is unhealthy and reconnected (seconds)."
+        5,
+        gt=0,
+        description="Silence of the canary after which the bus is unhealthy and reconnected (seconds).",
     )
     presence_lease: float = Field(
-        10, gt=1, description="A node that is silent for so long is dead, and its members have left (seconds)."
+        10,
+        gt=1,
+        description="A node that is silent for so long is dead, and its members have left (seconds).",
     )
     presence_detail: int = Field(
         200, ge=1, description="Members of a room above which presence is sent as a count (count)."
@@ -118,7 +128,9 @@ class Settings(BaseSettings):
         48, ge=24, description="How long a command id is remembered and its reply repeated (hours)."
     )
     log_retention: int = Field(30, ge=1, description="How long events stay in the room log (days).")
-    drain_seconds: float = Field(10, ge=0, description="Time that clients are given to move on at shutdown (seconds).")
+    drain_seconds: float = Field(
+        10, ge=0, description="Time that clients are given to move on at shutdown (seconds)."
+    )
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="Least severe log line written."
     )

@@ -35,7 +35,10 @@ def parse(text: str, source: str) -> list[Statement]:
     """Cut a `.sql` file into its statements."""
     headers = list(_HEADER.finditer(text))
     ends = [header.start() for header in headers[1:]] + [len(text)]
-    return [_statement(header, text[header.end() : end], source) for header, end in zip(headers, ends, strict=True)]
+    return [
+        _statement(header, text[header.end() : end], source)
+        for header, end in zip(headers, ends, strict=True)
+    ]
 
 
 def _statement(header: re.Match[str], body: str, source: str) -> Statement:
@@ -60,6 +63,8 @@ def load(directory: Path = SQL_DIR) -> dict[str, Statement]:
             continue
         for statement in parse(path.read_text(), str(path.relative_to(directory))):
             if statement.name in found:
-                raise ValueError(f"{statement.source}: {statement.name} is also in {found[statement.name].source}")
+                raise ValueError(
+                    f"{statement.source}: {statement.name} is also in {found[statement.name].source}"
+                )
             found[statement.name] = statement
     return found

@@ -97,14 +97,18 @@ async def get(tx: Tx, ask: OneTenant) -> TenantReply:
     return TenantReply(tenant=Tenant.of(await tx.one("tenant")))
 
 
-@command("tenant.update", needs="tenant.manage", rest="PUT /tenants/{tenant_id}", room="tenant", versioned=True)
+@command(
+    "tenant.update", needs="tenant.manage", rest="PUT /tenants/{tenant_id}", room="tenant", versioned=True
+)
 async def update(tx: Tx, cmd: UpdateTenant) -> TenantUpdated:
     """Rename the tenant."""
     tx.check_version(await tx.one("tenant"), Tenant)
     return TenantUpdated.of(await tx.one("update_tenant", cmd))
 
 
-@command("member.add", needs="tenant.manage", rest="POST /tenants/{tenant_id}/members", room="tenant", status=201)
+@command(
+    "member.add", needs="tenant.manage", rest="POST /tenants/{tenant_id}/members", room="tenant", status=201
+)
 async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
     """Let a person who has an account join the tenant. Nobody can give a role above his own."""
     if cmd.role == "owner" and tx.rights.role != "owner":

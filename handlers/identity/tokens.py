@@ -60,7 +60,10 @@ class Tokens:
             )  # fmt: skip
             tenant = claims.get("tid")
             return Claims(
-                UUID(claims["sub"]), UUID(claims["sid"]), UUID(tenant) if tenant else None, float(claims["exp"])
+                UUID(claims["sub"]),
+                UUID(claims["sid"]),
+                UUID(tenant) if tenant else None,
+                float(claims["exp"]),
             )
         except jwt.ExpiredSignatureError:
             raise Unauthorized("The access token has expired") from None

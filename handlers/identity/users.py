@@ -79,7 +79,7 @@ class SignedIn(Reply):
     access_token: str
     refresh_token: str
     expires_in: int
-    token_type: str = "Bearer"
+    token_type: str = "Bearer"  # noqa: S105  # the scheme's name
 
 
 class Me(Reply):
@@ -96,7 +96,9 @@ class Done(Reply):
 async def register(edge: Edge, cmd: Register) -> SignedIn:
     """Create an account, and with `tenant_name` a tenant of one's own."""
     if len(cmd.password) < edge.settings.password_min_length:
-        raise ValidationFailed.field("password", f"needs at least {edge.settings.password_min_length} characters")
+        raise ValidationFailed.field(
+            "password", f"needs at least {edge.settings.password_min_length} characters"
+        )
     hashed = await edge.passwords.hash(cmd.password)
     async with edge.db.transaction(None) as session:
         user = await session.maybe("create_user", cmd, id=new_id(), email=cmd.email, password_hash=hashed)
@@ -114,7 +116,9 @@ async def login(edge: Edge, cmd: Login) -> SignedIn:
     stored = user["password_hash"] if user else None
     if not await edge.passwords.verify(stored, cmd.password) or user is None or user["status"] != "active":
         raise Unauthorized("Address or password is wrong")
-    rehashed = await edge.passwords.hash(cmd.password) if edge.passwords.outdated(stored) else None
+    rehashed = (
+        await edge.passwords.hash(cmd.password) if edge.passwords.outdated(user["password_hash"]) else None
+    )
     async with edge.db.transaction(None) as session:
         await session.exec("signed_in", user_id=user["id"], rehashed=rehashed)
         tenant_id = await _choose_tenant(session, user["id"], cmd.tenant_id)
@@ -129,7 +133,9 @@ async def refresh(edge: Edge, cmd: Refresh) -> SignedIn:
         old = await session.maybe("refresh_token", token_hash=token_hash)
         if old is None or old["expired"] or old["revoked_at"] is not None:
             raise Unauthorized("The refresh token is not valid")
-        stolen = old["used_at"] is not None and old["used_for"] > timedelta(seconds=edge.settings.refresh_grace)
+        stolen = old["used_at"] is not None and old["used_for"] > timedelta(
+            seconds=edge.settings.refresh_grace
+        )
         if stolen:
             await session.exec("revoke_session", session_id=old["session_id"], reason="refresh token reused")
         else:
@@ -223,13 +229,13 @@ async def _open_session(edge: Edge, user: Row, tenant: Tenant | None) -> SignedI
             address=edge.address,
             expires_at=expires_at,
         )
-        token = await _add_refresh_token(edge, session, session_id, tenant and tenant.id)
+        token = await _add_refresh_token(edge, session, session_id, tenant.id if tenant else None)
     return _signed_in(edge, user, session_id, tenant, token)
 
 
 async def _renew(edge: Edge, user: Row, session_id: UUID, tenant: Tenant | None) -> SignedIn:
     async with edge.db.transaction(None) as session:
-        token = await _add_refresh_token(edge, session, session_id, tenant and tenant.id)
+        token = await _add_refresh_token(edge, session, session_id, tenant.id if tenant else None)
     return _signed_in(edge, user, session_id, tenant, token)
 
 
@@ -237,16 +243,22 @@ async def _add_refresh_token(edge: Edge, session: Session, session_id: UUID, ten
     token, token_hash = new_refresh_token()
     expires_at = datetime.now(UTC) + timedelta(seconds=edge.settings.refresh_token_ttl)
     await session.exec(
-        "add_refresh_token", token_hash=token_hash, session_id=session_id, tenant_id=tenant_id, expires_at=expires_at
+        "add_refresh_token",
+        token_hash=token_hash,
+        session_id=session_id,
+        tenant_id=tenant_id,
+        expires_at=expires_at,
     )
     return token
 
 
-def _signed_in(edge: Edge, user: Row, session_id: UUID, tenant: Tenant | None, refresh_token: str) -> SignedIn:
+def _signed_in(
+    edge: Edge, user: Row, session_id: UUID, tenant: Tenant | None, refresh_token: str
+) -> SignedIn:
     return SignedIn(
         user=User.of(user),
         tenant=tenant,
-        access_token=edge.tokens.issue(user["id"], session_id, tenant and tenant.id),
+        access_token=edge.tokens.issue(user["id"], session_id, tenant.id if tenant else None),
         refresh_token=refresh_token,
         expires_in=edge.tokens.ttl,
     )

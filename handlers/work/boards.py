@@ -191,7 +191,9 @@ async def move_column(tx: Tx, cmd: MoveColumn) -> ColumnUpdated:
     column = await _column(tx, cmd.column_id)
     tx.check_version(column, Column)
     others = [
-        row for row in await tx.many("columns_of_board", board_id=column["board_id"]) if row["id"] != cmd.column_id
+        row
+        for row in await tx.many("columns_of_board", board_id=column["board_id"])
+        if row["id"] != cmd.column_id
     ]
     at = next((index for index, row in enumerate(others) if row["id"] == cmd.before_id), len(others))
     if cmd.before_id is not None and at == len(others):

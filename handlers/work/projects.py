@@ -219,10 +219,18 @@ class ProjectSnapshot(Reply):
     statuses: list[StatusEntity]
     members: list[ProjectMember]
     tasks: list[Task]
-    more: dict[UUID, str] = Field({}, description="Column id -> cursor for task.list, where a window cut it off.")
+    more: dict[UUID, str] = Field(
+        {}, description="Column id -> cursor for task.list, where a window cut it off."
+    )
 
 
-@command("project.create", needs="project.create", rest="POST /tenants/{tenant_id}/projects", room="tenant", status=201)
+@command(
+    "project.create",
+    needs="project.create",
+    rest="POST /tenants/{tenant_id}/projects",
+    room="tenant",
+    status=201,
+)
 async def create(tx: Tx, cmd: CreateProject) -> ProjectCreated:
     """Create a project with the default workflow, one board and its columns."""
     project_id = cmd.id or new_id()
@@ -252,19 +260,31 @@ async def list_projects(tx: Tx, ask: Paging) -> Page:
         sees_all=tx.rights.role in SEES_EVERY_PROJECT,
         max_rows=ask.limit + 1,
     )
-    more = encode_cursor(rows[ask.limit - 1]["name"], rows[ask.limit - 1]["id"]) if len(rows) > ask.limit else None
+    more = (
+        encode_cursor(rows[ask.limit - 1]["name"], rows[ask.limit - 1]["id"])
+        if len(rows) > ask.limit
+        else None
+    )
     projects = [Project.of(row) for row in rows[: ask.limit]]
     return Page(ProjectList(projects=projects), Pagination(limit=ask.limit, next=more))
 
 
-@command("project.update", needs="project.edit", rest="PUT /projects/{project_id}", room="tenant",
-         within="project_id", versioned=True)
+@command(
+    "project.update",
+    needs="project.edit",
+    rest="PUT /projects/{project_id}",
+    room="tenant",
+    within="project_id",
+    versioned=True,
+)
 async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated]:
     """Change fields of a project; what is not named stays."""
     row = await _project(tx, cmd.project_id)
     tx.check_version(row, Project)
     changes = cmd.model_dump(exclude_unset=True, exclude={"project_id"})
-    kept = {name: row[name] for name in ("name", "description", "status", "priority") if changes.get(name) is None}
+    kept = {
+        name: row[name] for name in ("name", "description", "status", "priority") if changes.get(name) is None
+    }
     fresh = await tx.one("update_project", **{**dict(row), **changes, **kept, "now": tx.now})
     changed = [name for name in changes if fresh[name] != row[name]]
     part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
@@ -272,8 +292,14 @@ async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated]:
     return _both(tx, cmd.project_id, ProjectUpdated(project=ProjectPart(**part), was=was))
 
 
-@command("project.delete", needs="project.delete", rest="DELETE /projects/{project_id}", room="tenant",
-         within="project_id", versioned=True)
+@command(
+    "project.delete",
+    needs="project.delete",
+    rest="DELETE /projects/{project_id}",
+    room="tenant",
+    within="project_id",
+    versioned=True,
+)
 async def delete(tx: Tx, cmd: OneProject) -> list[ProjectDeleted]:
     """Put a project into the trash."""
     tx.check_version(await _project(tx, cmd.project_id), Project)
@@ -281,8 +307,13 @@ async def delete(tx: Tx, cmd: OneProject) -> list[ProjectDeleted]:
     return _both(tx, cmd.project_id, ProjectDeleted(project=ProjectPart(id=cmd.project_id, removed=True)))
 
 
-@command("project.restore", needs="project.delete", rest="POST /projects/{project_id}/restore", room="tenant",
-         within="project_id")
+@command(
+    "project.restore",
+    needs="project.delete",
+    rest="POST /projects/{project_id}/restore",
+    room="tenant",
+    within="project_id",
+)
 async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored]:
     """Bring a project back from the trash."""
     if await tx.maybe("deleted_project", cmd) is None:
@@ -300,7 +331,9 @@ async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
     return ProjectMemberAdded.of(row)
 
 
-@command("project.remove_member", needs="project.edit", rest="DELETE /projects/{project_id}/members/{user_id}")
+@command(
+    "project.remove_member", needs="project.edit", rest="DELETE /projects/{project_id}/members/{user_id}"
+)
 async def remove_member(tx: Tx, cmd: RemoveProjectMember) -> ProjectMemberRemoved:
     """End somebody's part in the project."""
     if await tx.maybe("remove_project_member", cmd) is None:
@@ -359,7 +392,11 @@ async def _free_key(tx: Tx, name: str) -> str:
     if len(prefix) < 2:
         prefix = f"{prefix}P"
     taken = {row["key"] for row in await tx.many("taken_project_keys", prefix=prefix)}
-    return prefix if prefix not in taken else next(f"{prefix}{n}" for n in range(2, 10**6) if f"{prefix}{n}" not in taken)
+    return (
+        prefix
+        if prefix not in taken
+        else next(f"{prefix}{n}" for n in range(2, 10**6) if f"{prefix}{n}" not in taken)
+    )
 
 
 async def _create_workflow(tx: Tx, project_id: UUID) -> None:
@@ -384,5 +421,3 @@ async def _create_workflow(tx: Tx, project_id: UUID) -> None:
         status_lists=[",".join(str(status_ids[name]) for name in shown) for _, shown in DEFAULT_COLUMNS],
         wip_limit=None,
     )
-
-

@@ -198,7 +198,9 @@ class MoveTask(Payload):
     task_id: UUID
     column_id: UUID
     before_id: UUID | None = Field(None, description="The task to drop it before.")
-    after_id: UUID | None = Field(None, description="The task to drop it after. Neither: the end of the column.")
+    after_id: UUID | None = Field(
+        None, description="The task to drop it after. Neither: the end of the column."
+    )
 
     @model_validator(mode="after")
     def one_neighbour(self) -> "MoveTask":
@@ -306,7 +308,9 @@ async def move(tx: Tx, cmd: MoveTask) -> TaskMoved:
     stays = place["status_id"] in place["status_ids"]
     status_id = place["status_id"] if stays else place["status_ids"][0]
     fresh = await tx.one("move_task", cmd, position=position, status_id=status_id)
-    changed = [name for name in ("column_id", "status_id", "position", "completed_at") if fresh[name] != place[name]]
+    changed = [
+        name for name in ("column_id", "status_id", "position", "completed_at") if fresh[name] != place[name]
+    ]
     if "completed_at" not in changed:
         fresh = {name: value for name, value in fresh.items() if name != "completed_at"}
     event = TaskMoved(task=TaskPart(**dict(fresh)), was=Was(**{name: place[name] for name in changed}))
@@ -335,7 +339,9 @@ async def restore(tx: Tx, cmd: OneTask) -> TaskRestored:
     if row is None:
         raise NotFound("There is no such task in the trash")
     if row["parent_deleted_at"] is not None:
-        raise Conflict("Its parent task is in the trash: restore that one", details={"task_id": row["parent_id"]})
+        raise Conflict(
+            "Its parent task is in the trash: restore that one", details={"task_id": row["parent_id"]}
+        )
     back = [await _put_back(tx, item) for item in await tx.many("deleted_with", cmd)]
     event = TaskRestored(task=next(task for task in back if task.id == cmd.task_id))
     below = [task for task in back if task.id != cmd.task_id]
@@ -366,7 +372,8 @@ async def _landing(tx: Tx, column_id: UUID | None, status_id: UUID | None) -> Ro
 def _check_limit(column: str, limit: int | None, held: int | None) -> None:
     if limit is not None and held is not None and held >= limit:
         raise Conflict(
-            f"{column} is full: it holds {held} of at most {limit}", details={"wip_limit": limit, "held": held}
+            f"{column} is full: it holds {held} of at most {limit}",
+            details={"wip_limit": limit, "held": held},
         )
 
 
@@ -411,7 +418,11 @@ async def _position(tx: Tx, cmd: MoveTask, place: Row) -> tuple[str, list[TaskPa
     position = positions.between(lower, upper)
     if len(position) <= positions.LONGEST:
         return position, []
-    order = [row["id"] for row in await tx.many("column_order", column_id=cmd.column_id) if row["id"] != cmd.task_id]
+    order = [
+        row["id"]
+        for row in await tx.many("column_order", column_id=cmd.column_id)
+        if row["id"] != cmd.task_id
+    ]
     anchor = cmd.before_id or cmd.after_id
     at = order.index(anchor) + (1 if cmd.after_id else 0) if anchor else len(order)
     order.insert(at, cmd.task_id)

@@ -43,7 +43,7 @@ WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.id = :column
 INSERT INTO board_columns (tenant_id, project_id, id, board_id, name, position, status_ids, wip_limit)
 SELECT
     :tenant_id, :project_id, c.id, :board_id, c.name, c.position,
-    string_to_array(c.status_ids, ',')::uuid [], :wip_limit::integer
+    string_to_array(c.status_ids, ',')::uuid [], :wip_limit::bigint
 FROM unnest(:ids::uuid [], :names::text [], :positions::text [], :status_lists::text [])
     AS c (id, name, position, status_ids)
 RETURNING *;
