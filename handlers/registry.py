@@ -16,9 +16,9 @@ from typing import (
     Any,
     ClassVar,
     Final,
+    Generic,
     Literal,
     Self,
-    TypeVar,
     get_args,
     get_origin,
     get_type_hints,
@@ -36,6 +36,7 @@ from pydantic import (
     PrivateAttr,
     StringConstraints,
 )
+from typing_extensions import TypeVar
 
 from storage.postgres import Row
 from storage.rooms import RoomKey, timestamp
@@ -131,6 +132,9 @@ class Reply(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+R = TypeVar("R", bound=Reply, default=Reply)
+
+
 class Pagination(BaseModel):
     limit: int
     next: str | None = Field(None, description="Cursor of the next page; null on the last one.")
@@ -138,10 +142,10 @@ class Pagination(BaseModel):
 
 
 @dataclass(slots=True)
-class Page:
-    """A query's answer with its place in the whole."""
+class Page(Generic[R]):
+    """A query's answer with its place in the whole; `Page[TaskList]` tells the descriptions what it holds."""
 
-    data: Reply
+    data: R
     pagination: Pagination
 
 

@@ -73,7 +73,7 @@ async def read_snapshot(tx: Tx, ask: ReadSnapshot) -> RawSnapshot:
 
 
 @query("room.events", needs=None, rest="GET /rooms/{room}/events", room="")
-async def list_events(tx: Tx, ask: ReadEvents) -> Page:
+async def list_events(tx: Tx, ask: ReadEvents) -> Page[RawEvents]:
     """The events of a room after a number; older ones than the log keeps are refused."""
     _require_view(tx.room, tx.rights)
     position = await tx.one("room_position")

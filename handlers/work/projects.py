@@ -250,7 +250,7 @@ async def get(tx: Tx, ask: OneProject) -> ProjectReply:
 
 
 @query("project.list", needs=None, rest="GET /tenants/{tenant_id}/projects", room="tenant")
-async def list_projects(tx: Tx, ask: Paging) -> Page:
+async def list_projects(tx: Tx, ask: Paging) -> Page[ProjectList]:
     """The projects that one may see, by name."""
     place = decode_cursor(ask.cursor, str, UUID) or ("", UUID(int=0))
     rows = await tx.many(

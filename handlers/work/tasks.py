@@ -256,7 +256,7 @@ async def get(tx: Tx, ask: OneTask) -> TaskReply:
 
 
 @query("task.list", needs="project.view", rest="GET /projects/{project_id}/tasks")
-async def list_tasks(tx: Tx, ask: ListTasks) -> Page:
+async def list_tasks(tx: Tx, ask: ListTasks) -> Page[TaskList]:
     """The tasks of a project by number, or of one column in the order of the board."""
     if ask.column_id is None:
         after = decode_cursor(ask.cursor, int) or (0,)
