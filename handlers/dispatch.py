@@ -441,7 +441,7 @@ async def read_rights(session: Session, room: RoomKey, principal: Principal) -> 
 
 
 def translate(error: BaseException) -> AtriumError:
-    """Any exception as one that a client may see; what is not foreseen is logged and becomes INTERNAL."""
+    """Any exception as one that a client may see. What is not foreseen becomes INTERNAL, with its cause for the log."""
     if isinstance(error, AtriumError):
         return error
     if type(error) is LookupError:  # Session.one: a row that had to be there
@@ -454,5 +454,6 @@ def translate(error: BaseException) -> AtriumError:
         return ValidationFailed("The database cannot hold such a value")
     if isinstance(error, (*LOST, asyncpg.QueryCanceledError, asyncpg.TransactionRollbackError)):
         return Unavailable()
-    log.error("dispatch.failed", exc_info=error)
-    return Internal()
+    internal = Internal()
+    internal.__cause__ = error
+    return internal

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from handlers.context import Principal
 from handlers.dispatch import Result, translate
 from handlers.errors import AtriumError, Conflict
-from server import calls, envelope, metrics
+from server import calls, envelope, logs, metrics
 from server.engine import EngineSocket
 from server.frames import JSON
 from storage.ids import new_id
@@ -21,8 +19,6 @@ from storage.rooms import RoomKey, timestamp
 
 if TYPE_CHECKING:
     from server.gateway import Gateway
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -141,15 +137,18 @@ class Connection:
 
     def _answer(self, incoming: Incoming, request_id: str, result: Result, kind: str) -> None:
         metrics.COMMANDS.labels(incoming.name, "ok").inc()
-        metrics.LATENCY.labels(kind).observe(time.perf_counter() - incoming.at)
+        seconds = time.perf_counter() - incoming.at
+        metrics.LATENCY.labels(kind).observe(seconds)
+        if seconds > logs.SLOW_CALL:
+            logs.slow(str(incoming.name), seconds, request_id)
         if incoming.ack_id is not None:
             self.socket.push(JSON.ack(incoming.ack_id, envelope.success(result, request_id)))
 
     def _refuse(self, incoming: Incoming, request_id: str, error: AtriumError) -> None:
         known = incoming.name if error.code != "UNKNOWN_COMMAND" else "unknown"
         metrics.COMMANDS.labels(known, error.code).inc()
-        log.info(
-            "call.refused", name=known, code=error.code, request_id=request_id,
+        logs.refused(
+            error, name=known, request_id=request_id,
             tenant=str(self.principal.tenant_id), user=str(self.principal.user_id),
         )  # fmt: skip
         if incoming.ack_id is not None:

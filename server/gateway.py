@@ -5,6 +5,8 @@ It yields (connection, name, payload, ack id) and knows nothing of what the name
 
 import asyncio
 import re
+from datetime import UTC, datetime
+from random import uniform
 from typing import Any, Final
 
 import msgpack
@@ -16,7 +18,7 @@ from handlers.dispatch import Dispatcher, translate
 from handlers.errors import AtriumError, Forbidden, NotFound, Unauthorized, ValidationFailed
 from handlers.identity.sessions import Sessions
 from handlers.rooms import RoomState, parse_since, read_room
-from server import envelope, metrics
+from server import envelope, logs, metrics
 from server.connection import Connection
 from server.engine import Engine, EngineSocket
 from server.frames import JSON, MSGPACK
@@ -177,7 +179,9 @@ class Gateway:
             connection = Connection(self, socket, socket.sid, principal)
             rooms = await self._own_rooms(connection, auth.get("since"))
         except Exception as error:
-            socket.push(JSON.refused(_connect_error(translate(error))))
+            refusal = translate(error)
+            logs.refused(refusal, name="connect", request_id=socket.sid, address=socket.address)
+            socket.push(JSON.refused(_connect_error(refusal)))
             self._let_try_again(socket)
             return
         if socket.sid not in socket.server.sockets:  # it left while its rooms were read
@@ -190,7 +194,7 @@ class Gateway:
         socket.push(JSON.connected(connection.sid))
         socket.push(JSON.event("session.ready", self._greeting(principal, rooms)))
         for room, state in rooms.items():
-            self._enter(connection, room, state.position)
+            self.enter(connection, room, state.position)
         connection.watch_expiry()
 
     def _let_try_again(self, socket: EngineSocket) -> None:
@@ -213,8 +217,6 @@ class Gateway:
         return rooms
 
     def _greeting(self, principal: Principal, rooms: dict[RoomKey, RoomState]) -> bytes:
-        from datetime import UTC, datetime
-
         heads = b",".join(
             b'"%b":{"epoch":"%b","seq":%d,"mode":"%b"%b}' % (
                 room.name.encode(), state.position.epoch.encode(), state.position.seq, state.mode.encode(),
@@ -255,12 +257,16 @@ class Gateway:
             head_only=head_only,
         )
 
-    def _enter(self, connection: Connection, room: RoomKey, position: Position) -> None:
+    def enter(self, connection: Connection, room: RoomKey, position: Position) -> None:
         self.hub.release(room, connection, position)
         if room in connection.rooms and room.kind != "user":
             self.presence.join(connection, room)
 
-    enter = _enter
+    def give_up(self, connection: Connection, room: RoomKey) -> None:
+        """A join that could not be carried out changes nothing: who was in the room stays in it."""
+        if not self.hub.give_up(room, connection):
+            connection.rooms.pop(room, None)
+            self.presence.leave(connection, room)
 
     def leave(self, connection: Connection, room: RoomKey) -> bool:
         """Take a connection out of a room; False when it was not in it."""
@@ -300,8 +306,6 @@ class Gateway:
 
     async def drain(self) -> None:
         """Ask everybody to reconnect elsewhere, spread over the time given, then close."""
-        from random import uniform
-
         connections = list(self.connections.values())
         spread = self.settings.drain_seconds
         for connection in connections:

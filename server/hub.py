@@ -51,6 +51,8 @@ class _Waiting:
     held: list[tuple[int, bytes]] = field(default_factory=list)
     held_bytes: int = 0
     after: int | None = None
+    before: int | None = None
+    """The position up to which it had everything, when it was a member already."""
 
 
 @dataclass(slots=True, eq=False)
@@ -118,8 +120,9 @@ class Hub:
             room.ready.set_result(None)
             return
         self._flush_room(room)
+        was_live = member in room.live
         room.live.pop(member, None)
-        room.waiting[member] = _Waiting()
+        room.waiting[member] = _Waiting(before=room.position if was_live else None)
         await asyncio.shield(room.ready)
 
     def release(self, key: RoomKey, member: Member, position: Position) -> None:
@@ -138,6 +141,16 @@ class Hub:
                 room.position = position.seq
                 self._take_early(room)
         self._promote(room)
+
+    def give_up(self, key: RoomKey, member: Member) -> bool:
+        """Undo `attach`: a member that was there before stays as it was, any other is put out (False)."""
+        room = self.rooms.get(key)
+        waiting = room.waiting.get(member) if room else None
+        if room is None or waiting is None or waiting.before is None or room.epoch is None:
+            self.detach(key, member)
+            return False
+        self.release(key, member, Position(room.epoch, waiting.before))
+        return True
 
     def detach(self, key: RoomKey, member: Member) -> bool:
         """Stop delivering to a member; False when it was not in the room."""

@@ -2,9 +2,29 @@
 
 import logging
 import sys
+from typing import Any, Final
 
 import orjson
 import structlog
+
+from handlers.errors import AtriumError
+
+SLOW_CALL: Final = 0.5
+"""A call that takes longer is logged as slow (seconds)."""
+
+log = structlog.get_logger(__name__)
+
+
+def refused(error: AtriumError, **where: Any) -> None:
+    """Log an answer that is an error; a fault of the server with its cause, under the request id the client has."""
+    if error.code == "INTERNAL":
+        log.error("call.failed", exc_info=error.__cause__, **where)
+    else:
+        log.info("call.refused", code=error.code, **where)
+
+
+def slow(name: str, seconds: float, request_id: str) -> None:
+    log.warning("call.slow", name=name, seconds=round(seconds, 3), request_id=request_id)
 
 
 def configure(level: str) -> None:

@@ -22,7 +22,7 @@ from handlers.errors import (
     ValidationFailed,
 )
 from handlers.registry import SPECS, Spec
-from server import calls, envelope, metrics
+from server import calls, envelope, logs, metrics
 from server.engine import origin_allowed
 from server.node import Node
 from storage.ids import new_id
@@ -77,7 +77,9 @@ async def _handle(node: Node, request: web.Request, handler: Handler) -> web.Str
     except web.HTTPException:
         raise
     except Exception as error:
-        return _failure(request, translate(error))
+        failure = translate(error)
+        logs.refused(failure, method=request.method, path=request.path)
+        return _failure(request, failure)
 
 
 def add_routes(app: web.Application, node: Node) -> None:
@@ -105,7 +107,10 @@ def _route(node: Node, spec: Spec) -> Route:
             raise
         finally:
             metrics.COMMANDS.labels(spec.name, outcome).inc()
-            metrics.LATENCY.labels(spec.kind).observe(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            metrics.LATENCY.labels(spec.kind).observe(seconds)
+            if seconds > logs.SLOW_CALL:
+                logs.slow(spec.name, seconds, request["request_id"])
 
     return handle
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from server import demo
 from server.app import Refused, check_settings, close_node, make_app, open_database, open_node
 from server.node import Node
+from storage.bus import LocalBus
 from storage.settings import Settings
 from storage.valkey import EmbeddedValkey
 
@@ -28,12 +29,14 @@ RESTART_PAUSE: Final = (0.2, 10.0)
 async def serve(settings: Settings, host: str, port: int, *, workers: int, with_demo: bool) -> None:
     """Open the database, then serve in this process, or watch over workers that do."""
     check_settings(settings)
-    listener = _listen(host, port)
+    listener = _listen(host, port, shared=workers > 1)
     dsn, password, postgres = await open_database(settings)
     try:
         if workers == 1:
             await _serve(settings, listener, dsn, password, with_demo=with_demo)
         else:
+            if with_demo:
+                await _load_demo(settings, dsn, password)
             await _supervise(settings, listener, dsn, password, workers=workers, with_demo=with_demo)
     finally:
         listener.close()
@@ -43,7 +46,7 @@ async def serve(settings: Settings, host: str, port: int, *, workers: int, with_
 
 async def work(settings: Settings, host: str, port: int, *, with_demo: bool) -> None:
     """One worker: its database is in DATABASE_URL, already as the login role."""
-    listener = _listen(host, port)
+    listener = _listen(host, port, shared=True)
     password = os.environ.get(PASSWORD_VARIABLE)
     await _serve(settings, listener, str(os.environ["ATRIUM_WORKER_DSN"]), password, with_demo=with_demo)
 
@@ -63,18 +66,27 @@ async def opened(settings: Settings) -> AsyncIterator[Node]:
             await postgres.stop()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind early: a taken port is noticed before anything is started."""
+def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
+    """Bind early: a taken port is noticed before anything is started. A shared one may be bound by other workers."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
         raise Refused(f"cannot listen on {host}:{port}: {error.strerror}") from None
     return listener
+
+
+async def _load_demo(settings: Settings, dsn: str, password: str | None) -> None:
+    node = await open_node(settings, dsn, password, LocalBus())
+    try:
+        await demo.load(node)
+    finally:
+        await close_node(node)
 
 
 def _stop_event() -> asyncio.Event:
@@ -96,13 +108,14 @@ async def _serve(
             node.demo_offered = True
         runner = web.AppRunner(make_app(node), access_log=None, shutdown_timeout=2, handle_signals=False)
         await runner.setup()
-        await web.SockSite(runner, listener, backlog=4096).start()
+        site = web.SockSite(runner, listener, backlog=4096)
+        await site.start()
         host, port = listener.getsockname()[:2]
         log.info("serving", url=f"http://{host}:{port}", pid=os.getpid(), environment=settings.environment)
         await stop.wait()
         log.info("draining", connections=len(node.gateway.connections))
+        await site.stop()
     finally:
-        listener.close()
         await close_node(node)
     await runner.cleanup()
     log.info("stopped")

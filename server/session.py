@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from handlers.errors import NotFound
+from handlers.errors import Forbidden, NotFound
 from handlers.registry import Payload, Seq, Text, control
 from handlers.rooms import RoomState, parse_since
 from server.connection import Answer, Connection
@@ -46,8 +46,11 @@ async def join(connection: Connection, cmd: Join) -> Answer:
     gateway = connection.gateway
     try:
         state = await gateway.read(connection, room, since, window=window)
-    except BaseException:
+    except (Forbidden, NotFound):
         gateway.leave(connection, room)
+        raise
+    except BaseException:
+        gateway.give_up(connection, room)
         raise
     if connection.closed:
         gateway.leave(connection, room)

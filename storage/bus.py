@@ -102,9 +102,8 @@ class RedisBus:
     """
 
     def __init__(self, url: str, *, silence: float) -> None:
-        self._redis = Redis.from_url(
-            url, protocol=2, socket_timeout=None, socket_connect_timeout=silence, socket_keepalive=True
-        )  # fmt: skip
+        tcp = {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_connect_timeout": silence}
+        self._redis = Redis.from_url(url, protocol=2, socket_timeout=None, **tcp)
         self._silence = silence
         self._node = os.urandom(8)
         self._canary_channel = f"atrium:canary:{self._node.hex()}"
@@ -178,10 +177,11 @@ class RedisBus:
                 connection = await self._connect()
                 await connection.send_command("SUBSCRIBE", *self._channels)
                 self._subscriber = connection
+                self.publish(self._canary_channel, b"")
                 self._reset()
                 while True:
                     self._receive(await connection.read_response(disconnect_on_error=False))
-            except (RedisError, OSError, asyncio.IncompleteReadError) as error:
+            except Exception as error:
                 log.warning("bus.disconnected", error=repr(error))
             self._subscriber = None
             await asyncio.sleep(0.2)
@@ -211,7 +211,7 @@ class RedisBus:
                         await connection.send_packed_command(packed)
                         for _ in batch:
                             await connection.read_response(disconnect_on_error=False)
-            except (RedisError, OSError, asyncio.IncompleteReadError) as error:
+            except Exception as error:
                 log.warning("bus.cannot_publish", error=repr(error))
             await asyncio.sleep(0.2)
 

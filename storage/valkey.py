@@ -122,6 +122,8 @@ class EmbeddedValkey:
 
     async def _end_leftover(self) -> None:
         """End the Valkey of a killed server, where the system does not end it with its parent."""
+        if not await self._answers():
+            return
         async with Redis.from_url(self.url) as client:
             with suppress(OSError, RedisError):
                 await client.shutdown(nosave=True)
