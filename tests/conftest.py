@@ -1,0 +1,116 @@
+"""Fixtures: one Postgres per worker, a clone of its peopled template per test, a node on a port, the people."""
+
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.node import Node
+from storage.embedded import EmbeddedPostgres
+from tests.world import Board, Cluster, Person, World, fresh_world
+
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "64MB",
+    "autovacuum": "off",
+    "max_wal_size": "4GB",
+}
+
+
+@pytest.fixture(scope="session")
+async def cluster() -> AsyncIterator[Cluster]:
+    """One Postgres for all tests of this process."""
+    with tempfile.TemporaryDirectory(prefix="atrium-tests-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        postgres = EmbeddedPostgres(Path(name), options=FAST, max_connections=200)
+        await postgres.start()
+        try:
+            cluster = Cluster(postgres, Path(name))
+            await cluster.prepare()
+            yield cluster
+        finally:
+            await postgres.stop()
+
+
+@pytest.fixture
+async def world(cluster: Cluster) -> AsyncIterator[World]:
+    """A world of one's own: a fresh database and a node that serves it."""
+    async with fresh_world(cluster) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+async def shared(cluster: Cluster) -> AsyncIterator[World]:
+    """A world for a whole module, for tests that change nothing or do not mind."""
+    async with fresh_world(cluster) as world:
+        yield world
+
+
+@pytest.fixture
+async def worlds(cluster: Cluster) -> AsyncIterator[Callable[..., Any]]:
+    """More worlds: `await worlds(resume_limit=3)`."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**changes: Any) -> World:
+            world: AbstractAsyncContextManager[World] = fresh_world(cluster, **changes)
+            return await stack.enter_async_context(world)
+
+        yield make
+
+
+@pytest.fixture
+def node(world: World) -> Node:
+    return world.node
+
+
+@pytest.fixture
+def board(world: World) -> Board:
+    return Board.of(world)
+
+
+async def _ready(world: World, name: str) -> Person:
+    person = await world.person(name).connect()
+    if name not in ("mallory",):
+        await person.join(world.project)
+    person.forget()
+    return person
+
+
+@pytest.fixture
+async def alice(world: World) -> Person:
+    """The owner of acme, connected and in the project's room."""
+    return await _ready(world, "alice")
+
+
+@pytest.fixture
+async def bob(world: World) -> Person:
+    """A member, connected and in the project's room."""
+    return await _ready(world, "bob")
+
+
+@pytest.fixture
+async def carol(world: World) -> Person:
+    """A client, who sees the project because she takes part in it."""
+    return await _ready(world, "carol")
+
+
+@pytest.fixture
+async def gus(world: World) -> Person:
+    """A guest."""
+    return await _ready(world, "gus")
+
+
+@pytest.fixture
+async def mallory(world: World) -> Person:
+    """The owner of another tenant."""
+    return await _ready(world, "mallory")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Everything else is an error; core/test_rest.py asserts that this warning is gone."""
+    config.addinivalue_line("filterwarnings", "ignore::aiohttp.web_exceptions.NotAppKeyWarning")
