@@ -1,10 +1,10 @@
 import { html, type TemplateResult } from 'lit'
 
-/** A person as a disc with initials. The hue follows from the id, so it is the same in every window. */
+/** A person as a disc with initials. The hue follows from the name, so it is the same everywhere. */
 export function avatar(person: { id: string; name: string }, note = ''): TemplateResult {
   const name = person.name || 'Somebody'
   const title = note ? `${name}, ${note}` : name
-  return html`<span class="avatar" style="--hue:${hue(person.id)}" title=${title} role="img" aria-label=${title}
+  return html`<span class="avatar" style="--hue:${hue(name)}" title=${title} role="img" aria-label=${title}
     >${initials(name)}</span
   >`
 }
@@ -15,9 +15,9 @@ function initials(name: string): string {
   return letters.join('').toUpperCase()
 }
 
-function hue(id: string): number {
+function hue(name: string): number {
   let sum = 0
-  for (const letter of id) sum = (sum * 31 + letter.charCodeAt(0)) % 9973
+  for (const letter of name) sum = (sum * 31 + letter.charCodeAt(0)) % 9973
   // Steps of 40 degrees keep two people's colours apart or the same, never almost the same.
   return (sum % 9) * 40 + 15
 }

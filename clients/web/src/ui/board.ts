@@ -201,7 +201,7 @@ export class BoardView extends LightElement {
 
   #newColumn(boardId: string): TemplateResult {
     if (!this.naming) {
-      return html`<button class="quiet add-column" @click=${() => (this.naming = true)}>${plus} Add a column</button>`
+      return html`<button class="quiet add-column" aria-label="Add a column" @click=${() => (this.naming = true)}>${plus} Column</button>`
     }
     return html`<form
       class="lane column-form"

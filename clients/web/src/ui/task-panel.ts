@@ -147,7 +147,7 @@ export class TaskPanel extends LightElement {
         ${this.members.map(
           (member) => html`<label class="person">
             <input type="checkbox" .checked=${live(chosen.has(member.id))} @change=${(event: Event) => this.#assign(member.id, (event.target as HTMLInputElement).checked)} />
-            <span>${avatar(member, member.role)}${member.name}</span>
+            <span><i aria-hidden="true">${avatar(member, member.role)}</i>${member.name}</span>
           </label>`,
         )}
       </div>
