@@ -7,7 +7,9 @@ the stock driver negotiates deflate with every browser, which costs 91 KB a conn
 """
 
 import asyncio
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -90,6 +92,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         self.address = request.remote or ""
         self.user_agent = request.headers.get("User-Agent", "")[:300]
         self.transport: asyncio.Transport | None = None
+        self.descriptor = -1
         self.held_bytes = 0
         self.connection: Any = None
         self.has_room: Callable[[], Any] | None = None
@@ -105,13 +108,9 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         elif not self.closed:
             self.hold(socketio_packet)
 
-    def write(self, frames: bytes) -> bool:
-        """Write ready frames; False when the client is gone."""
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            return False
-        transport.write(frames)
-        return True
+    def write(self, frames: bytes) -> None:
+        """Write ready frames; what is sent to a client that is gone is lost."""
+        fan_out((self,), frames, sys.maxsize)
 
     def hold(self, socketio_packet: bytes) -> None:
         """Queue one packet for the next poll, or for the end of an upgrade."""
@@ -195,6 +194,9 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
             return False
         self.connected = self.upgraded = True
         self.upgrading = False
+        if transport is None:
+            return False
+        self.descriptor = transport.get_extra_info("socket").fileno()
         self.transport = transport  # type: ignore[assignment]  # aiohttp's is a writable one
         while not self.queue.empty():
             held = self.queue.get_nowait()
@@ -261,6 +263,40 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         self.queue.put_nowait(None)
         if self._ws is not None and not self._ws.closed and not abort:
             await self._ws.close(code=code)
+
+
+def fan_out(sockets: Iterable[EngineSocket], frames: bytes, hard_limit: int) -> list[EngineSocket]:
+    """Write the same ready frames to many sockets; returns those that took none of it: they have more than
+    `hard_limit` bytes unsent, or no WebSocket to write to.
+
+    Where nothing is waiting, the bytes go to the kernel in one system call from here: uvloop's own write would
+    queue them and come back at the end of the turn, which costs as much again. What the kernel does not take at
+    once is the transport's. A descriptor is used only while its transport is open: only this thread closes it.
+    """
+    left = []
+    length = len(frames)
+    for socket in sockets:
+        transport = socket.transport
+        if transport is None:
+            left.append(socket)
+            continue
+        if transport.is_closing():
+            continue
+        unsent = transport.get_write_buffer_size()
+        if unsent == 0:
+            try:
+                sent = os.write(socket.descriptor, frames)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                continue  # the peer has gone; the reading side will notice and close
+            if sent < length:
+                transport.write(frames[sent:])
+        elif unsent > hard_limit:
+            left.append(socket)
+        else:
+            transport.write(frames)
+    return left
 
 
 def origin_allowed(settings: Settings, origin: str | None, host: str) -> bool:

@@ -14,7 +14,7 @@ import msgpack
 import structlog
 
 from server import metrics
-from server.engine import EngineSocket
+from server.engine import EngineSocket, fan_out
 from server.frames import JSON, JsonCodec
 from storage.bus import CONTROL, Bus
 from storage.postgres import LOST, Database
@@ -70,6 +70,24 @@ class LiveRoom:
     early: list[Batch] = field(default_factory=list)
     target: int = -1
     filling: bool = False
+    _targets: dict[JsonCodec, list[EngineSocket]] | None = None
+
+    def add_live(self, member: Member) -> None:
+        self.live[member] = None
+        self._targets = None
+
+    def drop(self, member: Member) -> None:
+        self.live.pop(member, None)
+        self.waiting.pop(member, None)
+        self._targets = None
+
+    def targets(self) -> dict[JsonCodec, list[EngineSocket]]:
+        """The sockets of the live members by the format they speak."""
+        if self._targets is None:
+            self._targets = {}
+            for member in self.live:
+                self._targets.setdefault(member.socket.codec, []).append(member.socket)
+        return self._targets
 
     @property
     def empty(self) -> bool:
@@ -121,7 +139,7 @@ class Hub:
             return
         self._flush_room(room)
         was_live = member in room.live
-        room.live.pop(member, None)
+        room.drop(member)
         room.waiting[member] = _Waiting(before=room.position if was_live else None)
         await asyncio.shield(room.ready)
 
@@ -158,8 +176,7 @@ class Hub:
         if room is None or (member not in room.live and member not in room.waiting):
             return False
         self._flush_room(room)
-        room.live.pop(member, None)
-        room.waiting.pop(member, None)
+        room.drop(member)
         if room.empty:
             del self.rooms[key], self._by_channel[key.channel]
             self._bus.unsubscribe(key.channel)
@@ -281,7 +298,7 @@ class Hub:
                 continue
             self._flush_room(room)
             del room.waiting[member]
-            room.live[member] = None
+            room.add_live(member)
             packets = [packet for seq, packet in waiting.held if seq > waiting.after]
             if packets:
                 metrics.DELIVERIES.inc(len(packets))
@@ -299,24 +316,21 @@ class Hub:
         packets, room.pending = room.pending, []
         if not packets:
             return
-        hard_limit = self._settings.send_hard_limit
-        frames: dict[str, bytes] = {}
-        slow: list[Member] = []
-        for member in room.live:
-            socket = member.socket
-            if socket.unsent() > hard_limit:
-                slow.append(member)
-            else:
-                _send(socket, packets, frames)
+        slow: list[EngineSocket] = []
+        for codec, sockets in room.targets().items():
+            for socket in fan_out(sockets, codec.frames(packets), self._settings.send_hard_limit):
+                if socket.transport is not None or socket.held_bytes > self._settings.send_hard_limit:
+                    slow.append(socket)
+                else:
+                    _send(socket, packets, {})
         metrics.DELIVERIES.inc(len(packets) * (len(room.live) - len(slow)))
-        for member in slow:
-            self._resync(room, member, room.pending_first - 1)
+        for socket in slow:
+            self._resync(room, socket.connection, room.pending_first - 1)
 
     def _resync(self, room: LiveRoom, member: Member, since: int | None) -> None:
         """Put a member out that cannot be caught up from here, and tell it to join again."""
         metrics.RESYNCS.inc()
-        room.live.pop(member, None)
-        room.waiting.pop(member, None)
+        room.drop(member)
         data = b'{"room":"%b","since_seq":%d}' % (room.key.name.encode(), max(since or 0, 0))
         member.socket.push(JSON.event("room.resync", data))
         member.lost_track(room.key)

@@ -1,7 +1,273 @@
-"""OpenAPI 3.1 from the registry."""
+"""OpenAPI 3.1 from the registry: the same split into path, query, headers and body that server/rest.py undoes."""
 
-from typing import Any
+from typing import Any, Final
+
+from handlers.errors import ERRORS, AtriumError
+from handlers.registry import Route, Spec
+from server.describe import (
+    VERSION,
+    Schema,
+    Schemas,
+    about,
+    details,
+    envelope,
+    errors,
+    first_line,
+    meta,
+    noun,
+    pascal,
+    prune,
+    ref,
+    reply,
+    routes,
+    schemas,
+)
+from server.messages import Failure
+from server.rest import BASE
+
+INFO: Final = """\
+Every command and query has one route here and one Socket.IO event of the same name (`operationId`); both take \
+the same fields and answer in the same envelope. `Idempotency-Key` makes a command safe to send again; `If-Match` \
+refuses to overwrite what one has not seen."""
+
+PARAMETERS: Final[dict[str, Schema]] = {
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The command_id: sent again, the command changes nothing and returns its first reply.",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "IfMatch": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The expected_version in quotes: refuse to overwrite any other.",
+        "schema": {"type": "string", "pattern": '^(W/)?"[1-9][0-9]{0,17}"$'},
+        "example": '"7"',
+    },
+    "RequestId": {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "Comes back as `request_id`: up to 100 letters, digits and `_.:-`; others are replaced.",
+        "schema": {"type": "string"},
+    },
+}
+ROOM_PARAMETERS: Final[dict[str, Schema]] = {
+    "tenant_id": {
+        "description": "The tenant of the access token.",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "project_id": {"schema": {"type": "string", "format": "uuid"}},
+    "room": {
+        "description": "A room, such as `project:<id>`.",
+        "schema": {"type": "string", "pattern": "^[a-z]+:[0-9a-f-]{36}$"},
+    },
+}
+"""Path parameters that are no field of a payload: they name the room."""
+
+HEADERS: Final[dict[str, Schema]] = {
+    "RequestId": {"description": "The request's id, for the log.", "schema": {"type": "string"}},
+    "RetryAfter": {
+        "description": "Wait so long before trying again (seconds).",
+        "schema": {"type": "integer"},
+    },
+    "Authenticate": {"description": "How to authenticate.", "schema": {"type": "string", "const": "Bearer"}},
+}
+EXTRA_HEADERS: Final = {401: ("WWW-Authenticate", "Authenticate")} | {
+    status: ("Retry-After", "RetryAfter") for status in (429, 503)
+}
 
 
 def openapi() -> dict[str, Any]:
-    return {"openapi": "3.1.0", "info": {"title": "Atrium", "version": "0.1.0"}, "paths": {}}
+    """The whole document; the same registry gives the same bytes."""
+    specs = routes()
+    found = schemas(
+        sent=[spec.payload for spec, _ in specs],
+        heard=[Failure, *(model for spec, _ in specs for model in (reply(spec), meta(spec)))],
+    )
+    paths: dict[str, Schema] = {}
+    for spec, route in specs:
+        paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(found, spec, route)
+    tags = {noun(spec): about(spec) for spec, _ in specs}
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "Atrium", "version": VERSION, "description": INFO, "license": {"name": "MIT"}},
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "tags": [
+            *({"name": name, "description": tags[name]} for name in sorted(tags)),
+            {"name": "health", "description": "Is it alive, is it ready, and what has it been doing."},
+        ],
+        "paths": paths | _health(),
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The access token."},
+                "metrics": {"type": "http", "scheme": "bearer", "description": "ATRIUM_METRICS_TOKEN."},
+            },
+            "parameters": PARAMETERS,
+            "headers": HEADERS,
+            "responses": {
+                _failed(errors_): _failure(found, errors_) for errors_ in _by_status(ERRORS).values()
+            },
+            "schemas": found.definitions,
+        },
+    }
+    return prune(document)
+
+
+def _operation(found: Schemas, spec: Spec, route: Route) -> Schema:
+    definition = found.definition(found.sent(spec.payload))
+    fields: dict[str, Schema] = dict(definition.get("properties", {}))
+    parameters = [_in_path(name, fields.pop(name, None)) for name in route.params]
+    operation: Schema = {
+        "operationId": spec.name,
+        "tags": [noun(spec)],
+        "summary": first_line(spec.doc),
+        "description": details(spec),
+        "parameters": parameters,
+        "x-permission": spec.needs,
+    }
+    if spec.public:
+        operation["security"] = []
+    if spec.kind == "query":
+        required = definition.get("required", ())
+        parameters += [_in_query(name, schema, name in required) for name, schema in fields.items()]
+    elif fields and route.method != "GET":
+        operation["requestBody"] = _body(found, spec, route, definition)
+    if spec.kind == "command":
+        parameters.append(ref("parameters", "IdempotencyKey"))
+    if spec.versioned:
+        parameters.append(ref("parameters", "IfMatch"))
+    parameters.append(ref("parameters", "RequestId"))
+    succeeded = {
+        "description": first_line(reply(spec).__doc__) or "Done.",
+        "headers": {"X-Request-Id": ref("headers", "RequestId")},
+        "content": {"application/json": {"schema": envelope(found, spec)}},
+    }
+    failed = {
+        str(status): ref("responses", _failed(those)) for status, those in _by_status(errors(spec)).items()
+    }
+    operation["responses"] = {str(spec.status): succeeded} | failed
+    return operation
+
+
+def _in_path(name: str, field: Schema | None) -> Schema:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        **(_said(field) if field else ROOM_PARAMETERS[name]),
+    }
+
+
+def _in_query(name: str, field: Schema, required: bool) -> Schema:
+    """A field of a query: there is no null in a query string, and a list is separated by commas."""
+    schema = dict(field)
+    choices = [choice for choice in schema.pop("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        schema |= choices[0]
+    elif choices:
+        schema["anyOf"] = choices
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    listed = {"style": "form", "explode": False} if schema.get("type") == "array" else {}
+    return {"name": name, "in": "query", "required": required, **listed, **_said(schema)}
+
+
+def _said(field: Schema) -> Schema:
+    """A field's description stands beside its schema."""
+    said = {"description": field["description"]} if "description" in field else {}
+    return {**said, "schema": {key: value for key, value in field.items() if key != "description"}}
+
+
+def _body(found: Schemas, spec: Spec, route: Route, definition: Schema) -> Schema:
+    """The payload without the fields that are in the path."""
+    required = [name for name in definition.get("required", ()) if name not in route.params]
+    schema = found.sent(spec.payload)
+    if not set(route.params).isdisjoint(definition["properties"]):
+        rest = {name: field for name, field in definition["properties"].items() if name not in route.params}
+        body = {**definition, "title": f"{pascal(spec.name)}Body", "properties": rest, "required": required}
+        if not required:
+            del body["required"]
+        found.definitions[body["title"]] = body
+        schema = ref("schemas", body["title"])
+    return {"required": bool(required), "content": {"application/json": {"schema": schema}}}
+
+
+def _by_status(
+    errors_: tuple[type[AtriumError], ...] | list[type[AtriumError]],
+) -> dict[int, list[type[AtriumError]]]:
+    found: dict[int, list[type[AtriumError]]] = {}
+    for error in sorted(errors_, key=lambda error: error.status):
+        found.setdefault(error.status, []).append(error)
+    return found
+
+
+def _failed(errors_: list[type[AtriumError]]) -> str:
+    """Every error of one status is described in one response, whichever of them can happen."""
+    return next(error.__name__ for error in ERRORS if error.status == errors_[0].status)
+
+
+def _failure(found: Schemas, errors_: list[type[AtriumError]]) -> Schema:
+    codes = {"type": "string", "enum": [error.code for error in errors_]}
+    error = {"properties": {"code": codes}}
+    headers = {"X-Request-Id": ref("headers", "RequestId")}
+    if extra := EXTRA_HEADERS.get(errors_[0].status):
+        headers[extra[0]] = ref("headers", extra[1])
+    return {
+        "description": " ".join(f"{error.code}: {error.meaning}" for error in errors_),
+        "headers": headers,
+        "content": {
+            "application/json": {
+                "schema": {"allOf": [found.heard(Failure), {"properties": {"error": error}}]}
+            }
+        },
+    }
+
+
+def _health() -> dict[str, Schema]:
+    """The doors of server/health.py, which stand outside of the API and its envelope."""
+    status = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
+    checks = {"type": "object", "additionalProperties": {"type": "boolean"}}
+    detailed = {
+        "type": "object",
+        "required": ["status", "checks"],
+        "properties": {"status": {"type": "string"}, "checks": checks},
+    }
+    return {
+        "/health": _door("health.alive", "The process answers, and is not going away.", status),
+        "/health/ready": _door(
+            "health.ready", "The node takes traffic: Postgres answers, the bus is heard.", detailed
+        ),
+        "/metrics": {
+            "get": {
+                "operationId": "health.metrics",
+                "tags": ["health"],
+                "summary": "Figures for Prometheus.",
+                "description": "Asks for ATRIUM_METRICS_TOKEN; without one only loopback addresses may read it.",
+                "security": [{}, {"metrics": []}],
+                "responses": {
+                    "200": {
+                        "description": "The figures.",
+                        "content": {"text/plain": {"schema": {"type": "string"}}},
+                    },
+                    "403": {"description": "Not yours to read."},
+                },
+            }
+        },
+    }
+
+
+def _door(name: str, summary: str, schema: Schema) -> Schema:
+    content = {"application/json": {"schema": schema}}
+    return {
+        "get": {
+            "operationId": name,
+            "tags": ["health"],
+            "summary": summary,
+            "security": [],
+            "responses": {
+                "200": {"description": "Yes.", "content": content},
+                "503": {"description": "No.", "content": content},
+            },
+        }
+    }

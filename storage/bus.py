@@ -102,7 +102,7 @@ class RedisBus:
     """
 
     def __init__(self, url: str, *, silence: float) -> None:
-        tcp = {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_connect_timeout": silence}
+        tcp: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_connect_timeout": silence}
         self._redis = Redis.from_url(url, protocol=2, socket_timeout=None, **tcp)
         self._silence = silence
         self._node = os.urandom(8)

@@ -41,6 +41,15 @@ BAD_VALUE: Final = (asyncpg.DataError, asyncpg.exceptions._base.DataError)  # no
 """A value that a column cannot hold, noticed by Postgres or already by the driver."""
 
 
+SESSION: Final = {
+    "application_name": "atrium",
+    "timezone": "UTC",
+    "jit": "off",
+    # Every statement finds its rows by key: planning it anew each time took longer than running it.
+    "plan_cache_mode": "force_generic_plan",
+}
+
+
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
     """A connection that is handed back clean, so that the pool need not spend a round trip on resetting it."""
 
@@ -117,7 +126,7 @@ class Database:
             command_timeout=settings.command_timeout,
             statement_cache_size=settings.statement_cache,
             connection_class=_Connection,
-            server_settings={"application_name": "atrium", "timezone": "UTC", "jit": "off"},
+            server_settings=SESSION,
         )
         return cls(pool, statements, settings)
 
