@@ -15,7 +15,7 @@ FLAGS: Final = ("-O2", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werr
 
 
 class UnavailableError(Exception):
-    """Something that has to be installed first; the message says what."""
+    """A part of the comparison cannot run here; the message says what is missing or what went wrong."""
 
 
 def c_program(name: str) -> Path:

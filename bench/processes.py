@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from bench.build import UnavailableError
+
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 STOP_SECONDS: Final = 20
 
@@ -91,7 +93,7 @@ class Child:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 tail = self.log.read_text(errors="replace")[-2000:].strip()
-                raise RuntimeError(f"{self._name} does not serve; the end of its log:\n{tail}")
+                raise UnavailableError(f"{self._name} does not serve; the end of its log:\n{tail}")
             time.sleep(0.05)
 
     def stop(self) -> None:

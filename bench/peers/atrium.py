@@ -48,7 +48,7 @@ class Atrium:
 
     def room(self) -> Script:
         """A new tenant with a project of twenty tasks; every member is its owner, on the same token."""
-        account = {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada"}
+        account = {"email": "alice@acme.example", "password": "correct horse battery", "name": "Alice"}
         registered = self._call("POST", "/auth/register", {**account, "tenant_name": "Bench"})
         self._token = registered["access_token"]
         tenant = registered["tenant"]["id"]

@@ -36,7 +36,7 @@ class Peer(Protocol):
     port: int
 
     def start(self, directory: Path) -> None:
-        """Return when it serves; raise UnavailableError when something must be installed first."""
+        """Return when it serves; raise UnavailableError when it cannot."""
 
     def stop(self) -> None: ...
 
