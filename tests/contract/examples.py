@@ -1,0 +1,243 @@
+"""One example of every command and query. A new one is covered by the whole contract the day it is added here."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from handlers.registry import SPECS, Spec
+from tests.world import Person, World
+
+Payload = dict[str, Any]
+NEW_ID: Final = "0199c0de-0000-7000-8000-000000000001"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A call that alice may make in a fresh world."""
+
+    payload: Callable[[World], Payload]
+    """What she sends, with `room` where no id says where it belongs."""
+    another: Callable[[World], Payload] | None = None
+    """Another good payload, for a command: what differs must be noticed under one command_id."""
+    before: Callable[[World, Person], Awaitable[object]] | None = None
+    """What has to have happened before."""
+    touch: tuple[str, Callable[[World], Payload]] | None = None
+    """For a versioned command: another command that gives the same entity its second version."""
+
+
+async def _trash_task(world: World, alice: Person) -> None:
+    await alice.send("task.create", room=world.project, title="Below", parent_id=world.tasks[1])
+    await alice.send("task.update", task_id=world.tasks[1], changes={"assignee_ids": [world.user_ids["bob"]]})
+    assert (await alice.send("task.delete", task_id=world.tasks[1])).success
+    assert (await alice.send("task.delete", task_id=world.tasks[0])).success
+
+
+async def _trash_projects(world: World, alice: Person) -> None:
+    other = await alice.send("project.create", name="Bathroom", id=NEW_ID)
+    assert other.success, other
+    for project_id in (world.project_id, NEW_ID):
+        assert (await alice.send("project.delete", project_id=project_id)).success
+
+
+async def _two_projects(world: World, alice: Person) -> None:
+    assert (await alice.send("project.create", name="Bathroom", id=NEW_ID)).success
+
+
+async def _families(world: World, alice: Person) -> None:
+    """Tasks with subtasks and assignees: what a deletion takes along."""
+    people = [world.user_ids["bob"], world.user_ids["alice"]]
+    assert (
+        await alice.send(
+            "task.create",
+            room=world.project,
+            title="Below",
+            parent_id=world.tasks[0],
+            assignee_ids=people,
+        )
+    ).success
+    assert (
+        await alice.send("task.update", task_id=world.tasks[0], changes={"assignee_ids": people[:1]})
+    ).success
+
+
+async def _newcomers(world: World, _alice: Person) -> None:
+    for name in ("nina", "noah"):
+        account = {"email": f"{name}@new.example", "password": "a long password", "name": name}
+        assert (await world.request("POST", "/auth/register", json=account)).success
+
+
+_TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
+_TOUCH_BOARD = ("board.update", lambda w: {"board_id": w.board_id, "name": "Touched"})
+_TOUCH_COLUMN = ("column.update", lambda w: {"column_id": w.columns["On hold"], "name": "Touched"})
+_TOUCH_PROJECT = ("project.update", lambda w: {"project_id": w.project_id, "name": "Touched"})
+_TOUCH_TENANT = ("tenant.update", lambda w: {"room": w.tenant, "name": "Touched"})
+
+EXAMPLES: Final[dict[str, Example]] = {
+    # Tasks.
+    "task.create": Example(
+        lambda w: {
+            "room": w.project,
+            "title": "Buy a sink",
+            "description": "The deep one",
+            "column_id": w.columns["In progress"],
+            "assignee_ids": [w.user_ids["bob"], w.user_ids["carol"]],
+            "tags": ["water", "water", "shop"],
+            "due_at": "2026-12-24T10:00:00+01:00",
+            "estimate_minutes": 90,
+        },
+        another=lambda w: {"room": w.project, "title": "Buy a tap"},
+    ),
+    "task.get": Example(lambda w: {"task_id": w.tasks[0]}),
+    "task.list": Example(lambda w: {"project_id": w.project_id, "limit": 2}),
+    "task.update": Example(
+        lambda w: {
+            "task_id": w.tasks[0],
+            "changes": {
+                "title": "Measure twice",
+                "status_id": w.statuses["Completed"],
+                "assignee_ids": [w.user_ids["bob"]],
+                "parent_id": w.tasks[1],
+                "due_at": "2026-12-24T10:00:00Z",
+            },
+        },
+        another=lambda w: {"task_id": w.tasks[0], "changes": {"title": "Measure once"}},
+        touch=_TOUCH_TASK,
+    ),
+    "task.move": Example(
+        lambda w: {"task_id": w.tasks[0], "column_id": w.columns["Done"]},
+        another=lambda w: {"task_id": w.tasks[0], "column_id": w.columns["On hold"]},
+        touch=_TOUCH_TASK,
+    ),
+    "task.delete": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_families,
+        touch=_TOUCH_TASK,
+    ),
+    "task.restore": Example(
+        lambda w: {"task_id": w.tasks[1]},
+        another=lambda w: {"task_id": w.tasks[0]},
+        before=_trash_task,
+    ),
+    # Boards and columns.
+    "board.create": Example(
+        lambda w: {"room": w.project, "name": "Second look"},
+        another=lambda w: {"room": w.project, "name": "Third look"},
+    ),
+    "board.update": Example(
+        lambda w: {"board_id": w.board_id, "name": "Renamed"},
+        another=lambda w: {"board_id": w.board_id, "name": "Renamed again"},
+        touch=_TOUCH_BOARD,
+    ),
+    "column.create": Example(
+        lambda w: {"board_id": w.board_id, "name": "Waiting", "wip_limit": 3},
+        another=lambda w: {"board_id": w.board_id, "name": "Waiting", "wip_limit": 4},
+    ),
+    "column.update": Example(
+        lambda w: {
+            "column_id": w.columns["On hold"],
+            "name": "Stuck",
+            "status_ids": [w.statuses["On hold"], w.statuses["Cancelled"]],
+        },
+        another=lambda w: {"column_id": w.columns["On hold"], "name": "Parked"},
+        touch=_TOUCH_COLUMN,
+    ),
+    "column.set_limit": Example(
+        lambda w: {"column_id": w.columns["On hold"], "limit": 3},
+        another=lambda w: {"column_id": w.columns["On hold"], "limit": None},
+        touch=_TOUCH_COLUMN,
+    ),
+    "column.move": Example(
+        lambda w: {"column_id": w.columns["On hold"], "before_id": w.columns["To do"]},
+        another=lambda w: {"column_id": w.columns["On hold"]},
+        touch=_TOUCH_COLUMN,
+    ),
+    "column.delete": Example(
+        lambda w: {"column_id": w.columns["On hold"]},
+        another=lambda w: {"column_id": w.columns["Done"]},
+        touch=_TOUCH_COLUMN,
+    ),
+    # Projects.
+    "project.create": Example(
+        lambda w: {
+            "room": w.tenant,
+            "name": "Garden shed",
+            "start_on": "2026-12-01",
+            "end_on": "2026-12-24",
+            "member_ids": [w.user_ids["bob"]],
+        },
+        another=lambda w: {"room": w.tenant, "name": "Garden fence"},
+    ),
+    "project.get": Example(lambda w: {"project_id": w.project_id}),
+    "project.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_two_projects),
+    "project.update": Example(
+        lambda w: {"project_id": w.project_id, "description": "With an island", "end_on": "2027-01-31"},
+        another=lambda w: {"project_id": w.project_id, "end_on": None, "name": "Big kitchen"},
+        touch=_TOUCH_PROJECT,
+    ),
+    "project.delete": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": NEW_ID},
+        before=_two_projects,
+        touch=_TOUCH_PROJECT,
+    ),
+    "project.restore": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": NEW_ID},
+        before=_trash_projects,
+    ),
+    "project.add_member": Example(
+        lambda w: {"project_id": w.project_id, "user_id": w.user_ids["vera"], "role": "member"},
+        another=lambda w: {"project_id": w.project_id, "user_id": w.user_ids["vera"], "role": "viewer"},
+    ),
+    "project.remove_member": Example(
+        lambda w: {"project_id": w.project_id, "user_id": w.user_ids["carol"]},
+        another=lambda w: {"project_id": w.project_id, "user_id": w.user_ids["gus"]},
+    ),
+    # The tenant.
+    "tenant.get": Example(lambda w: {"room": w.tenant}),
+    "tenant.update": Example(
+        lambda w: {"room": w.tenant, "name": "Acme Limited"},
+        another=lambda w: {"room": w.tenant, "name": "Acme Unlimited"},
+        touch=_TOUCH_TENANT,
+    ),
+    "member.add": Example(
+        lambda w: {"room": w.tenant, "email": "nina@new.example", "role": "member"},
+        another=lambda w: {"room": w.tenant, "email": "noah@new.example"},
+        before=_newcomers,
+    ),
+    # Rooms.
+    "room.snapshot": Example(lambda w: {"room": w.project}),
+    "room.events": Example(lambda w: {"room": w.project, "since": 1, "limit": 2}),
+}
+
+CALLS: Final = sorted(name for name, spec in SPECS.items() if spec.kind in ("command", "query"))
+COMMANDS: Final = sorted(name for name, spec in SPECS.items() if spec.kind == "command")
+QUERIES: Final = sorted(name for name, spec in SPECS.items() if spec.kind == "query")
+VERSIONED: Final = sorted(name for name, spec in SPECS.items() if spec.versioned)
+
+
+def example(name: str) -> Example:
+    """The example of a command or query; a missing one fails whatever test asks for it."""
+    found = EXAMPLES.get(name)
+    assert found is not None, f"{name} has no example: add one to tests/contract/examples.py"
+    return found
+
+
+def rest_call(spec: Spec, payload: Payload) -> tuple[str, str, dict[str, Any]]:
+    """Method, path and the rest (json= or params=) of the same call by REST."""
+    assert spec.route is not None
+    body = dict(payload)
+    room = str(body.pop("room", ""))
+    path = spec.route.path
+    for name in spec.route.params:
+        if name == "room":
+            value = room
+        elif name in spec.payload.model_fields:
+            value = str(body.pop(name))
+        else:
+            value = room.partition(":")[2]
+        path = path.replace(f"{{{name}}}", value)
+    if spec.kind == "query":
+        return spec.route.method, path, {"params": {key: str(value) for key, value in body.items()}}
+    return spec.route.method, path, {"json": body}
