@@ -193,10 +193,7 @@ class Dispatcher:
         """Run a query in a read-only transaction that sees one instant."""
         try:
             async with self.db.snapshot(room.tenant_id) as session:
-                position = await session.maybe("room_position", room_id=room.id)
-                if position is None or position["kind"] != room.kind or position["gone"]:
-                    raise NotFound
-                rights = await read_rights(session, room, principal)
+                position, rights = await enter(session, room, principal)
                 tx = Tx(session, room, principal, rights, position["now"])
                 if spec.needs:
                     tx.require(spec.needs)
@@ -432,6 +429,14 @@ def rights_in(room: RoomKey, actor: dict[str, Any] | None) -> access.Rights:
     if not rights:
         raise NotFound
     return rights
+
+
+async def enter(session: Session, room: RoomKey, principal: Principal) -> tuple[Row, access.Rights]:
+    """Where a room stands and what this person may do in it; NOT_FOUND where it is not his to know of."""
+    row = await session.maybe("room_for", room_id=room.id, actor_id=principal.user_id)
+    if row is None or row["kind"] != room.kind or row["gone"]:
+        raise NotFound
+    return row, rights_in(room, dict(row))
 
 
 async def read_rights(session: Session, room: RoomKey, principal: Principal) -> access.Rights:

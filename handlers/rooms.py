@@ -1,5 +1,6 @@
 """Rooms as such: their snapshot, their events, and the one read behind joining and resuming."""
 
+import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from pydantic import Field
 
 from handlers.access import Rights
 from handlers.context import Principal, Tx
-from handlers.dispatch import read_rights
+from handlers.dispatch import enter
 from handlers.errors import Forbidden, NotFound, ValidationFailed
 from handlers.registry import SNAPSHOTS, Page, Pagination, Payload, Reply, Seq, query
 from storage.postgres import Database, Session
@@ -92,38 +93,86 @@ async def list_events(tx: Tx, ask: ReadEvents) -> Page[RawEvents]:
     )  # fmt: skip
 
 
-async def read_room(
-    db: Database,
-    principal: Principal,
-    room: RoomKey,
-    *,
-    since: Position | None,
-    window: int,
-    limit: int,
-    head_only: bool = False,
-) -> RoomState:
-    """Position, rights and state of a room from one instant: what was missed, or all of it."""
-    async with db.snapshot(room.tenant_id) as session:
-        row = await session.maybe("room_position", room_id=room.id)
-        if row is None or row["kind"] != room.kind or row["gone"]:
-            raise NotFound
-        rights = await read_rights(session, room, principal)
-        _require_view(room, rights)
-        position = Position(str(row["epoch"]), row["head_seq"])
-        if head_only:
-            return RoomState(position, rights, "current", b"")
-        if (
-            since is not None
-            and since.epoch == position.epoch
-            and row["floor_seq"] <= since.seq <= position.seq
-        ):
-            if since.seq == position.seq:
+class RoomReader:
+    """Reads rooms for those who join. When many join at once, they share one reading of the state: whoever
+    comes while one is under way waits for the next, which begins after he was attached and so misses nothing.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._next: dict[tuple[RoomKey, int], asyncio.Future[tuple[Position, bytes]]] = {}
+        self._readings: dict[tuple[RoomKey, int], asyncio.Task[None]] = {}
+
+    async def read(
+        self,
+        principal: Principal,
+        room: RoomKey,
+        *,
+        since: Position | None,
+        window: int,
+        limit: int,
+        head_only: bool = False,
+    ) -> RoomState:
+        """Position, rights and state of a room: what was missed since a position, or all of it."""
+        async with self._db.snapshot(room.tenant_id) as session:
+            row, rights = await enter(session, room, principal)
+            _require_view(room, rights)
+            position = Position(str(row["epoch"]), row["head_seq"])
+            if head_only or since == position:
                 return RoomState(position, rights, "current", b"")
-            if position.seq - since.seq <= limit:
-                return await _missed(session, room, rights, position, since)
-        tx = Tx(session, room, principal, rights, row["now"])
-        state: Reply = await SNAPSHOTS[room.kind](tx, window)
-        return RoomState(position, rights, "snapshot", b'"snapshot":' + state.model_dump_json().encode())
+            if (
+                since is not None
+                and since.epoch == position.epoch
+                and row["floor_seq"] <= since.seq <= position.seq
+            ):
+                if position.seq - since.seq <= limit:
+                    return await _missed(session, room, rights, position, since)
+            if room.kind == "user":
+                tx = Tx(session, room, principal, rights, row["now"])
+                return RoomState(position, rights, "snapshot", _body(await SNAPSHOTS["user"](tx, window)))
+        position, body = await self._shared(principal, room, rights, window)
+        return RoomState(position, rights, "snapshot", body)
+
+    async def _shared(
+        self, principal: Principal, room: RoomKey, rights: Rights, window: int
+    ) -> tuple[Position, bytes]:
+        key = room, window
+        future = self._next.get(key)
+        if future is None:
+            future = self._next[key] = asyncio.get_running_loop().create_future()
+            if key not in self._readings:
+                self._readings[key] = asyncio.create_task(self._read_in_turn(key, principal, rights))
+        return await asyncio.shield(future)
+
+    async def _read_in_turn(self, key: tuple[RoomKey, int], principal: Principal, rights: Rights) -> None:
+        try:
+            while future := self._next.pop(key, None):
+                try:
+                    future.set_result(await self._state(key, principal, rights))
+                except Exception as error:
+                    future.set_exception(error)
+                    future.exception()  # counts as retrieved, should nobody wait any more
+        finally:
+            del self._readings[key]
+
+    async def _state(
+        self, key: tuple[RoomKey, int], principal: Principal, rights: Rights
+    ) -> tuple[Position, bytes]:
+        room, window = key
+        async with self._db.snapshot(room.tenant_id) as session:
+            row = await session.one("room_position", room_id=room.id)
+            tx = Tx(session, room, principal, rights, row["now"])
+            body = _body(await SNAPSHOTS[room.kind](tx, window))
+            return Position(str(row["epoch"]), row["head_seq"]), body
+
+
+def _in_reach(since: Position, position: Position, floor: int) -> bool:
+    """Whether the log can lead from one position to the other, in the same epoch and not too far."""
+    return since.epoch == position.epoch and floor <= since.seq <= position.seq
+
+
+def _body(state: Reply) -> bytes:
+    return b'"snapshot":' + state.model_dump_json().encode()
 
 
 async def _missed(

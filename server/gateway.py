@@ -17,7 +17,7 @@ from handlers.context import Principal
 from handlers.dispatch import Dispatcher, translate
 from handlers.errors import AtriumError, Forbidden, NotFound, Unauthorized, ValidationFailed
 from handlers.identity.sessions import Sessions
-from handlers.rooms import RoomState, parse_since, read_room
+from handlers.rooms import RoomReader, RoomState, parse_since
 from server import envelope, logs, metrics
 from server.connection import Connection
 from server.engine import Engine, EngineSocket
@@ -44,6 +44,7 @@ class Gateway:
         self.hub = hub
         self.sessions = sessions
         self.presence = Presence(hub, settings)
+        self.reader = RoomReader(dispatcher.db)
         self.engines = {
             "/socket.io/": Engine(settings, JSON, self),
             "/msgpack/socket.io/": Engine(settings, MSGPACK, self),
@@ -247,8 +248,7 @@ class Gateway:
         """Attach a connection to a room, held, and read where the room stands; `enter` lets events flow."""
         await self.hub.attach(room, connection)
         connection.rooms[room] = None
-        return await read_room(
-            self.dispatcher.db,
+        return await self.reader.read(
             connection.principal,
             room,
             since=since,

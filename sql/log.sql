@@ -80,6 +80,24 @@ SELECT
 FROM rooms AS r
 WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 
+-- Where a room stands and what one person may do in it: the beginning of every query and join.
+-- room_for :maybe
+SELECT
+    r.kind, r.epoch, r.head_seq, r.floor_seq, clock_timestamp() AS now,
+    EXISTS (
+        SELECT 1 FROM projects AS p
+        WHERE p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
+    ) AS gone,
+    m.user_id, m.role, pm.role AS project_role,
+    m.status = 'active' AND u.status = 'active'
+    AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()) AS live
+FROM rooms AS r
+JOIN members AS m ON m.tenant_id = r.tenant_id AND m.user_id = :actor_id
+JOIN users AS u ON u.id = m.user_id
+LEFT JOIN project_members AS pm
+    ON pm.tenant_id = r.tenant_id AND pm.project_id = r.id AND pm.user_id = m.user_id
+WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
+
 -- The rights of one person in one room, for queries and joins.
 -- actor_rights :maybe
 SELECT
