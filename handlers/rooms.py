@@ -120,13 +120,8 @@ class RoomReader:
             position = Position(str(row["epoch"]), row["head_seq"])
             if head_only or since == position:
                 return RoomState(position, rights, "current", b"")
-            if (
-                since is not None
-                and since.epoch == position.epoch
-                and row["floor_seq"] <= since.seq <= position.seq
-            ):
-                if position.seq - since.seq <= limit:
-                    return await _missed(session, room, rights, position, since)
+            if since is not None and _in_reach(since, position, max(row["floor_seq"], position.seq - limit)):
+                return await _missed(session, room, rights, position, since)
             if room.kind == "user":
                 tx = Tx(session, room, principal, rights, row["now"])
                 return RoomState(position, rights, "snapshot", _body(await SNAPSHOTS["user"](tx, window)))
