@@ -12,7 +12,6 @@ from server.describe import (
     VERSION,
     Schema,
     Schemas,
-    about,
     details,
     envelope,
     first_line,
@@ -85,7 +84,8 @@ def asyncapi() -> dict[str, Any]:
         messages |= {spec.name: _call(found, spec), f"{spec.name}.ack": _ack(found, spec)}
         channels[spec.name] = _channel(spec.name, call=spec.name, ack=f"{spec.name}.ack", refused="refused")
         operations[spec.name] = _receive(spec)
-    for heard in (*events, *own):
+    all_heard: list[type[Event | Message]] = [*events, *own]
+    for heard in all_heard:
         messages[heard.name] = _event(found, heard) if issubclass(heard, Event) else _message(found, heard)
         channels[heard.name] = _channel(heard.name, event=heard.name)
         operations[heard.name] = _send(heard)
@@ -127,7 +127,7 @@ def _receive(spec: Spec) -> Schema:
         "title": spec.name,
         "summary": first_line(spec.doc),
         **({"description": said} if (said := details(spec)) else {}),
-        "tags": [{"name": spec.kind}, {"name": noun(spec), "description": about(spec)}],
+        "tags": [{"name": spec.kind}, {"name": noun(spec)}],
         "x-permission": spec.needs,
         **_in_channel(spec.name, "call"),
         "reply": _in_channel(spec.name, "ack", "refused"),

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
@@ -23,6 +23,7 @@ from handlers.errors import (
     VersionConflict,
 )
 from handlers.registry import LOCATORS, SNAPSHOTS, SPECS, Page, Route, Spec
+from handlers.rooms import RawEvents, RawSnapshot
 from server.messages import (
     ANSWERS,
     CommandMeta,
@@ -37,6 +38,15 @@ from server.messages import (
 from storage.rooms import timestamp
 
 VERSION: Final = "0.1.0"
+ANYWHERE: Final[tuple[type[AtriumError], ...]] = (
+    Unauthorized,
+    ValidationFailed,
+    RateLimited,
+    Internal,
+    Unavailable,
+)
+"""Errors that any call may end with."""
+
 REF: Final = "#/components/schemas/{model}"
 
 Schema = dict[str, Any]
@@ -51,7 +61,7 @@ class AnyReply(Wire):
 class Schemas:
     """The schemas of some models: one reference each, and the definitions behind them."""
 
-    refs: Mapping[tuple[type[BaseModel], Mode], Schema]
+    refs: Mapping[tuple[Any, Mode], Schema]
     definitions: dict[str, Schema]
 
     def sent(self, model: type[BaseModel]) -> Schema:
@@ -69,7 +79,7 @@ class Schemas:
 class _Plain(GenerateJsonSchema):
     """Without a title for every field, and with the format of our timestamps."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  # pydantic's signature
+    def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
     def ser_schema(self, schema: Any) -> JsonSchemaValue | None:
@@ -80,25 +90,28 @@ class _Plain(GenerateJsonSchema):
 
 def schemas(sent: Iterable[type[BaseModel]], heard: Iterable[type[BaseModel]]) -> Schemas:
     """The schemas of models that clients send and of models that they get, definitions by name."""
-    wanted: list[tuple[type[BaseModel], Mode]] = [(model, "validation") for model in dict.fromkeys(sent)]
-    states = [_returned(handler) for handler in SNAPSHOTS.values()]
-    wanted += [(model, "serialization") for model in dict.fromkeys((*heard, Snapshot, RoomEvent, *states))]
-    wanted.sort(key=lambda pair: (pair[0].__module__, pair[0].__qualname__, pair[1]))
+    states: list[type[BaseModel]] = [get_type_hints(handler)["return"] for handler in SNAPSHOTS.values()]
+    got: list[type[BaseModel]] = [*heard, *states, Snapshot, RoomEvent, RawSnapshot, RawEvents]
+    models: set[tuple[type[BaseModel], Mode]] = {(model, "validation") for model in sent}
+    models |= {(model, "serialization") for model in got}
+    wanted = sorted(models, key=lambda pair: (pair[0].__module__, pair[0].__qualname__, pair[1]))
     refs, document = models_json_schema(wanted, ref_template=REF, schema_generator=_Plain)
-    definitions = {name: document["$defs"][name] for name in sorted(document["$defs"])}
-    found = Schemas(refs, definitions)
-    anyone = sorted((found.heard(state) for state in states), key=lambda reference: reference["$ref"])
-    definitions["Snapshot"] = {"description": Snapshot.__doc__, "anyOf": anyone}
-    if raw := definitions.get("RawSnapshot"):
-        raw["properties"]["snapshot"] = found.heard(Snapshot)
-    if raw := definitions.get("RawEvents"):
-        raw["properties"]["events"]["items"] = found.heard(RoomEvent)
+    found = Schemas(refs, dict(sorted(document["$defs"].items())))
+    for definition in list(found.definitions.values()):
+        if "$ref" in (changes := definition.get("properties", {}).get("changes", {})):
+            _forget_defaults(found.definition(changes))
+    # What these hold is JSON already when it is answered, so their models do not know it.
+    snapshot, snapshots = found.heard(Snapshot), sorted(found.heard(state)["$ref"] for state in states)
+    found.definition(snapshot).update(anyOf=[{"$ref": reference} for reference in snapshots])
+    found.definition(found.heard(RawSnapshot))["properties"]["snapshot"] = snapshot
+    found.definition(found.heard(RawEvents))["properties"]["events"]["items"] = found.heard(RoomEvent)
     return found
 
 
-def _returned(handler: Any) -> type[BaseModel]:
-    model: type[BaseModel] = handler.__annotations__["return"]
-    return model
+def _forget_defaults(definition: Schema) -> None:
+    """A change that is not named changes nothing, whatever default its model needs."""
+    for field in definition["properties"].values():
+        field.pop("default", None)
 
 
 def routes() -> list[tuple[Spec, Route]]:
@@ -119,8 +132,9 @@ def noun(spec: Spec) -> str:
     return spec.name.partition(".")[0]
 
 
-def about(spec: Spec) -> str:
-    """What the module of a call says it is about."""
+def about(listed: list[Spec]) -> str:
+    """What a noun is about, as the module says that holds it; endpoints may stand elsewhere."""
+    spec = next((spec for spec in listed if spec.kind != "endpoint"), listed[0])
     return first_line(sys.modules[spec.handler.__module__].__doc__)
 
 
@@ -173,7 +187,7 @@ def envelope(found: Schemas, spec: Spec) -> Schema:
 
 def errors(spec: Spec) -> list[type[AtriumError]]:
     """The errors that a call may end with, by status and code."""
-    found: set[type[AtriumError]] = {ValidationFailed, Unauthorized, RateLimited, Unavailable, Internal}
+    found = set(ANYWHERE)
     inside = spec.kind in ("command", "query", "signal") or spec.name == "room.join"
     if inside:
         found |= {Forbidden, NotFound}
@@ -189,7 +203,7 @@ def errors(spec: Spec) -> list[type[AtriumError]]:
         found.add(Conflict)
     if spec.versioned:
         found.add(VersionConflict)
-    if spec.kind in ("command", "endpoint"):
+    if spec.kind == "command" or (spec.kind == "endpoint" and spec.route and spec.route.method != "GET"):
         found.add(PayloadTooLarge)
     return sorted(found, key=lambda error: (error.status, error.code))
 

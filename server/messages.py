@@ -86,7 +86,7 @@ class RoomEvent(Wire):
     data: dict[str, JsonValue]
 
 
-class Snapshot(Wire):
+class Snapshot(BaseModel):
     """A room's state: entity lists, by the kind of the room."""
 
 
@@ -229,7 +229,7 @@ class RoomResync(Message, name="room.resync"):
 
 
 class ServerDraining(Message, name="server.draining"):
-    """This node is going away: wait so long, then connect anew."""
+    """The node is going away: wait so long, then connect anew."""
 
     reconnect_in_ms: int
 

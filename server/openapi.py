@@ -15,6 +15,7 @@ from server.describe import (
     first_line,
     meta,
     noun,
+    nouns,
     pascal,
     prune,
     ref,
@@ -72,9 +73,9 @@ HEADERS: Final[dict[str, Schema]] = {
     },
     "Authenticate": {"description": "How to authenticate.", "schema": {"type": "string", "const": "Bearer"}},
 }
-EXTRA_HEADERS: Final = {401: ("WWW-Authenticate", "Authenticate")} | {
-    status: ("Retry-After", "RetryAfter") for status in (429, 503)
-}
+EXTRA_HEADERS: Final = {401: ("WWW-Authenticate", "Authenticate")} | dict.fromkeys(
+    (429, 503), ("Retry-After", "RetryAfter")
+)
 
 
 def openapi() -> dict[str, Any]:
@@ -87,14 +88,14 @@ def openapi() -> dict[str, Any]:
     paths: dict[str, Schema] = {}
     for spec, route in specs:
         paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(found, spec, route)
-    tags = {noun(spec): about(spec) for spec, _ in specs}
+    tags = {noun(spec) for spec, _ in specs}
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Atrium", "version": VERSION, "description": INFO, "license": {"name": "MIT"}},
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}],
         "tags": [
-            *({"name": name, "description": tags[name]} for name in sorted(tags)),
+            *({"name": name, "description": about(nouns()[name])} for name in sorted(tags)),
             {"name": "health", "description": "Is it alive, is it ready, and what has it been doing."},
         ],
         "paths": paths | _health(),
