@@ -1,6 +1,6 @@
 """Takes the README's picture of the board: signs in as Alice on a demo server and saves a PNG.
 
-    .venv/bin/python clients/web/screenshot.py http://127.0.0.1:8080 docs/board.png
+Run as: .venv/bin/python clients/web/screenshot.py http://127.0.0.1:8080 docs/board.png
 """
 
 import argparse

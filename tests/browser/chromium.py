@@ -34,7 +34,9 @@ def executable() -> str | None:
         )
         if path := _on_path():
             return path
-    subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "playwright", "install", "chromium"], check=True, capture_output=True
+    )
     return None
 
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, async_playwright
 
 from tests.browser.chromium import FLAGS, executable
-from tests.browser.server import Project, RestartableServer, Rest
+from tests.browser.server import Project, Rest, RestartableServer
 from tests.browser.window import Window
 
 Opener = Callable[..., Awaitable[Window]]

@@ -29,8 +29,13 @@ class RestartableServer:
 
     async def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(ELSEWHERE)}
-        environment |= {"ATRIUM_DATA_DIR": str(self._directory / "data"), "ATRIUM_RATE_LIMITS": "off"}
-        command = [sys.executable, "-m", "server", "serve", "--host", "127.0.0.1", "--port", str(self._port), "--demo"]
+        environment |= {
+            "ATRIUM_DATA_DIR": str(self._directory / "data"),
+            "ATRIUM_RATE_LIMITS": "off",
+            "ATRIUM_DRAIN_SECONDS": "1",
+        }
+        where = ("--host", "127.0.0.1", "--port", str(self._port))
+        command = [sys.executable, "-m", "server", "serve", *where, "--demo"]
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command, cwd=ROOT, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import Opener, a_project
-from tests.browser.server import Project, RestartableServer, Rest
+from tests.browser.server import Project, Rest, RestartableServer
 from tests.browser.window import Window
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -36,7 +36,8 @@ async def test_a_new_card_typed_by_one_is_seen_by_both(alice: Window, bob: Windo
     await bob.add_card("In progress", "Butter <b>& jam</b>")
     await bob.sees("In progress", "Tea", "Butter <b>& jam</b>")
     await alice.sees("In progress", "Tea", "Butter <b>& jam</b>")
-    await expect(alice.card("Butter <b>& jam</b>").locator(".card-key")).to_have_text(re.compile(r"^\w+-\d+$"))
+    key = alice.card("Butter <b>& jam</b>").locator(".card-key")
+    await expect(key).to_have_text(re.compile(r"^\w+-\d+$"))
 
 
 async def test_a_card_is_moved_by_keyboard_alone(alice: Window, bob: Window) -> None:

@@ -11,5 +11,7 @@ WEB = Path(__file__).parents[2] / "clients/web"
 
 
 def test_the_pages_own_tests_pass() -> None:
-    run = subprocess.run(["sh", WEB / "npm.sh", "test", "--silent"], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        ["sh", WEB / "npm.sh", "test", "--silent"], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stdout + run.stderr

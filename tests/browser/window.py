@@ -1,5 +1,6 @@
 """One person's browser window, and what that person does and sees in it."""
 
+import re
 from typing import Any, Final, Self
 
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, expect
@@ -10,7 +11,7 @@ REPORTS_CSP: Final = """
 addEventListener('securitypolicyviolation', (event) =>
   console.error(`CSP: ${event.violatedDirective} refused ${event.blockedURI}`))
 """
-OUTAGE: Final = ("WebSocket connection to", "net::ERR_", "Failed to load resource: the server responded with a status of 50")
+OUTAGE: Final = re.compile("WebSocket connection to|net::ERR_|Failed to load resource: .* status of 50")
 """What Chromium itself writes to the console when it cannot reach the server."""
 
 
@@ -90,6 +91,6 @@ class Window:
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type not in ("error", "warning"):
             return
-        if self.knows_of_outage and message.text.startswith(OUTAGE) or (self.knows_of_outage and "net::ERR_" in message.text):
+        if self.knows_of_outage and OUTAGE.search(message.text):
             return
         self.complaints.append(message.text)
