@@ -30,6 +30,10 @@ class Principal:
     session_id: UUID
     expires_at: float
     """When the token expires (seconds since the epoch)."""
+    member_until: datetime | None = None
+    """When the membership ends by itself."""
+    rights_seq: int = 0
+    """The tenant's number of changes of rights when this was read."""
 
 
 @dataclass(slots=True)
@@ -73,6 +77,10 @@ class Tx:
     async def exec(self, statement: str, payload: object = None, /, **params: Any) -> None:
         await self.session.exec(statement, payload, **{**self.values, **params})
 
+    async def rights_changed(self) -> None:
+        """Say that this command changes who may do what: every node checks its sockets before it goes on."""
+        self.session.values["rights_seq"] = await self.value("raise_rights")
+
     def require(self, permission: str) -> None:
         if not self.rights.allow(permission):
             raise Forbidden(f"This needs the permission {permission}", details={"permission": permission})
@@ -114,8 +122,8 @@ class Edge:
     account: Account | None
     address: str
     user_agent: str
-    revoked: Callable[[UUID], None]
-    """Tells every node that a session has ended."""
+    rights_changed: Callable[[dict[UUID, int]], None]
+    """Tells every node that the rights of a person have changed in these tenants, up to these numbers."""
 
     def signed_in(self) -> Account:
         if self.account is None:

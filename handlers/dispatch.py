@@ -122,6 +122,7 @@ class _Group:
     room: RoomKey
     epoch: str
     head: int
+    rights_seq: int
     now: datetime
     actors: dict[UUID, dict[str, Any]]
     known: dict[tuple[UUID, UUID], _Applied]
@@ -341,13 +342,13 @@ class Dispatcher:
         others = {entry.room for entry in group.entries} - {group.room}
         if others:
             heads |= await _lock_others(session, others)
-        at = timestamp(group.now)
+        at, rights_seq = timestamp(group.now), session.values.get("rights_seq", group.rights_seq)
         batches: dict[RoomKey, Batch] = {}
         for entry in group.entries:
             epoch, head = heads[entry.room]
             entry.seq = head + 1
             heads[entry.room] = epoch, entry.seq
-            batch = batches.setdefault(entry.room, Batch(entry.room, epoch, entry.seq, []))
+            batch = batches.setdefault(entry.room, Batch(entry.room, epoch, entry.seq, [], rights_seq))
             actor = entry.call.principal.user_id
             event = encode_event(
                 entry.room, entry.seq, at, actor, group.actors[actor]["name"],
@@ -387,7 +388,7 @@ def _opened(room: RoomKey, row: Row) -> _Group:
         )
         for item in orjson.loads(row["applied"] or b"[]")
     }
-    return _Group(room, str(row["epoch"]), row["head_seq"], row["now"], actors, known)
+    return _Group(room, str(row["epoch"]), row["head_seq"], row["rights_seq"], row["now"], actors, known)
 
 
 async def _lock_others(session: Session, rooms: set[RoomKey]) -> dict[RoomKey, tuple[str, int]]:

@@ -12,7 +12,7 @@ from handlers.context import Principal, Tx
 from handlers.dispatch import enter
 from handlers.errors import Forbidden, NotFound, ValidationFailed
 from handlers.registry import SNAPSHOTS, Page, Pagination, Payload, Reply, Seq, query
-from storage.postgres import Database, Session
+from storage.postgres import Database, Row, Session
 from storage.rooms import Position, RoomKey, event_of, read_events
 
 VIEW = {"tenant": "tenant.view", "project": "project.view", "user": None}
@@ -25,6 +25,7 @@ class RoomState:
 
     position: Position
     rights: Rights
+    rights_seq: int
     mode: str
     body: bytes
     """`"snapshot":{…}`, `"events":[…]`, or nothing when the client is up to date."""
@@ -119,14 +120,20 @@ class RoomReader:
             _require_view(room, rights)
             position = Position(str(row["epoch"]), row["head_seq"])
             if head_only or since == position:
-                return RoomState(position, rights, "current", b"")
+                return RoomState(position, rights, row["rights_seq"], "current", b"")
             if since is not None and _in_reach(since, position, max(row["floor_seq"], position.seq - limit)):
-                return await _missed(session, room, rights, position, since)
+                return await _missed(session, room, rights, row, since)
             if room.kind == "user":
                 tx = Tx(session, room, principal, rights, row["now"])
-                return RoomState(position, rights, "snapshot", _body(await SNAPSHOTS["user"](tx, window)))
+                return RoomState(
+                    position,
+                    rights,
+                    row["rights_seq"],
+                    "snapshot",
+                    _body(await SNAPSHOTS["user"](tx, window)),
+                )
         position, body = await self._shared(principal, room, rights, window)
-        return RoomState(position, rights, "snapshot", body)
+        return RoomState(position, rights, row["rights_seq"], "snapshot", body)
 
     async def _shared(
         self, principal: Principal, room: RoomKey, rights: Rights, window: int
@@ -171,11 +178,12 @@ def _body(state: Reply) -> bytes:
 
 
 async def _missed(
-    session: Session, room: RoomKey, rights: Rights, position: Position, since: Position
+    session: Session, room: RoomKey, rights: Rights, row: Row, since: Position
 ) -> RoomState:  # fmt: skip
+    position = Position(since.epoch, row["head_seq"])
     packets = await read_events(session, room, since.seq, position.seq, position.seq - since.seq)
     body = b'"events":[' + b",".join(event_of(packet) for packet in packets) + b"]"
-    return RoomState(position, rights, "events", body)
+    return RoomState(position, rights, row["rights_seq"], "events", body)
 
 
 def _require_view(room: RoomKey, rights: Rights) -> None:

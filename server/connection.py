@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from handlers.access import Rights
 from handlers.context import Principal
 from handlers.dispatch import Result, translate
 from handlers.errors import AtriumError, Conflict
@@ -19,6 +20,10 @@ from storage.rooms import RoomKey, timestamp
 
 if TYPE_CHECKING:
     from server.gateway import Gateway
+
+
+CLOCK_SLACK: Final = 0.05
+"""How much later than a membership's end the database is asked, whose clock decides (seconds)."""
 
 
 @dataclass(slots=True)
@@ -49,7 +54,8 @@ class Connection:
         self.socket = socket
         self.sid = sid
         self.principal = principal
-        self.rooms: dict[RoomKey, None] = {}
+        self.rooms: dict[RoomKey, Rights | None] = {}
+        """The rooms it is in, with its rights there as of the last look; None while it joins."""
         self.closed = False
         self._queue: deque[Incoming] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -58,6 +64,7 @@ class Connection:
         self._room_made = asyncio.Event()
         self._limit = gateway.settings.max_pending_commands
         self._timers: list[asyncio.TimerHandle] = []
+        self._membership: asyncio.TimerHandle | None = None
         socket.has_room = self._wait_for_room
 
     # Calls.
@@ -164,6 +171,21 @@ class Connection:
         if self.gateway.leave(self, room):
             self.emit("room.closed", {"room": room.name, "reason": reason})
 
+    def settle(self, room: RoomKey, rights: Rights | None) -> None:
+        """Take note of one's rights in a room after a change: out of it, or with other permissions."""
+        if rights is None:
+            self.put_out(room, "revoked")
+        elif (known := self.rooms.get(room)) is not None and known.permissions != rights.permissions:
+            self.rooms[room] = rights
+            self.emit("room.permissions", {"room": room.name, "permissions": sorted(rights.permissions)})
+
+    def end(self, reason: str) -> None:
+        """Put the connection out of all its rooms and close it."""
+        for room in list(self.rooms):
+            self.put_out(room, reason)
+        self._queue.clear()
+        self.disconnect()
+
     def lost_track(self, room: RoomKey) -> None:
         """The hub has put this connection out of a room with `room.resync`."""
         self.rooms.pop(room, None)
@@ -178,9 +200,22 @@ class Connection:
             timer.cancel()
         left = self.principal.expires_at - time.time()
         self._timers = [
-            loop.call_later(max(left - settings.token_expiry_notice, 0), self._expiring),
+            loop.call_later(max(left - settings.token_expiry_notice, left / 2, 0), self._expiring),
             loop.call_later(max(left + settings.token_expiry_grace, 0), self._expired),
         ]
+
+    def member_until(self, moment: datetime | None) -> None:
+        """Check this tenant's connections again when the membership ends by itself."""
+        if self._membership is not None:
+            self._membership.cancel()
+            self._membership = None
+        if moment is not None:
+            self._membership = asyncio.get_running_loop().call_later(
+                max(moment.timestamp() - time.time(), 0) + CLOCK_SLACK, self._membership_ended
+            )
+
+    def _membership_ended(self) -> None:
+        self.gateway.keep(asyncio.ensure_future(self.gateway.recheck(self.principal.tenant_id)))
 
     def renew(self, principal: Principal) -> None:
         """Go on with a new token of the same person and tenant."""
@@ -212,6 +247,8 @@ class Connection:
         self._room_made.set()
         for timer in self._timers:
             timer.cancel()
+        if self._membership is not None:
+            self._membership.cancel()
 
 
 def _request_id() -> str:

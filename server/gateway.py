@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime
 from random import uniform
 from typing import Any, Final
+from uuid import UUID
 
 import msgpack
 import orjson
@@ -15,7 +16,7 @@ import structlog
 
 from handlers.context import Principal
 from handlers.dispatch import Dispatcher, translate
-from handlers.errors import AtriumError, Forbidden, NotFound, Unauthorized, ValidationFailed
+from handlers.errors import AtriumError, Forbidden, NotFound, Unauthorized, Unavailable, ValidationFailed
 from handlers.identity.sessions import Sessions
 from handlers.rooms import RoomReader, RoomState, parse_since
 from server import envelope, logs, metrics
@@ -24,6 +25,7 @@ from server.engine import Engine, EngineSocket
 from server.frames import JSON, MSGPACK
 from server.hub import Hub
 from server.presence import Presence
+from server.rights import RightsWatch
 from storage.rooms import Position, RoomKey, timestamp
 from storage.settings import Settings
 
@@ -45,6 +47,9 @@ class Gateway:
         self.sessions = sessions
         self.presence = Presence(hub, settings)
         self.reader = RoomReader(dispatcher.db)
+        self.rights = RightsWatch(self, dispatcher.db)
+        self.draining = False
+        self._tenants: dict[UUID, set[Connection]] = {}
         self.engines = {
             "/socket.io/": Engine(settings, JSON, self),
             "/msgpack/socket.io/": Engine(settings, MSGPACK, self),
@@ -56,6 +61,7 @@ class Gateway:
         hub.on_signal = self.presence.heard
         hub.on_control = self._control
         hub.on_event = self._on_event
+        hub.on_rights = self.rights.want
 
     # What the engines report.
 
@@ -76,8 +82,7 @@ class Gateway:
         socket.connection = None
         connection.shut()
         self.connections.pop(connection.sid, None)
-        for room in list(connection.rooms):
-            self.leave(connection, room)
+        self._forget(connection)
         metrics.CONNECTIONS.labels(socket.codec.name).dec()
 
     def received(self, socket: EngineSocket, data: str | bytes) -> None:
@@ -171,14 +176,12 @@ class Gateway:
     async def _open(self, socket: EngineSocket, auth: dict[str, Any]) -> None:
         """Sign a client in, let it into its tenant's and its own room, and tell it where they stand."""
         try:
+            if self.draining:
+                raise Unavailable("This node is going away: connect again")
             token = auth.get("token")
             if not isinstance(token, str):
                 raise Unauthorized("auth.token is missing")
-            principal = await self.sessions.principal(token)
-            if socket.closed:
-                return
-            connection = Connection(self, socket, socket.sid, principal)
-            rooms = await self._own_rooms(connection, auth.get("since"))
+            connection, rooms = await self._sign_in(socket, token, auth.get("since"))
         except Exception as error:
             refusal = translate(error)
             logs.refused(refusal, name="connect", request_id=socket.sid, address=socket.address)
@@ -186,17 +189,58 @@ class Gateway:
             self._let_try_again(socket)
             return
         if socket.sid not in socket.server.sockets:  # it left while its rooms were read
-            for room in connection.rooms:
-                self.hub.detach(room, connection)
+            self._forget(connection)
             return
         socket.connection = connection
         self.connections[connection.sid] = connection
         metrics.CONNECTIONS.labels(socket.codec.name).inc()
         socket.push(JSON.connected(connection.sid))
-        socket.push(JSON.event("session.ready", self._greeting(principal, rooms)))
+        socket.push(JSON.event("session.ready", self._greeting(connection.principal, rooms)))
         for room, state in rooms.items():
             self.enter(connection, room, state.position)
         connection.watch_expiry()
+        connection.member_until(connection.principal.member_until)
+
+    async def _sign_in(
+        self, socket: EngineSocket, token: str, since: object
+    ) -> tuple[Connection, dict[RoomKey, RoomState]]:
+        """A connection in its own rooms, checked up to every change of rights that this node knows of."""
+        while True:
+            principal = await self.sessions.principal(token)
+            connection = Connection(self, socket, socket.sid, principal)
+            try:
+                if self._remember(connection):
+                    rooms = await self._own_rooms(connection, since)
+                    if all(
+                        state.rights_seq >= self.rights.known(principal.tenant_id) for state in rooms.values()
+                    ):
+                        return connection, rooms
+            except BaseException:
+                self._forget(connection)
+                raise
+            self._forget(connection)
+
+    def _remember(self, connection: Connection) -> bool:
+        """Let changes of rights find the connection; False when it was read before the last one."""
+        tenant_id, seq = connection.principal.tenant_id, connection.principal.rights_seq
+        if seq < self.hub.rights.setdefault(tenant_id, seq):
+            return False
+        self._tenants.setdefault(tenant_id, set()).add(connection)
+        self.rights.want(tenant_id, seq)
+        return True
+
+    def _forget(self, connection: Connection) -> None:
+        for room in list(connection.rooms):
+            self.leave(connection, room)
+        connections = self._tenants.get(connection.principal.tenant_id, set())
+        connections.discard(connection)
+        if not connections:
+            self._tenants.pop(connection.principal.tenant_id, None)
+            self.hub.rights.pop(connection.principal.tenant_id, None)
+
+    def of_tenant(self, tenant_id: UUID) -> list[Connection]:
+        """The connections that this node has in a tenant."""
+        return list(self._tenants.get(tenant_id, ()))
 
     def _let_try_again(self, socket: EngineSocket) -> None:
         if not socket.closed:
@@ -213,8 +257,7 @@ class Gateway:
             try:
                 rooms[room] = await self.read(connection, room, _position(known), head_only=known is None)
             except (Forbidden, NotFound):
-                self.hub.detach(room, connection)
-                connection.rooms.pop(room, None)
+                self.leave(connection, room)
         return rooms
 
     def _greeting(self, principal: Principal, rooms: dict[RoomKey, RoomState]) -> bytes:
@@ -247,15 +290,21 @@ class Gateway:
     ) -> RoomState:  # fmt: skip
         """Attach a connection to a room, held, and read where the room stands; `enter` lets events flow."""
         await self.hub.attach(room, connection)
-        connection.rooms[room] = None
-        return await self.reader.read(
-            connection.principal,
-            room,
-            since=since,
-            window=window or self.settings.snapshot_window,
-            limit=self.settings.resume_limit,
-            head_only=head_only,
-        )
+        connection.rooms.setdefault(room, None)
+        while True:
+            state = await self.reader.read(
+                connection.principal,
+                room,
+                since=since,
+                window=window or self.settings.snapshot_window,
+                limit=self.settings.resume_limit,
+                head_only=head_only,
+            )
+            if state.rights_seq >= self.rights.known(room.tenant_id):
+                break
+        if room in connection.rooms:
+            connection.rooms[room] = state.rights
+        return state
 
     def enter(self, connection: Connection, room: RoomKey, position: Position) -> None:
         self.hub.release(room, connection, position)
@@ -285,27 +334,27 @@ class Gateway:
             if isinstance(member, Connection):
                 member.put_out(room, reason)
 
-    # Ends of sessions.
+    # Changes of rights.
 
-    def revoke(self, session_id: Any) -> None:
-        """End a session's sockets on every node."""
-        self.hub.tell_nodes(orjson.dumps({"revoked": str(session_id)}))
-        self._end_session(str(session_id))
+    def announce_rights(self, changes: dict[UUID, int]) -> None:
+        """Tell all nodes that rights have changed where no event says so, such as when a session ends."""
+        self.hub.tell_nodes(orjson.dumps({str(tenant_id): seq for tenant_id, seq in changes.items()}))
+        for tenant_id, seq in changes.items():
+            self.rights.want(tenant_id, seq)
 
     def _control(self, message: bytes) -> None:
-        content = orjson.loads(message)
-        if session_id := content.get("revoked"):
-            self._end_session(session_id)
+        for tenant_id, seq in orjson.loads(message).items():
+            self.rights.want(UUID(tenant_id), seq)
 
-    def _end_session(self, session_id: str) -> None:
-        for connection in list(self.connections.values()):
-            if str(connection.principal.session_id) == session_id:
-                for room in list(connection.rooms):
-                    connection.put_out(room, "revoked")
-                connection.disconnect()
+    async def recheck(self, tenant_id: UUID) -> None:
+        """Check a tenant's connections though nothing was changed: a membership has ended by itself."""
+        async with self.dispatcher.db.transaction(tenant_id) as session:
+            seq = await session.value("raise_rights")
+        self.announce_rights({tenant_id: seq})
 
     async def drain(self) -> None:
         """Ask everybody to reconnect elsewhere, spread over the time given, then close."""
+        self.draining = True
         connections = list(self.connections.values())
         spread = self.settings.drain_seconds
         for connection in connections:

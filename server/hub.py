@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 import msgpack
 import structlog
@@ -31,6 +32,9 @@ EARLY: Final = 256
 
 FILL_RETRY: Final = 0.5
 """Pause before the log is asked again after Postgres was away (seconds)."""
+
+RIGHTS_PATIENCE: Final = 0.05
+"""Pause before a hole is filled again that waits for a check of rights (seconds)."""
 
 BATCH, SIGNAL = b"E", b"S"
 
@@ -109,6 +113,9 @@ class Hub:
         self.on_signal: Callable[[RoomKey, bytes], None] = lambda _room, _message: None
         self.on_control: Callable[[bytes], None] = lambda _message: None
         self.on_event: Callable[[RoomKey, bytes], None] = lambda _room, _packet: None
+        self.rights: dict[UUID, int] = {}
+        """Of each tenant with connections here: up to which change of rights they have been checked."""
+        self.on_rights: Callable[[UUID, int], None] = lambda _tenant, _seq: None
 
     async def start(self) -> None:
         await self._bus.start(self._heard, self._missed_something)
@@ -190,7 +197,7 @@ class Hub:
 
     def deliver(self, batch: Batch) -> None:
         """Deliver a batch that this node has committed, and tell the other nodes."""
-        message = BATCH + msgpack.packb((batch.epoch, batch.first, batch.packets))
+        message = BATCH + msgpack.packb((batch.epoch, batch.first, batch.packets, batch.rights))
         self._bus.publish(batch.room.channel, message)
         room = self.rooms.get(batch.room)
         if room is not None:
@@ -240,13 +247,16 @@ class Hub:
         if room is None:
             return
         if message[:1] == BATCH:
-            epoch, first, packets = msgpack.unpackb(message[1:])
-            self._offer(room, Batch(room.key, epoch, first, packets))
+            self._offer(room, Batch(room.key, *msgpack.unpackb(message[1:])))
         elif message[:1] == SIGNAL:
             self.on_signal(room.key, message[1:])
 
     def _offer(self, room: LiveRoom, batch: Batch) -> None:
-        if room.epoch is None:
+        if batch.rights > self.rights.get(room.key.tenant_id, batch.rights):
+            room.early.append(batch)
+            del room.early[:-EARLY]
+            self.on_rights(room.key.tenant_id, batch.rights)
+        elif room.epoch is None:
             room.early.append(batch)
             del room.early[:-EARLY]
         elif batch.epoch != room.epoch:
@@ -279,6 +289,12 @@ class Hub:
             self._promote(room)
         for packet in packets:
             self.on_event(room.key, packet)
+
+    def rights_checked(self, tenant_id: UUID, seq: int) -> None:
+        """Hear that the connections of a tenant have been checked; what was held for that goes on."""
+        self.rights[tenant_id] = seq
+        for room in [room for room in self.rooms.values() if room.key.tenant_id == tenant_id and room.early]:
+            self._take_early(room)
 
     def _take_early(self, room: LiveRoom) -> None:
         """Deliver what had come too early, as far as it follows now."""
@@ -374,6 +390,10 @@ class Hub:
                 if str(row["epoch"]) != epoch or row["floor_seq"] > after:
                     self._begin(room, Position(str(row["epoch"]), row["head_seq"]))
                     return
+                if row["rights_seq"] > self.rights.get(room.key.tenant_id, row["rights_seq"]):
+                    self.on_rights(room.key.tenant_id, row["rights_seq"])
+                    await asyncio.sleep(RIGHTS_PATIENCE)
+                    continue
                 self._offer(room, Batch(room.key, str(row["epoch"]), after + 1, packets))
                 if not packets:
                     room.target = min(room.target, room.position)
@@ -412,6 +432,9 @@ class Hub:
         for room in rooms:
             row = heads.get((room.key.tenant_id, room.key.id))
             if row is not None:
+                tenant_id = room.key.tenant_id
+                if row["rights_seq"] > self.rights.get(tenant_id, row["rights_seq"]):
+                    self.on_rights(tenant_id, row["rights_seq"])
                 self.behind(room.key, str(row["epoch"]), row["head_seq"])
 
 

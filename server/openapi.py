@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from handlers.errors import ERRORS, AtriumError
+from handlers.errors import ERRORS, AtriumError, ValidationFailed
 from handlers.registry import Route, Spec
 from server.describe import (
     VERSION,
@@ -29,7 +29,8 @@ from server.rest import BASE
 INFO: Final = """\
 Every command and query has one route here and one Socket.IO event of the same name (`operationId`); both take \
 the same fields and answer in the same envelope. `Idempotency-Key` makes a command safe to send again; `If-Match` \
-refuses to overwrite what one has not seen."""
+refuses to overwrite what one has not seen. The Socket.IO side is described in \
+[asyncapi.json](/api/v1/asyncapi.json)."""
 
 PARAMETERS: Final[dict[str, Schema]] = {
     "IdempotencyKey": {
@@ -214,14 +215,31 @@ def _failure(found: Schemas, errors_: list[type[AtriumError]]) -> Schema:
     headers = {"X-Request-Id": ref("headers", "RequestId")}
     if extra := EXTRA_HEADERS.get(errors_[0].status):
         headers[extra[0]] = ref("headers", extra[1])
+    schema = {"allOf": [found.heard(Failure), {"properties": {"error": error}}]}
     return {
         "description": " ".join(f"{error.code}: {error.meaning}" for error in errors_),
         "headers": headers,
-        "content": {
-            "application/json": {
-                "schema": {"allOf": [found.heard(Failure), {"properties": {"error": error}}]}
-            }
-        },
+        "content": {"application/json": {"schema": schema, "example": _example(errors_[0])}},
+    }
+
+
+def _example(error: type[AtriumError]) -> Schema:
+    body: Schema = {
+        "code": error.code,
+        "message": error.meaning,
+        "details": {},
+        "field_errors": {},
+        "retry_after": None,
+    }
+    if error is ValidationFailed:
+        body["field_errors"] = {"title": ["Field required"]}
+    if EXTRA_HEADERS.get(error.status, ("",))[0] == "Retry-After":
+        body["retry_after"] = 1.0
+    return {
+        "success": False,
+        "error": body,
+        "timestamp": "2026-11-20T10:00:00.000Z",
+        "request_id": "0199c0de00007000800000000000000a",
     }
 
 

@@ -86,7 +86,8 @@ class Presence:
         room = self._rooms.get(key)
         if room is None or connection not in room.local:
             raise NotFound("Join the room first")
-        room.local[connection] = {**room.local[connection], **entry}
+        changed = {**room.local[connection], **entry}
+        room.local[connection] = {name: value for name, value in changed.items() if value is not None}
         self._changed(key, room)
 
     def state(self, key: RoomKey) -> dict[str, Any]:

@@ -141,7 +141,7 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request, data: dict[str
         account=account,
         address=request.remote or "",
         user_agent=request.headers.get("User-Agent", "")[:300],
-        revoked=node.gateway.revoke,
+        rights_changed=node.gateway.announce_rights,
     )
     reply: BaseModel = await spec.handler(context, checked.payload)
     return Result(reply.model_dump_json().encode())

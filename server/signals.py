@@ -38,7 +38,7 @@ class Typing(Payload):
 @signal("presence.set", needs="presence.share")
 async def set_presence(connection: Connection, payload: SetPresence) -> Answer:
     """Say how one is there and what one is looking at; the others get presence.changed."""
-    entry = payload.model_dump(mode="json", exclude={"room"}, exclude_none=True)
+    entry = payload.model_dump(mode="json", exclude={"room"}, exclude_unset=True)
     if len(dump(entry)) > CURSOR_BYTES:
         raise ValidationFailed.field("cursor", f"must not be larger than {CURSOR_BYTES} bytes")
     connection.gateway.presence.update(connection, _joined(connection, payload.room), entry)

@@ -7,6 +7,7 @@ SELECT
     r.kind,
     r.epoch,
     r.head_seq,
+    (SELECT t.rights_seq FROM tenants AS t WHERE t.id = r.tenant_id) AS rights_seq,
     clock_timestamp() AS now,
     EXISTS (
         SELECT 1 FROM projects AS p
@@ -72,6 +73,7 @@ ON CONFLICT DO NOTHING;
 -- room_position :maybe
 SELECT
     r.kind, r.epoch, r.head_seq, r.floor_seq,
+    (SELECT t.rights_seq FROM tenants AS t WHERE t.id = r.tenant_id) AS rights_seq,
     EXISTS (
         SELECT 1 FROM projects AS p
         WHERE p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
@@ -84,6 +86,7 @@ WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 -- room_for :maybe
 SELECT
     r.kind, r.epoch, r.head_seq, r.floor_seq, clock_timestamp() AS now,
+    (SELECT t.rights_seq FROM tenants AS t WHERE t.id = r.tenant_id) AS rights_seq,
     EXISTS (
         SELECT 1 FROM projects AS p
         WHERE p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
@@ -119,7 +122,7 @@ ORDER BY e.seq
 LIMIT :max_events;
 
 -- room_heads :many
-SELECT h.tenant_id, h.id, h.epoch, h.head_seq FROM room_heads(:tenant_ids, :room_ids) AS h;
+SELECT h.tenant_id, h.id, h.epoch, h.head_seq, h.rights_seq FROM room_heads(:tenant_ids, :room_ids) AS h;
 
 -- purge_applied_commands :value
 SELECT purge_applied_commands(:older_than);

@@ -32,6 +32,8 @@ class Sessions:
             role=row["role"],
             session_id=claims.session_id,
             expires_at=claims.expires_at,
+            member_until=row["expires_at"],
+            rights_seq=row["rights_seq"],
         )
 
     async def account(self, token: str) -> Account:

@@ -10,14 +10,14 @@ from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 
 from handlers.access import Role
 from handlers.context import Tx
-from handlers.errors import NotFound, ValidationFailed, constraint
+from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed
 from handlers.registry import Entity, Event, Name, Payload, Reply, Timestamp, When, command, query, snapshot
 from handlers.work.assignments import Assignment
-from handlers.work.projects import Project
+from handlers.work.boards import Gone
+from handlers.work.projects import Project, ProjectMemberRemoved
 from storage.ids import new_id
-from storage.postgres import Database
-
-constraint("members_pkey", "email", "This person is a member already")
+from storage.postgres import Database, Row
+from storage.rooms import RoomKey
 
 
 class Tenant(Entity):
@@ -41,6 +41,13 @@ class Member(Entity):
     joined_at: Timestamp
 
 
+class MemberWas(Entity):
+    """The values that changed fields had before."""
+
+    role: Role | None = None
+    expires_at: Timestamp | None = None
+
+
 class TenantUpdated(Event, name="tenant.updated"):
     """The tenant was renamed."""
 
@@ -53,8 +60,21 @@ class MemberAdded(Event, name="member.added"):
     member: Member
 
 
+class MemberUpdated(Event, name="member.updated"):
+    """A member got another role, or another end of his membership."""
+
+    member: Member
+    was: MemberWas
+
+
+class MemberRemoved(Event, name="member.removed"):
+    """Somebody is no member any more."""
+
+    member: Gone
+
+
 class OneTenant(Payload):
-    pass
+    """No fields: the tenant is that of the token."""
 
 
 class UpdateTenant(Payload):
@@ -65,6 +85,16 @@ class AddMember(Payload):
     email: Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(str.lower)]
     role: Role = "member"
     expires_at: When | None = Field(None, description="When the membership ends; a guest must have it.")
+
+
+class UpdateMember(Payload):
+    user_id: UUID
+    role: Role | None = Field(None, description="Unset: as it is.")
+    expires_at: When | None = Field(None, description="When the membership ends; null for never.")
+
+
+class RemoveMember(Payload):
+    user_id: UUID
 
 
 class TenantReply(Reply):
@@ -111,16 +141,63 @@ async def update(tx: Tx, cmd: UpdateTenant) -> TenantUpdated:
 )
 async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
     """Let a person who has an account join the tenant. Nobody can give a role above his own."""
-    if cmd.role == "owner" and tx.rights.role != "owner":
-        raise ValidationFailed.field("role", "only an owner can make another owner")
+    if cmd.role == "owner":
+        _require_owner(tx)
     if cmd.role == "guest" and cmd.expires_at is None:
         raise ValidationFailed.field("expires_at", "is needed for a guest")
     user = await tx.maybe("user_by_email", email=cmd.email)
     if user is None:
         raise NotFound("Nobody has an account with this address")
-    row = await tx.one("add_member", cmd, user_id=user["id"])
+    row = await tx.maybe("add_member", cmd, user_id=user["id"])
+    if row is None:
+        raise Conflict("This person is a member already", field_errors={"email": ["is a member already"]})
     await tx.exec("create_room", id=user["id"], kind="user")
     return MemberAdded(member=Member(**dict(row), name=user["name"]))
+
+
+@command(
+    "member.update", needs="tenant.manage", rest="PUT /tenants/{tenant_id}/members/{user_id}", room="tenant"
+)
+async def update_member(tx: Tx, cmd: UpdateMember) -> MemberUpdated:
+    """Give a member another role or another end of the membership; it takes effect at once, everywhere."""
+    member = await _member(tx, cmd.user_id)
+    role = cmd.role or member["role"]
+    if "owner" in (role, member["role"]):
+        _require_owner(tx)
+    expires_at = cmd.expires_at if "expires_at" in cmd.model_fields_set else member["expires_at"]
+    if role == "guest" and expires_at is None:
+        raise ValidationFailed.field("expires_at", "is needed for a guest")
+    if member["role"] == "owner" and (role != "owner" or expires_at is not None):
+        await _require_another_owner(tx, cmd.user_id)
+    fresh = await tx.one("update_member", cmd, role=role, expires_at=expires_at)
+    await tx.rights_changed()
+    was = {name: member[name] for name in ("role", "expires_at") if member[name] != fresh[name]}
+    return MemberUpdated(member=Member(**fresh), was=MemberWas(**was))
+
+
+@command(
+    "member.remove",
+    needs="tenant.manage",
+    rest="DELETE /tenants/{tenant_id}/members/{user_id}",
+    room="tenant",
+)
+async def remove_member(tx: Tx, cmd: RemoveMember) -> list[MemberRemoved | ProjectMemberRemoved]:
+    """End a membership: the person's sockets in this tenant are closed, and she is in none of its projects."""
+    member = await _member(tx, cmd.user_id)
+    if member["role"] == "owner":
+        _require_owner(tx)
+        await _require_another_owner(tx, cmd.user_id)
+    await tx.exec("remove_member", cmd)
+    await tx.rights_changed()
+    gone = Gone(id=cmd.user_id, removed=True)
+    left = await tx.many("leave_all_projects", cmd)
+    return [
+        MemberRemoved(member=gone),
+        *(
+            ProjectMemberRemoved(member=gone).to(RoomKey(tx.room.tenant_id, "project", row["project_id"]))
+            for row in left
+        ),
+    ]
 
 
 @snapshot("tenant")
@@ -141,6 +218,23 @@ async def read_user(tx: Tx, window: int) -> UserSnapshot:
         users=[Self(id=tx.actor.user_id, name=tx.actor.name)],
         assignments=[Assignment.of(row) for row in assignments],
     )
+
+
+async def _member(tx: Tx, user_id: UUID) -> Row:
+    row = await tx.maybe("member", user_id=user_id)
+    if row is None:
+        raise NotFound("There is no such member")
+    return row
+
+
+def _require_owner(tx: Tx) -> None:
+    if tx.rights.role != "owner":
+        raise Forbidden("Only an owner can do this to an owner, or make one", details={"role": "owner"})
+
+
+async def _require_another_owner(tx: Tx, user_id: UUID) -> None:
+    if not await tx.value("other_owners", user_id=user_id):
+        raise Conflict("A tenant needs an owner whose membership does not end")
 
 
 async def found_tenant(db: Database, user_id: UUID, name: str) -> Tenant:

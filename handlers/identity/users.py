@@ -137,7 +137,7 @@ async def refresh(edge: Edge, cmd: Refresh) -> SignedIn:
             seconds=edge.settings.refresh_grace
         )
         if stolen:
-            await session.exec("revoke_session", session_id=old["session_id"], reason="refresh token reused")
+            changes = await _end_session(session, old["user_id"], old["session_id"], "refresh token reused")
         else:
             await session.exec("use_refresh_token", token_hash=token_hash)
             user = await session.one("user_by_id", user_id=old["user_id"])
@@ -146,7 +146,7 @@ async def refresh(edge: Edge, cmd: Refresh) -> SignedIn:
             tenant_id = await _choose_tenant(session, user["id"], old["tenant_id"], lenient=True)
             token = await _add_refresh_token(edge, session, old["session_id"], tenant_id)
     if stolen:
-        edge.revoked(old["session_id"])
+        edge.rights_changed(changes)
         raise Unauthorized("The refresh token was used before: the session has been ended")
     return _signed_in(edge, user, old["session_id"], await _tenant(edge, tenant_id), token)
 
@@ -156,8 +156,8 @@ async def logout(edge: Edge, cmd: Nothing) -> Done:
     """End this session: its tokens and its sockets."""
     account = edge.signed_in()
     async with edge.db.transaction(None) as session:
-        await session.exec("revoke_session", session_id=account.session_id, reason="signed out")
-    edge.revoked(account.session_id)
+        changes = await _end_session(session, account.user_id, account.session_id, "signed out")
+    edge.rights_changed(changes)
     return Done()
 
 
@@ -194,6 +194,13 @@ async def switch(edge: Edge, cmd: SwitchTenant) -> SignedIn:
         if await _choose_tenant(session, account.user_id, cmd.tenant_id, lenient=True) != cmd.tenant_id:
             raise NotFound("There is no such tenant")
     return await _renew(edge, user, account.session_id, await _tenant(edge, cmd.tenant_id))
+
+
+async def _end_session(session: Session, user_id: UUID, session_id: UUID, reason: str) -> dict[UUID, int]:
+    """Revoke a session; its sockets end with the check of rights that this asks for."""
+    await session.exec("revoke_session", session_id=session_id, reason=reason)
+    rows = await session.many("raise_rights_of", user_id=user_id)
+    return {row["tenant_id"]: row["rights_seq"] for row in rows}
 
 
 async def _choose_tenant(

@@ -328,6 +328,7 @@ async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
     row = await tx.maybe("set_project_member", cmd)
     if row is None:
         raise NotFound("There is no such member")
+    await tx.rights_changed()
     return ProjectMemberAdded.of(row)
 
 
@@ -338,6 +339,7 @@ async def remove_member(tx: Tx, cmd: RemoveProjectMember) -> ProjectMemberRemove
     """End somebody's part in the project."""
     if await tx.maybe("remove_project_member", cmd) is None:
         raise NotFound("There is no such member of the project")
+    await tx.rights_changed()
     return ProjectMemberRemoved(member=Gone(id=cmd.user_id, removed=True))
 
 

@@ -13,10 +13,43 @@ UPDATE tenants SET name = :name, version = version + 1, updated_at = :now
 WHERE id = :tenant_id
 RETURNING *;
 
--- add_member :one
-INSERT INTO members (tenant_id, user_id, role, expires_at, invited_by)
+-- Somebody who was removed may come back; an active member is refused by the primary key.
+-- add_member :maybe
+INSERT INTO members AS m (tenant_id, user_id, role, expires_at, invited_by)
 VALUES (:tenant_id, :user_id, :role, :expires_at, :actor_id)
-RETURNING user_id AS id, role, expires_at, joined_at;
+ON CONFLICT (tenant_id, user_id) DO UPDATE
+SET
+    role = excluded.role, expires_at = excluded.expires_at, invited_by = excluded.invited_by,
+    status = 'active', joined_at = now(), version = m.version + 1
+WHERE m.status = 'removed'
+RETURNING m.user_id AS id, m.role, m.expires_at, m.joined_at;
+
+-- member :maybe
+SELECT m.user_id AS id, u.name, m.role, m.expires_at, m.joined_at, m.version
+FROM members AS m JOIN users AS u ON u.id = m.user_id
+WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active';
+
+-- update_member :one
+UPDATE members AS m SET role = :role, expires_at = :expires_at, version = m.version + 1
+FROM users AS u
+WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active' AND u.id = m.user_id
+RETURNING m.user_id AS id, u.name, m.role, m.expires_at, m.joined_at;
+
+-- remove_member :exec
+UPDATE members SET status = 'removed', version = version + 1
+WHERE tenant_id = :tenant_id AND user_id = :user_id;
+
+-- leave_all_projects :many
+DELETE FROM project_members AS pm USING rooms AS r
+WHERE pm.tenant_id = :tenant_id AND pm.user_id = :user_id AND r.tenant_id = pm.tenant_id AND r.id = pm.project_id
+RETURNING pm.project_id;
+
+-- other_owners :value
+SELECT EXISTS (
+    SELECT 1 FROM members
+    WHERE tenant_id = :tenant_id AND user_id <> :user_id AND role = 'owner' AND status = 'active'
+        AND expires_at IS NULL
+);
 
 -- members_of :many
 SELECT m.user_id AS id, u.name, m.role, m.expires_at, m.joined_at
@@ -26,7 +59,8 @@ ORDER BY u.name, u.id;
 
 -- The person behind a token: still a member, session not revoked, tenant active.
 -- principal :maybe
-SELECT u.id, u.name, u.email, m.role, t.name AS tenant_name, t.slug AS tenant_slug
+SELECT
+    u.id, u.name, u.email, m.role, m.expires_at, t.name AS tenant_name, t.slug AS tenant_slug, t.rights_seq
 FROM users AS u
 JOIN sessions AS s ON s.user_id = u.id AND s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now()
 JOIN members AS m

@@ -60,6 +60,9 @@ CREATE TABLE tenants (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     version bigint NOT NULL DEFAULT 1,
+    -- Raised by every change of who may do what. Each batch of events carries the number its transaction saw,
+    -- and a node that knows a smaller one checks its sockets before it delivers.
+    rights_seq bigint NOT NULL DEFAULT 0,
     CONSTRAINT tenants_slug_key UNIQUE (slug)
 );
 
@@ -67,7 +70,7 @@ CREATE TABLE members (
     tenant_id uuid NOT NULL REFERENCES tenants (id),
     user_id uuid NOT NULL REFERENCES users (id),
     role text NOT NULL CHECK (role IN ('owner', 'admin', 'manager', 'member', 'viewer', 'client', 'guest')),
-    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'pending', 'suspended', 'expired')),
+    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'pending', 'suspended', 'expired', 'removed')),
     invited_by uuid,
     joined_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz,
@@ -262,7 +265,7 @@ CREATE POLICY tenant ON tenants TO atrium_app USING (id = current_tenant());
 
 -- The few questions that cross tenants. Each is a function of the owner, with its arguments mandatory;
 -- the policies below let the owner, and nobody else, see the rows they need.
-CREATE POLICY definer ON tenants FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY definer ON tenants TO CURRENT_USER USING (true);
 CREATE POLICY definer ON members FOR SELECT TO CURRENT_USER USING (true);
 CREATE POLICY definer ON rooms TO CURRENT_USER USING (true);
 CREATE POLICY definer ON room_events TO CURRENT_USER USING (true);
@@ -281,12 +284,22 @@ $$;
 
 -- Where the logs of some rooms stand: a node's answer to "did I miss anything?".
 CREATE FUNCTION room_heads(tenant_ids uuid [], room_ids uuid [])
-RETURNS TABLE (tenant_id uuid, id uuid, epoch uuid, head_seq bigint)
+RETURNS TABLE (tenant_id uuid, id uuid, epoch uuid, head_seq bigint, rights_seq bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
-    SELECT r.tenant_id, r.id, r.epoch, r.head_seq
+    SELECT r.tenant_id, r.id, r.epoch, r.head_seq, t.rights_seq
     FROM unnest(tenant_ids, room_ids) AS wanted (tenant_id, id)
     JOIN rooms AS r ON r.tenant_id = wanted.tenant_id AND r.id = wanted.id
+    JOIN tenants AS t ON t.id = r.tenant_id
+$$;
+
+-- A person's sessions and status belong to no tenant: their end concerns all that she works for.
+CREATE FUNCTION raise_rights_of(person uuid) RETURNS TABLE (tenant_id uuid, rights_seq bigint)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$
+    UPDATE tenants AS t SET rights_seq = t.rights_seq + 1
+    FROM members AS m WHERE m.user_id = person AND m.tenant_id = t.id
+    RETURNING t.id, t.rights_seq
 $$;
 
 -- Retention of replies: a command id stays good for as long as its reply is kept.
@@ -315,6 +328,6 @@ AS $$
 $$;
 
 GRANT EXECUTE ON FUNCTION
-    memberships_of(uuid), room_heads(uuid [], uuid []),
+    memberships_of(uuid), room_heads(uuid [], uuid []), raise_rights_of(uuid),
     purge_applied_commands(timestamptz), trim_room_events(timestamptz)
 TO atrium_app;

@@ -1,0 +1,105 @@
+"""Rights that end at once: connections are checked before any event reaches them that came after a change.
+
+Every command that changes who may do what raises its tenant's number in the same transaction, and every batch
+carries the number that its transaction saw. A node that has checked its connections only up to a smaller number
+holds the batch, asks the database once for all its connections of that tenant, puts out whoever may no longer be
+there, and goes on. So no event committed after a change reaches a person whom the change has shut out, on any
+node, whatever is lost on the way between them.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import structlog
+
+from handlers import access
+from handlers.rooms import VIEW
+from storage.postgres import LOST, Database, Session
+from storage.rooms import RoomKey
+
+if TYPE_CHECKING:
+    from server.connection import Connection
+    from server.gateway import Gateway
+
+log = structlog.get_logger(__name__)
+
+RETRY: Final = 0.5
+"""Pause before the database is asked again after it was away (seconds); events wait that long."""
+
+
+class RightsWatch:
+    """Checks the connections of a tenant when its rights have changed."""
+
+    def __init__(self, gateway: "Gateway", db: Database) -> None:
+        self._gateway = gateway
+        self._db = db
+        self._wanted: dict[UUID, int] = {}
+        self._checking: set[UUID] = set()
+
+    def want(self, tenant_id: UUID, seq: int) -> None:
+        """Check a tenant's connections, unless that has been done up to this change."""
+        if seq <= self._gateway.hub.rights.get(tenant_id, seq):
+            return
+        self._wanted[tenant_id] = max(seq, self._wanted.get(tenant_id, 0))
+        if tenant_id not in self._checking:
+            self._checking.add(tenant_id)
+            self._gateway.keep(asyncio.ensure_future(self._check(tenant_id)))
+
+    def known(self, tenant_id: UUID) -> int:
+        return self._gateway.hub.rights.get(tenant_id, 0)
+
+    async def _check(self, tenant_id: UUID) -> None:
+        try:
+            while self._wanted.get(tenant_id, 0) > self.known(tenant_id):
+                try:
+                    seq = await self._check_once(tenant_id)
+                except LOST as error:
+                    log.warning("rights.check_postponed", tenant=str(tenant_id), error=repr(error))
+                    await asyncio.sleep(RETRY)
+                    continue
+                self._gateway.hub.rights_checked(tenant_id, seq)
+        finally:
+            self._wanted.pop(tenant_id, None)
+            self._checking.discard(tenant_id)
+
+    async def _check_once(self, tenant_id: UUID) -> int:
+        connections = self._gateway.of_tenant(tenant_id)
+        async with self._db.snapshot(tenant_id) as session:
+            seq: int = await session.value("rights_seq")
+            rows = await session.many(
+                "live_sessions", session_ids=list({c.principal.session_id for c in connections})
+            )
+            live = {row["session_id"]: row for row in rows}
+            rights = await _rights(session, connections)
+        for connection in connections:
+            row = live.get(connection.principal.session_id)
+            if row is None:
+                connection.end("revoked")
+                continue
+            connection.member_until(row["expires_at"])
+            for room in list(connection.rooms):
+                connection.settle(room, rights.get((connection.principal.user_id, room)))
+        return seq
+
+
+async def _rights(
+    session: Session, connections: "list[Connection]"
+) -> dict[tuple[UUID, RoomKey], access.Rights]:
+    """What each person may do in each of the rooms he is in; rooms that are not his to see are left out."""
+    pairs = list({(c.principal.user_id, room) for c in connections for room in c.rooms})
+    rows = await session.many(
+        "rights_in_rooms", user_ids=[user_id for user_id, _ in pairs], room_ids=[room.id for _, room in pairs]
+    )
+    found = {(row["user_id"], row["room_id"]): row for row in rows}
+    allowed: dict[tuple[UUID, RoomKey], access.Rights] = {}
+    for user_id, room in pairs:
+        row = found.get((user_id, room.id))
+        rights = row and access.rights(
+            user_id=user_id, role=row["role"], project_role=row["project_role"], live=row["live"],
+            room_kind=room.kind, room_id=room.id,
+        )  # fmt: skip
+        needed = VIEW.get(room.kind)
+        if rights and (needed is None or rights.allow(needed)):
+            allowed[user_id, room] = rights
+    return allowed

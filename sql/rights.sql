@@ -1,0 +1,34 @@
+-- Rights that end at once: see server/rights.py.
+
+-- raise_rights :value
+UPDATE tenants SET rights_seq = rights_seq + 1 WHERE id = :tenant_id
+RETURNING rights_seq;
+
+-- raise_rights_of :many
+SELECT r.tenant_id, r.rights_seq FROM raise_rights_of(:user_id) AS r;
+
+-- rights_seq :value
+SELECT t.rights_seq FROM tenants AS t WHERE t.id = :tenant_id;
+
+-- Which of these sessions may still be connected to the tenant, and since when and how long as what.
+-- live_sessions :many
+SELECT s.id AS session_id, m.role, m.expires_at
+FROM sessions AS s
+JOIN users AS u ON u.id = s.user_id AND u.status = 'active'
+JOIN members AS m
+    ON m.tenant_id = :tenant_id AND m.user_id = s.user_id AND m.status = 'active'
+    AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
+JOIN tenants AS t ON t.id = m.tenant_id AND t.status = 'active'
+WHERE s.id = ANY(:session_ids::uuid []) AND s.revoked_at IS NULL AND s.expires_at > now();
+
+-- The rights of some people in some rooms.
+-- rights_in_rooms :many
+SELECT
+    asked.user_id, asked.room_id, m.role, pm.role AS project_role,
+    m.status = 'active' AND u.status = 'active'
+    AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()) AS live
+FROM unnest(:user_ids::uuid [], :room_ids::uuid []) AS asked (user_id, room_id)
+JOIN members AS m ON m.tenant_id = :tenant_id AND m.user_id = asked.user_id
+JOIN users AS u ON u.id = m.user_id
+LEFT JOIN project_members AS pm
+    ON pm.tenant_id = m.tenant_id AND pm.project_id = asked.room_id AND pm.user_id = m.user_id;
