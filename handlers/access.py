@@ -58,12 +58,19 @@ class Rights:
 
 
 def rights(
-    *, user_id: UUID, role: Role, project_role: Role | None, live: bool, room_kind: str, room_id: UUID
+    *,
+    user_id: UUID,
+    role: Role,
+    project_role: Role | None,
+    in_project: bool,
+    live: bool,
+    room_kind: str,
+    room_id: UUID,
 ) -> Rights | None:
     """The rights in a room, or None where the room is not this person's to know of."""
     if not live or (room_kind == "user" and room_id != user_id):
         return None
-    if room_kind == "project" and project_role is None and role not in SEES_EVERY_PROJECT:
+    if room_kind == "project" and not in_project and role not in SEES_EVERY_PROJECT:
         return None
     return _rights(role, project_role)
 

@@ -425,6 +425,7 @@ def rights_in(room: RoomKey, actor: dict[str, Any] | None) -> access.Rights:
     """The actor's rights as the database has them now; NOT_FOUND where the room is none of his business."""
     rights = actor and access.rights(
         user_id=UUID(str(actor["user_id"])), role=actor["role"], project_role=actor["project_role"],
+        in_project=actor["in_project"],
         live=actor["live"], room_kind=room.kind, room_id=room.id,
     )  # fmt: skip
     if not rights:

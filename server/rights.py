@@ -96,7 +96,7 @@ async def _rights(
     for user_id, room in pairs:
         row = found.get((user_id, room.id))
         rights = row and access.rights(
-            user_id=user_id, role=row["role"], project_role=row["project_role"], live=row["live"],
+            user_id=user_id, role=row["role"], project_role=row["project_role"], in_project=row["in_project"], live=row["live"],
             room_kind=room.kind, room_id=room.id,
         )  # fmt: skip
         needed = VIEW.get(room.kind)

@@ -57,6 +57,8 @@ class Batch:
     epoch: str
     first: int
     packets: list[bytes]
+    rights: int = 0
+    """The tenant's number of changes of rights that the transaction saw: who knows less must check first."""
 
     @property
     def last(self) -> int:

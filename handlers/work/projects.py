@@ -109,7 +109,7 @@ class ProjectMember(Entity):
 
     id: UUID
     name: str
-    role: Role
+    role: Role | None = Field(description="The role inside this project; null: the one in the tenant.")
 
 
 class StatusEntity(Entity):

@@ -146,7 +146,8 @@ CREATE TABLE project_members (
     tenant_id uuid NOT NULL,
     project_id uuid NOT NULL,
     user_id uuid NOT NULL,
-    role text NOT NULL CHECK (role IN ('owner', 'admin', 'manager', 'member', 'viewer', 'client', 'guest')),
+    -- NULL: the role in the tenant, whatever it is at the time.
+    role text CHECK (role IN ('owner', 'admin', 'manager', 'member', 'viewer', 'client', 'guest')),
     joined_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, project_id, user_id),
     FOREIGN KEY (tenant_id, project_id) REFERENCES projects (tenant_id, id) ON DELETE CASCADE,

@@ -71,7 +71,7 @@ ORDER BY u.name, u.id;
 
 -- set_project_member :maybe
 INSERT INTO project_members (tenant_id, project_id, user_id, role)
-SELECT m.tenant_id, :project_id, m.user_id, coalesce(:role, m.role)
+SELECT m.tenant_id, :project_id, m.user_id, :role
 FROM members AS m
 WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active'
 ON CONFLICT (tenant_id, project_id, user_id) DO UPDATE SET role = excluded.role
