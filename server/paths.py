@@ -55,6 +55,8 @@ MAPPED: Final = (
         "`members` of the room `tenant:<id>`",
     ),
     Mapped("Tenants", BRANDS, "POST /brands/:brandId/users", "member.add"),
+    Mapped("Tenants", BRANDS, "PUT /brands/:brandId/users/:userId", "member.update"),
+    Mapped("Tenants", BRANDS, "DELETE /brands/:brandId/users/:userId", "member.remove"),
     Mapped("Tenants", ADMIN, "GET /api/tenants", "auth.me", "`memberships`: the tenants one may switch to"),
     Mapped("Tenants", ADMIN, "GET /api/tenants/:id", "tenant.get"),
     Mapped("Tenants", ADMIN, "POST /api/tenants", "tenant.create"),

@@ -28,15 +28,27 @@ CREATE FUNCTION public.purge_applied_commands(older_than timestamp with time zon
     SELECT count(*) FROM gone
 $$;
 
+-- FUNCTION: raise_rights_of(uuid)
+
+CREATE FUNCTION public.raise_rights_of(person uuid) RETURNS TABLE(tenant_id uuid, rights_seq bigint)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    UPDATE tenants AS t SET rights_seq = t.rights_seq + 1
+    FROM members AS m WHERE m.user_id = person AND m.tenant_id = t.id
+    RETURNING t.id, t.rights_seq
+$$;
+
 -- FUNCTION: room_heads(uuid[], uuid[])
 
-CREATE FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) RETURNS TABLE(tenant_id uuid, id uuid, epoch uuid, head_seq bigint)
+CREATE FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) RETURNS TABLE(tenant_id uuid, id uuid, epoch uuid, head_seq bigint, rights_seq bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-    SELECT r.tenant_id, r.id, r.epoch, r.head_seq
+    SELECT r.tenant_id, r.id, r.epoch, r.head_seq, t.rights_seq
     FROM unnest(tenant_ids, room_ids) AS wanted (tenant_id, id)
     JOIN rooms AS r ON r.tenant_id = wanted.tenant_id AND r.id = wanted.id
+    JOIN tenants AS t ON t.id = r.tenant_id
 $$;
 
 -- FUNCTION: trim_room_events(timestamp with time zone)
@@ -119,7 +131,7 @@ CREATE TABLE public.members (
     version bigint DEFAULT 1 NOT NULL,
     CONSTRAINT members_guest_expires CHECK (((role <> 'guest'::text) OR (expires_at IS NOT NULL))),
     CONSTRAINT members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text]))),
-    CONSTRAINT members_status_check CHECK ((status = ANY (ARRAY['active'::text, 'pending'::text, 'suspended'::text, 'expired'::text])))
+    CONSTRAINT members_status_check CHECK ((status = ANY (ARRAY['active'::text, 'pending'::text, 'suspended'::text, 'expired'::text, 'removed'::text])))
 );
 
 ALTER TABLE ONLY public.members FORCE ROW LEVEL SECURITY;
@@ -130,7 +142,7 @@ CREATE TABLE public.project_members (
     tenant_id uuid NOT NULL,
     project_id uuid NOT NULL,
     user_id uuid NOT NULL,
-    role text NOT NULL,
+    role text,
     joined_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT project_members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text])))
 );
@@ -297,6 +309,7 @@ CREATE TABLE public.tenants (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     version bigint DEFAULT 1 NOT NULL,
+    rights_seq bigint DEFAULT 0 NOT NULL,
     CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['active'::text, 'inactive'::text, 'suspended'::text])))
 );
 
@@ -425,7 +438,7 @@ ALTER TABLE ONLY public.users
 
 -- INDEX: applied_commands_at_idx
 
-CREATE INDEX applied_commands_at_idx ON public.applied_commands USING btree (at);
+CREATE INDEX applied_commands_at_idx ON public.applied_commands USING brin (at);
 
 -- INDEX: board_columns_board_idx
 
@@ -466,10 +479,6 @@ CREATE INDEX tasks_column_idx ON public.tasks USING btree (tenant_id, column_id,
 -- INDEX: tasks_parent_idx
 
 CREATE INDEX tasks_parent_idx ON public.tasks USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
-
--- INDEX: tasks_project_idx
-
-CREATE INDEX tasks_project_idx ON public.tasks USING btree (tenant_id, project_id, number) WHERE (deleted_at IS NULL);
 
 -- FK CONSTRAINT: board_columns board_columns_tenant_id_board_id_fkey
 
@@ -581,7 +590,7 @@ CREATE POLICY definer ON public.rooms TO atrium USING (true);
 
 -- POLICY: tenants definer
 
-CREATE POLICY definer ON public.tenants FOR SELECT TO atrium USING (true);
+CREATE POLICY definer ON public.tenants TO atrium USING (true);
 
 -- ROW SECURITY: members
 
@@ -678,6 +687,10 @@ GRANT ALL ON FUNCTION public.memberships_of(person uuid) TO atrium_app;
 -- ACL: FUNCTION purge_applied_commands(older_than timestamp with time zone)
 
 GRANT ALL ON FUNCTION public.purge_applied_commands(older_than timestamp with time zone) TO atrium_app;
+
+-- ACL: FUNCTION raise_rights_of(person uuid)
+
+GRANT ALL ON FUNCTION public.raise_rights_of(person uuid) TO atrium_app;
 
 -- ACL: FUNCTION room_heads(tenant_ids uuid[], room_ids uuid[])
 
