@@ -53,18 +53,13 @@ PARAMETERS: Final[dict[str, Schema]] = {
         "schema": {"type": "string"},
     },
 }
-ROOM_PARAMETERS: Final[dict[str, Schema]] = {
-    "tenant_id": {
-        "description": "The tenant of the access token.",
-        "schema": {"type": "string", "format": "uuid"},
-    },
-    "project_id": {"schema": {"type": "string", "format": "uuid"}},
-    "room": {
-        "description": "A room, such as `project:<id>`.",
-        "schema": {"type": "string", "pattern": "^[a-z]+:[0-9a-f-]{36}$"},
-    },
+ROOM: Final[Schema] = {
+    "description": "A room, such as `project:<id>`.",
+    "type": "string",
+    "pattern": "^[a-z]+:[0-9a-f-]{36}$",
 }
-"""Path parameters that are no field of a payload: they name the room."""
+ROOM_ID: Final[Schema] = {"type": "string", "format": "uuid"}
+"""In a path, the id of a room that is no field of the payload: `/tenants/{tenant_id}/projects`."""
 
 HEADERS: Final[dict[str, Schema]] = {
     "RequestId": {"description": "The request's id, for the log.", "schema": {"type": "string"}},
@@ -153,12 +148,9 @@ def _operation(found: Schemas, spec: Spec, route: Route) -> Schema:
 
 
 def _in_path(name: str, field: Schema | None) -> Schema:
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        **(_said(field) if field else ROOM_PARAMETERS[name]),
-    }
+    field = field or (ROOM if name == "room" else ROOM_ID)
+    said = {"description": f"The {name.removesuffix('_id')}.", **_said(field)}
+    return {"name": name, "in": "path", "required": True, **said}
 
 
 def _in_query(name: str, field: Schema, required: bool) -> Schema:
