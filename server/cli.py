@@ -99,6 +99,7 @@ def generate(
     """Write everything that is generated: schema, OpenAPI, AsyncAPI, reference pages."""
     from server.generate import stale
 
+    logs.configure("warning")
     outdated = _run(stale(Path.cwd(), write=not check))
     for path in outdated:
         typer.echo(f"{'not fresh' if check else 'written'}: {path}")

@@ -86,11 +86,6 @@ def add_routes(app: web.Application, node: Node) -> None:
     for spec in SPECS.values():
         if spec.route is not None:
             app.router.add_route(spec.route.method, BASE + spec.route.path, _route(node, spec))
-    app.router.add_route("*", BASE + "/{rest:.*}", _nothing_here)
-
-
-async def _nothing_here(_request: web.Request) -> web.StreamResponse:
-    raise web.HTTPNotFound
 
 
 def _route(node: Node, spec: Spec) -> Route:
@@ -98,8 +93,7 @@ def _route(node: Node, spec: Spec) -> Route:
         started = time.perf_counter()
         outcome = "ok"
         try:
-            data = await _payload(spec, request)
-            result = await (_endpoint if spec.kind == "endpoint" else _dispatch)(node, spec, request, data)
+            result = await (_endpoint if spec.kind == "endpoint" else _dispatch)(node, spec, request)
             body = envelope.success(result, request["request_id"])
             return web.Response(body=body, status=spec.status, content_type="application/json")
         except Exception as error:
@@ -115,10 +109,10 @@ def _route(node: Node, spec: Spec) -> Route:
     return handle
 
 
-async def _dispatch(node: Node, spec: Spec, request: web.Request, data: dict[str, Any]) -> Result:
+async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
     principal = await node.sessions.principal(_token(request))
     structlog.contextvars.bind_contextvars(tenant=str(principal.tenant_id), user=str(principal.user_id))
-    checked = calls.check(spec, data)
+    checked = calls.check(spec, await _payload(spec, request))
     if spec.room == "tenant" and checked.room not in (None, f"tenant:{principal.tenant_id}"):
         raise NotFound("There is no such tenant")
     room = await node.dispatcher.locator.room(spec, checked.payload, principal, checked.room)
@@ -130,9 +124,9 @@ async def _dispatch(node: Node, spec: Spec, request: web.Request, data: dict[str
     )  # fmt: skip
 
 
-async def _endpoint(node: Node, spec: Spec, request: web.Request, data: dict[str, Any]) -> Result:
+async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result:
     account = None if spec.public else await node.sessions.account(_token(request))
-    checked = calls.check(spec, data)
+    checked = calls.check(spec, await _payload(spec, request))
     context = Edge(
         db=node.db,
         settings=node.settings,
@@ -150,16 +144,16 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request, data: dict[str
 async def _payload(spec: Spec, request: web.Request) -> dict[str, Any]:
     """Body, query string, path and headers, put together as the payload that a socket would send."""
     assert spec.route is not None
-    data: dict[str, Any] = dict(request.query) if spec.kind == "query" else await _body(request)
+    data: dict[str, Any] = dict(request.query) if request.method == "GET" else await _body(request)
     for name, value in request.match_info.items():
         kind = name.removesuffix("_id")
         if name in spec.payload.model_fields or name == "room":
             data[name] = value
         elif kind in KINDS:
             data["room"] = f"{kind}:{value}"
-    if key := request.headers.get("Idempotency-Key"):
+    if (key := request.headers.get("Idempotency-Key")) is not None:
         data["command_id"] = key
-    if condition := request.headers.get("If-Match"):
+    if (condition := request.headers.get("If-Match")) is not None:
         match = _VERSION.fullmatch(condition.strip())
         if not match:
             raise ValidationFailed.field("If-Match", 'must be a version such as "7"')

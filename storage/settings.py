@@ -87,7 +87,9 @@ class Settings(BaseSettings):
         1_000_000, ge=1024, description="Largest packet or request body accepted (bytes)."
     )
     max_pending_commands: int = Field(
-        256, ge=1, description="Unanswered calls one connection may have before more are refused (count)."
+        256,
+        ge=1,
+        description="Unanswered calls of one connection after which the server reads no more from it (count).",
     )
     group_commit: int = Field(
         64, ge=1, le=1000, description="Commands of one room applied in one transaction at most (count)."

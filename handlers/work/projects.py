@@ -285,7 +285,7 @@ async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated]:
     kept = {
         name: row[name] for name in ("name", "description", "status", "priority") if changes.get(name) is None
     }
-    fresh = await tx.one("update_project", **{**dict(row), **changes, **kept, "now": tx.now})
+    fresh = await tx.one("update_project", cmd, **{**dict(row), **changes, **kept, "now": tx.now})
     changed = [name for name in changes if fresh[name] != row[name]]
     part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
     was = ProjectWas(**{name: row[name] for name in changed})

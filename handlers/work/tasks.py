@@ -1,6 +1,6 @@
 """Tasks: create, read, change, move, delete and bring back."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -42,6 +42,9 @@ def _tags(values: list[str]) -> list[str]:
 
 
 Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(_tags)]
+NULLABLE: Final = frozenset({"parent_id", "start_at", "due_at", "estimate_minutes"})
+"""Fields of a task that may be taken away."""
+
 Minutes = Annotated[int, Field(ge=0, le=1_000_000)]
 
 locator("task_id", "project_of_task")
@@ -168,24 +171,25 @@ class TaskReply(Reply):
 class TaskChanges(Payload):
     """The fields to change; what is not named stays."""
 
-    title: Title = ""
-    description: LongText = ""
-    type: Type = "task"
-    priority: Priority = "medium"
+    title: Title | None = None
+    description: LongText | None = None
+    type: Type | None = None
+    priority: Priority | None = None
     status_id: UUID | None = None
     parent_id: UUID | None = None
-    assignee_ids: Ids = []
-    tags: Tags = []
+    assignee_ids: Ids | None = None
+    tags: Tags | None = None
     start_at: When | None = None
     due_at: When | None = None
     estimate_minutes: Minutes | None = None
 
     @model_validator(mode="after")
-    def something(self) -> "TaskChanges":
+    def sensible(self) -> "TaskChanges":
         if not self.model_fields_set:
             raise ValueError("names no field to change")
-        if "status_id" in self.model_fields_set and self.status_id is None:
-            raise ValueError("status_id must not be null")
+        for name in self.model_fields_set - NULLABLE:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} must not be null")
         return self
 
 
