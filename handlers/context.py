@@ -12,7 +12,7 @@ from handlers.identity.passwords import Passwords
 from handlers.identity.tokens import Tokens
 from handlers.registry import Entity
 from storage.postgres import Database, Row, Session
-from storage.rooms import RoomKey
+from storage.rooms import RoomKey, timestamp
 from storage.settings import Settings
 
 
@@ -94,12 +94,13 @@ class Tx:
             f"Version {self.expected_version} is old: it is at version {row['version']}",
             details={
                 "current": entity.of(current).model_dump(mode="json", exclude_unset=True),
-                "changed_by": {key: row[column] for key, column in _CHANGED.items() if column in row},
+                "changed_by": {
+                    "id": row["updated_by"],
+                    "name": row["updated_by_name"],
+                    "at": timestamp(row["updated_at"]),
+                },
             },
         )
-
-
-_CHANGED = {"id": "updated_by", "name": "updated_by_name", "at": "updated_at"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,8 @@ CREATE TABLE public.board_columns (
     status_ids uuid[] NOT NULL,
     wip_limit bigint,
     version bigint DEFAULT 1 NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
     deleted_at timestamp with time zone,
     CONSTRAINT board_columns_has_status CHECK ((cardinality(status_ids) > 0)),
     CONSTRAINT board_columns_wip_limit_check CHECK ((wip_limit > 0))
@@ -113,7 +115,9 @@ CREATE TABLE public.boards (
     id uuid NOT NULL,
     name text NOT NULL,
     "position" text NOT NULL COLLATE pg_catalog."C",
-    version bigint DEFAULT 1 NOT NULL
+    version bigint DEFAULT 1 NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL
 );
 
 ALTER TABLE ONLY public.boards FORCE ROW LEVEL SECURITY;
@@ -307,6 +311,7 @@ CREATE TABLE public.tenants (
     status text DEFAULT 'active'::text NOT NULL,
     created_by uuid NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_by uuid NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     version bigint DEFAULT 1 NOT NULL,
     rights_seq bigint DEFAULT 0 NOT NULL,
@@ -678,26 +683,32 @@ ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 
 -- ACL: FUNCTION current_tenant()
 
+REVOKE ALL ON FUNCTION public.current_tenant() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.current_tenant() TO atrium_app;
 
 -- ACL: FUNCTION memberships_of(person uuid)
 
+REVOKE ALL ON FUNCTION public.memberships_of(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.memberships_of(person uuid) TO atrium_app;
 
 -- ACL: FUNCTION purge_applied_commands(older_than timestamp with time zone)
 
+REVOKE ALL ON FUNCTION public.purge_applied_commands(older_than timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_applied_commands(older_than timestamp with time zone) TO atrium_app;
 
 -- ACL: FUNCTION raise_rights_of(person uuid)
 
+REVOKE ALL ON FUNCTION public.raise_rights_of(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.raise_rights_of(person uuid) TO atrium_app;
 
 -- ACL: FUNCTION room_heads(tenant_ids uuid[], room_ids uuid[])
 
+REVOKE ALL ON FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) TO atrium_app;
 
 -- ACL: FUNCTION trim_room_events(older_than timestamp with time zone)
 
+REVOKE ALL ON FUNCTION public.trim_room_events(older_than timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.trim_room_events(older_than timestamp with time zone) TO atrium_app;
 
 -- ACL: TABLE applied_commands
@@ -763,3 +774,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO atrium_app;
 -- DEFAULT ACL: DEFAULT PRIVILEGES FOR TABLES
 
 ALTER DEFAULT PRIVILEGES FOR ROLE atrium IN SCHEMA public GRANT SELECT,INSERT,DELETE,UPDATE ON TABLES TO atrium_app;
+
+-- DEFAULT ACL: DEFAULT PRIVILEGES FOR FUNCTIONS
+
+ALTER DEFAULT PRIVILEGES FOR ROLE atrium REVOKE ALL ON FUNCTIONS FROM PUBLIC;

@@ -239,6 +239,6 @@ async def _statuses(tx: Tx, status_ids: list[UUID] | None) -> list[UUID]:
 
 
 async def _change(tx: Tx, column: Row, **changes: object) -> ColumnUpdated:
-    fresh = await tx.one("update_column", **{**dict(column), **changes})
+    fresh = await tx.one("update_column", **{**dict(column), **changes, "now": tx.now})
     was = {name: column[name] for name in changes if column[name] != fresh[name]}
     return ColumnUpdated(column=Column.of(fresh), was=ColumnWas(**was))

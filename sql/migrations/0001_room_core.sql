@@ -1,7 +1,8 @@
 -- The room core: who, where, and the log that is the truth.
 -- Tenant id leads every key of every tenant table; row-level security is on from the first day.
 
-ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+-- Without a schema on purpose: what PUBLIC has by default cannot be taken away for one schema alone.
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO atrium_app;
 
 -- After SET LOCAL ends, the setting is '' and not NULL: both mean "no tenant", and no tenant sees no row.
@@ -58,6 +59,7 @@ CREATE TABLE tenants (
     status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'inactive', 'suspended')),
     created_by uuid NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
+    updated_by uuid NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now(),
     version bigint NOT NULL DEFAULT 1,
     -- Raised by every change of who may do what. Each batch of events carries the number its transaction saw,
@@ -174,6 +176,8 @@ CREATE TABLE boards (
     name text NOT NULL,
     position text COLLATE "C" NOT NULL,
     version bigint NOT NULL DEFAULT 1,
+    updated_by uuid NOT NULL,
+    updated_at timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id, project_id) REFERENCES projects (tenant_id, id) ON DELETE CASCADE
 );
@@ -189,6 +193,8 @@ CREATE TABLE board_columns (
     status_ids uuid [] NOT NULL,
     wip_limit bigint CHECK (wip_limit > 0),
     version bigint NOT NULL DEFAULT 1,
+    updated_by uuid NOT NULL,
+    updated_at timestamptz NOT NULL,
     deleted_at timestamptz,
     PRIMARY KEY (tenant_id, id),
     CONSTRAINT board_columns_has_status CHECK (cardinality(status_ids) > 0),

@@ -12,16 +12,17 @@ WHERE b.tenant_id = :tenant_id AND b.project_id = :project_id
 ORDER BY b.position, b.id;
 
 -- board :maybe
-SELECT b.* FROM boards AS b
+SELECT b.*, u.name AS updated_by_name
+FROM boards AS b LEFT JOIN users AS u ON u.id = b.updated_by
 WHERE b.tenant_id = :tenant_id AND b.project_id = :project_id AND b.id = :board_id;
 
 -- create_board :one
-INSERT INTO boards (tenant_id, project_id, id, name, position)
-VALUES (:tenant_id, :project_id, :id, :name, :position)
+INSERT INTO boards (tenant_id, project_id, id, name, position, updated_by, updated_at)
+VALUES (:tenant_id, :project_id, :id, :name, :position, :actor_id, :now)
 RETURNING *;
 
 -- rename_board :maybe
-UPDATE boards SET name = :name, version = version + 1
+UPDATE boards SET name = :name, version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :board_id
 RETURNING *;
 
@@ -36,14 +37,17 @@ WHERE c.tenant_id = :tenant_id AND c.board_id = :board_id AND c.deleted_at IS NU
 ORDER BY c.position, c.id;
 
 -- column :maybe
-SELECT c.* FROM board_columns AS c
+SELECT c.*, u.name AS updated_by_name
+FROM board_columns AS c LEFT JOIN users AS u ON u.id = c.updated_by
 WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.id = :column_id AND c.deleted_at IS NULL;
 
 -- create_columns :many
-INSERT INTO board_columns (tenant_id, project_id, id, board_id, name, position, status_ids, wip_limit)
+INSERT INTO board_columns (
+    tenant_id, project_id, id, board_id, name, position, status_ids, wip_limit, updated_by, updated_at
+)
 SELECT
     :tenant_id, :project_id, c.id, :board_id, c.name, c.position,
-    string_to_array(c.status_ids, ',')::uuid [], :wip_limit::bigint
+    string_to_array(c.status_ids, ',')::uuid [], :wip_limit::bigint, :actor_id, :now
 FROM unnest(:ids::uuid [], :names::text [], :positions::text [], :status_lists::text [])
     AS c (id, name, position, status_ids)
 RETURNING *;
@@ -54,7 +58,9 @@ WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = ANY(:status_i
 
 -- update_column :one
 UPDATE board_columns
-SET name = :name, status_ids = :status_ids, wip_limit = :wip_limit, position = :position, version = version + 1
+SET
+    name = :name, status_ids = :status_ids, wip_limit = :wip_limit, position = :position,
+    version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND id = :id
 RETURNING *;
 
@@ -62,6 +68,6 @@ RETURNING *;
 SELECT count(*) FROM tasks WHERE tenant_id = :tenant_id AND column_id = :column_id AND deleted_at IS NULL;
 
 -- delete_column :one
-UPDATE board_columns SET deleted_at = :now, version = version + 1
+UPDATE board_columns SET deleted_at = :now, version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND id = :column_id
 RETURNING id;

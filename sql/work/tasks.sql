@@ -13,6 +13,7 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_i
 -- move_context :maybe
 SELECT
     t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at,
+    (SELECT u.name FROM users AS u WHERE u.id = t.updated_by) AS updated_by_name,
     c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit,
     CASE WHEN c.wip_limit IS NOT NULL THEN (
         SELECT count(*) FROM tasks AS held

@@ -206,6 +206,14 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"room": w.tenant, "email": "noah@new.example"},
         before=_newcomers,
     ),
+    "member.update": Example(
+        lambda w: {"room": w.tenant, "user_id": w.user_ids["bob"], "role": "viewer"},
+        another=lambda w: {"room": w.tenant, "user_id": w.user_ids["bob"], "expires_at": "2100-01-01T00:00:00Z"},
+    ),
+    "member.remove": Example(
+        lambda w: {"room": w.tenant, "user_id": w.user_ids["carol"]},
+        another=lambda w: {"room": w.tenant, "user_id": w.user_ids["gus"]},
+    ),
     # Rooms.
     "room.snapshot": Example(lambda w: {"room": w.project}),
     "room.events": Example(lambda w: {"room": w.project, "since": 1, "limit": 2}),
