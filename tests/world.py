@@ -324,7 +324,7 @@ class Person:
         return reply.data
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """One node, served, with its people."""
 
@@ -365,7 +365,7 @@ class World:
         async with self.http.request(method, target, **more) as response:
             raw = await response.read()
             body = orjson.loads(raw) if response.content_type == "application/json" else {"text": raw.decode()}
-            return attrs({**body, "status": response.status, "headers": dict(response.headers)})
+            return attrs({**body, "status": response.status, "headers": response.headers})
 
     @asynccontextmanager
     async def sql(self) -> AsyncIterator[Any]:
