@@ -46,6 +46,11 @@ SEES_EVERY_PROJECT: Final = frozenset({"owner", "admin", "manager", "member", "v
 """The others see only projects that they are members of."""
 
 
+def above(role: Role, other: Role) -> bool:
+    """Whether a role is higher than another."""
+    return ROLES.index(role) < ROLES.index(other)
+
+
 @dataclass(frozen=True, slots=True)
 class Rights:
     """What one person may do in one room."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from handlers.access import Rights, Role
+from handlers.access import Rights, Role, above
 from handlers.errors import Forbidden, Unauthorized, VersionConflict
 from handlers.identity.passwords import Passwords
 from handlers.identity.tokens import Tokens
@@ -53,6 +53,8 @@ class Tx:
     command_id: UUID | None = None
     expected_version: int | None = None
     values: dict[str, Any] = field(default_factory=dict)
+    window: int = 500
+    """Tasks per column that a snapshot holds where the caller names no number."""
 
     def __post_init__(self) -> None:
         self.now = self.now.astimezone(UTC)
@@ -84,6 +86,11 @@ class Tx:
     def require(self, permission: str) -> None:
         if not self.rights.allow(permission):
             raise Forbidden(f"This needs the permission {permission}", details={"permission": permission})
+
+    def may_give(self, role: Role) -> None:
+        """Nobody gives a role above his own."""
+        if above(role, self.rights.role):
+            raise Forbidden(f"Only somebody who is {role} can make another", details={"role": role})
 
     def check_version(self, current: Row, entity: type[Entity]) -> None:
         """Refuse to overwrite what the caller has not seen; the room lock makes the comparison safe."""

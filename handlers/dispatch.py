@@ -153,6 +153,7 @@ class Dispatcher:
         self.db = db
         self.locator = Locator(db)
         self._group_size = settings.group_commit
+        self._window = settings.snapshot_window
         self._deliver = deliver
         self._behind = behind
         self._queues: dict[RoomKey, list[Call]] = {}
@@ -195,7 +196,7 @@ class Dispatcher:
         try:
             async with self.db.snapshot(room.tenant_id) as session:
                 position, rights = await enter(session, room, principal)
-                tx = Tx(session, room, principal, rights, position["now"])
+                tx = Tx(session, room, principal, rights, position["now"], window=self._window)
                 if spec.needs:
                     tx.require(spec.needs)
                 answer: Reply | Page = await spec.handler(tx, payload)

@@ -64,7 +64,7 @@ async def read_snapshot(tx: Tx, ask: ReadSnapshot) -> RawSnapshot:
     """The state of a room at its head: what folding all its events would give."""
     _require_view(tx.room, tx.rights)
     position = await tx.one("room_position")
-    state = await SNAPSHOTS[tx.room.kind](tx, ask.window or 500)
+    state = await SNAPSHOTS[tx.room.kind](tx, ask.window or tx.window)
     return RawSnapshot(
         room=tx.room.name,
         epoch=str(position["epoch"]),

@@ -108,7 +108,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
 async def close_node(node: Node) -> None:
     """Let clients and commands finish, then let go of everything."""
     node.ready = False
-    await node.gateway.drain()
+    await node.gateway.drain()  # at once, where it has been done
     await node.maintenance.stop()
     await node.gateway.presence.stop()
     await node.hub.stop()

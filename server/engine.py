@@ -7,6 +7,7 @@ the stock driver negotiates deflate with every browser, which costs 91 KB a conn
 """
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -23,6 +24,10 @@ from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+OVERSIZE = 8
+"""A WebSocket message larger than the largest payload, up to so many times, is read and refused with an error;
+one that is larger still ends the connection (RFC 6455, close code 1009)."""
+
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -32,6 +37,8 @@ class PacketHandler(Protocol):
     def opened(self, socket: "EngineSocket") -> None: ...
 
     def received(self, socket: "EngineSocket", data: str | bytes) -> None: ...
+
+    def too_large(self, socket: "EngineSocket", data: str | bytes) -> None: ...
 
     def closed(self, socket: "EngineSocket", reason: str) -> None: ...
 
@@ -51,7 +58,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio ships no t
                 settings, origin, environ.get("HTTP_HOST", "")
             ),
             monitor_clients=False,
-            logger=False,
+            logger=logging.getLogger("atrium.engine"),
         )
         self.settings = settings
         self.codec = codec
@@ -151,7 +158,9 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
 
     async def _receive(self, data: str | bytes) -> None:
         """One Engine.IO packet; whatever is in it, the connection survives."""
-        if isinstance(data, bytes):
+        if len(data) > self.server.max_http_buffer_size:
+            self.server.handler.too_large(self, data)
+        elif isinstance(data, bytes):
             self.server.handler.received(self, data)
         elif data[:1] == "4":
             self.server.handler.received(self, data[1:])
@@ -175,7 +184,9 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         if self._ws is not None:
             return web.Response(status=400, text="The connection has a WebSocket already")
         request: web.Request = environ["aiohttp.request"]
-        ws = web.WebSocketResponse(max_msg_size=self.server.max_http_buffer_size, compress=False, timeout=2.0)
+        ws = web.WebSocketResponse(
+            max_msg_size=OVERSIZE * self.server.max_http_buffer_size, compress=False, timeout=2.0
+        )
         await ws.prepare(request)
         self._ws = ws
         try:
@@ -261,7 +272,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         self.transport = None
         self.server.sockets.pop(self.sid, None)
         self.queue.put_nowait(None)
-        if self._ws is not None and not self._ws.closed and not abort:
+        if self._ws is not None and not self._ws.closed:
             await self._ws.close(code=code)
 
 

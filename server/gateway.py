@@ -16,7 +16,15 @@ import structlog
 
 from handlers.context import Principal
 from handlers.dispatch import Dispatcher, translate
-from handlers.errors import AtriumError, Forbidden, NotFound, Unauthorized, Unavailable, ValidationFailed
+from handlers.errors import (
+    AtriumError,
+    Forbidden,
+    NotFound,
+    PayloadTooLarge,
+    Unauthorized,
+    Unavailable,
+    ValidationFailed,
+)
 from handlers.identity.sessions import Sessions
 from handlers.rooms import RoomReader, RoomState, parse_since
 from server import envelope, logs, metrics
@@ -26,6 +34,7 @@ from server.frames import JSON, MSGPACK
 from server.hub import Hub
 from server.presence import Presence
 from server.rights import RightsWatch
+from storage.ids import new_id
 from storage.rooms import Position, RoomKey, timestamp
 from storage.settings import Settings
 
@@ -35,6 +44,7 @@ CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range
 _EVENT: Final = re.compile(r"(\d{0,10})(?=\[)")
 _ANY: Final = re.compile(r"(?P<attachments>\d{1,3}-)?(?P<namespace>/[^,\[{]*,?)?(?P<id>\d{0,10})")
 _DELETED: Final = b'2["project.deleted"'
+_NO_BINARY: Final = ValidationFailed("Payloads hold no binary data")
 
 
 class Gateway:
@@ -94,12 +104,20 @@ class Gateway:
         else:
             self._received_other(socket, data)
 
+    def too_large(self, socket: EngineSocket, data: str | bytes) -> None:
+        """Refuse a call that is too large, by its ack id alone; the rest is not looked at."""
+        match = _EVENT.match(data, 2) if isinstance(data, str) and data[:2] == "42" else None
+        ack_id = int(match[1]) if match and match[1] else None
+        self._answer_bad(
+            socket, ack_id, PayloadTooLarge(f"A packet may have {self.settings.max_payload} bytes")
+        )
+
     def _event(self, socket: EngineSocket, ack: str, body: str) -> None:
         ack_id = int(ack) if ack else None
         try:
             arguments = orjson.loads(body)
         except ValueError:
-            self._answer_bad(socket, ack_id, "The packet is not valid JSON")
+            self._answer_bad(socket, ack_id, ValidationFailed("The packet is not valid JSON"))
             return
         self._call(socket, arguments, ack_id)
 
@@ -107,7 +125,7 @@ class Gateway:
         if socket.connection is None:
             return
         if not isinstance(arguments, list) or not arguments or len(arguments) > 2:
-            self._answer_bad(socket, ack_id, "An event has a name and one payload")
+            self._answer_bad(socket, ack_id, ValidationFailed("An event has a name and one payload"))
             return
         socket.connection.receive(arguments[0], arguments[1] if len(arguments) > 1 else None, ack_id)
 
@@ -121,13 +139,11 @@ class Gateway:
         elif namespace != "/":
             return
         elif kind == str(DISCONNECT):
-            self.keep(asyncio.ensure_future(socket.close(wait=False, abort=True)))
+            self.keep(asyncio.ensure_future(socket.close(wait=False)))
         elif kind in (str(BINARY_EVENT), str(BINARY_ACK)):
             self._attachments[socket] = int((match["attachments"] or "0-")[:-1])
             if kind == str(BINARY_EVENT):
-                self._answer_bad(
-                    socket, int(match["id"]) if match["id"] else None, "Payloads hold no binary data"
-                )
+                self._answer_bad(socket, int(match["id"]) if match["id"] else None, _NO_BINARY)
 
     def _received_bytes(self, socket: EngineSocket, data: bytes) -> None:
         if self._attachments.get(socket, 0) > 0:
@@ -136,7 +152,7 @@ class Gateway:
         if socket.codec is not MSGPACK:
             return
         try:
-            packet = msgpack.unpackb(data, strict_map_key=False)
+            packet = msgpack.unpackb(data, strict_map_key=False, ext_hook=_extension)
             kind, namespace, ack_id = packet["type"], packet.get("nsp", "/"), packet.get("id")
         except Exception:  # msgpack raises a dozen kinds, and none of them can be answered
             log.info("gateway.bad_msgpack")
@@ -147,15 +163,15 @@ class Gateway:
             self._authenticate(socket, str(namespace), packet.get("data"))
         elif kind == EVENT and namespace == "/":
             if _holds_bytes(packet.get("data")):
-                self._answer_bad(socket, ack_id, "Payloads hold no binary data")
+                self._answer_bad(socket, ack_id, _NO_BINARY)
             else:
                 self._call(socket, packet.get("data"), ack_id)
         elif kind == DISCONNECT:
-            self.keep(asyncio.ensure_future(socket.close(wait=False, abort=True)))
+            self.keep(asyncio.ensure_future(socket.close(wait=False)))
 
-    def _answer_bad(self, socket: EngineSocket, ack_id: int | None, message: str) -> None:
+    def _answer_bad(self, socket: EngineSocket, ack_id: int | None, error: AtriumError) -> None:
         if ack_id is not None and socket.connection is not None:
-            socket.push(JSON.ack(ack_id, envelope.failure(ValidationFailed(message), "")))
+            socket.push(JSON.ack(ack_id, envelope.failure(error, new_id().hex)))
 
     # Connecting.
 
@@ -394,6 +410,11 @@ def _position(since: object) -> Position | None:
     if not isinstance(epoch, str) or not isinstance(seq, int):
         return None
     return parse_since(epoch, seq)
+
+
+def _extension(code: int, data: bytes) -> Any:
+    """notepack, the JavaScript encoder, writes `undefined` as extension 0: it stands for null."""
+    return None if code == 0 and data == b"\x00" else msgpack.ExtType(code, data)
 
 
 def _holds_bytes(value: object) -> bool:

@@ -113,7 +113,9 @@ async def _serve(
         host, port = listener.getsockname()[:2]
         log.info("serving", url=f"http://{host}:{port}", pid=os.getpid(), environment=settings.environment)
         await stop.wait()
+        node.ready = False
         log.info("draining", connections=len(node.gateway.connections))
+        await node.gateway.drain()
         await site.stop()
     finally:
         await close_node(node)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from handlers.errors import NotFound, ValidationFailed
+from handlers.errors import Forbidden, NotFound, ValidationFailed
 from handlers.registry import Payload, signal
 from server.connection import Answer, Connection
 from server.envelope import dump
@@ -14,6 +14,8 @@ from storage.rooms import RoomKey, timestamp
 
 CURSOR_BYTES: Final = 1024
 """Largest cursor or focus that is passed on (bytes of JSON)."""
+
+SHARE: Final = "presence.share"
 
 Status = Literal["online", "away", "busy"]
 
@@ -35,7 +37,7 @@ class Typing(Payload):
     thread_id: UUID | None = None
 
 
-@signal("presence.set", needs="presence.share")
+@signal("presence.set", needs=SHARE)
 async def set_presence(connection: Connection, payload: SetPresence) -> Answer:
     """Say how one is there and what one is looking at; the others get presence.changed."""
     entry = payload.model_dump(mode="json", exclude={"room"}, exclude_unset=True)
@@ -45,13 +47,13 @@ async def set_presence(connection: Connection, payload: SetPresence) -> Answer:
     return Answer(b"{}")
 
 
-@signal("typing.start", needs="presence.share")
+@signal("typing.start", needs=SHARE)
 async def start_typing(connection: Connection, payload: Typing) -> Answer:
     """Say that one is typing; it ends by itself unless repeated."""
     return _typing(connection, payload, connection.gateway.settings.typing_ttl)
 
 
-@signal("typing.stop", needs="presence.share")
+@signal("typing.stop", needs=SHARE)
 async def stop_typing(connection: Connection, payload: Typing) -> Answer:
     """Say that one has stopped typing."""
     return _typing(connection, payload, 0)
@@ -73,4 +75,7 @@ def _joined(connection: Connection, name: str) -> RoomKey:
     room = RoomKey.parse(connection.principal.tenant_id, name)
     if room is None or room not in connection.rooms:
         raise NotFound("Join the room first")
+    rights = connection.rooms[room]
+    if rights is None or not rights.allow(SHARE):
+        raise Forbidden(f"This needs the permission {SHARE}", details={"permission": SHARE})
     return room

@@ -71,6 +71,12 @@ FROM unnest(
 INSERT INTO rooms (tenant_id, id, kind) VALUES (:tenant_id, :id, :kind)
 ON CONFLICT DO NOTHING;
 
+-- A new room under an id that a client may have chosen: nothing when another room has it.
+-- claim_room :maybe
+INSERT INTO rooms (tenant_id, id, kind) VALUES (:tenant_id, :id, :kind)
+ON CONFLICT DO NOTHING
+RETURNING id;
+
 -- room_position :maybe
 SELECT
     r.kind, r.epoch, r.head_seq, r.floor_seq,

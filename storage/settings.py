@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field, PostgresDsn, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -20,14 +20,16 @@ class Settings(BaseSettings):
         Path("data"),
         description="Directory of the embedded Postgres, generated secrets and files; created when missing.",
     )
-    database_url: PostgresDsn | None = Field(
+    database_url: str | None = Field(
         None,
         validation_alias="DATABASE_URL",
+        pattern="^postgres(ql)?://",
         description="Postgres 15 or later. Unset: an embedded Postgres 18 under the data directory.",
     )
-    database_owner_url: PostgresDsn | None = Field(
+    database_owner_url: str | None = Field(
         None,
         validation_alias="DATABASE_OWNER_URL",
+        pattern="^postgres(ql)?://",
         description="A role that owns the schema and runs the migrations, when DATABASE_URL is already "
         "the login role. Unset: DATABASE_URL is the owner, and the server creates and uses its own login role.",
     )

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 
 from handlers.access import Role
 from handlers.context import Tx
-from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed
+from handlers.errors import Conflict, NotFound, ValidationFailed
 from handlers.registry import Entity, Event, Name, Payload, Reply, Timestamp, When, command, query, snapshot
 from handlers.work.assignments import Assignment
 from handlers.work.boards import Gone
@@ -141,8 +141,7 @@ async def update(tx: Tx, cmd: UpdateTenant) -> TenantUpdated:
 )
 async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
     """Let a person who has an account join the tenant. Nobody can give a role above his own."""
-    if cmd.role == "owner":
-        _require_owner(tx)
+    tx.may_give(cmd.role)
     if cmd.role == "guest" and cmd.expires_at is None:
         raise ValidationFailed.field("expires_at", "is needed for a guest")
     user = await tx.maybe("user_by_email", email=cmd.email)
@@ -162,8 +161,8 @@ async def update_member(tx: Tx, cmd: UpdateMember) -> MemberUpdated:
     """Give a member another role or another end of the membership; it takes effect at once, everywhere."""
     member = await _member(tx, cmd.user_id)
     role = cmd.role or member["role"]
-    if "owner" in (role, member["role"]):
-        _require_owner(tx)
+    tx.may_give(role)
+    tx.may_give(member["role"])
     expires_at = cmd.expires_at if "expires_at" in cmd.model_fields_set else member["expires_at"]
     if role == "guest" and expires_at is None:
         raise ValidationFailed.field("expires_at", "is needed for a guest")
@@ -184,8 +183,8 @@ async def update_member(tx: Tx, cmd: UpdateMember) -> MemberUpdated:
 async def remove_member(tx: Tx, cmd: RemoveMember) -> list[MemberRemoved | ProjectMemberRemoved]:
     """End a membership: the person's sockets in this tenant are closed, and she is in none of its projects."""
     member = await _member(tx, cmd.user_id)
+    tx.may_give(member["role"])
     if member["role"] == "owner":
-        _require_owner(tx)
         await _require_another_owner(tx, cmd.user_id)
     await tx.exec("remove_member", cmd)
     await tx.rights_changed()
@@ -225,11 +224,6 @@ async def _member(tx: Tx, user_id: UUID) -> Row:
     if row is None:
         raise NotFound("There is no such member")
     return row
-
-
-def _require_owner(tx: Tx) -> None:
-    if tx.rights.role != "owner":
-        raise Forbidden("Only an owner can do this to an owner, or make one", details={"role": "owner"})
 
 
 async def _require_another_owner(tx: Tx, user_id: UUID) -> None:

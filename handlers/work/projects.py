@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from handlers.access import SEES_EVERY_PROJECT, Role
 from handlers.context import Tx
-from handlers.errors import NotFound, constraint
+from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
 from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import (
     Entity,
@@ -235,7 +235,8 @@ async def create(tx: Tx, cmd: CreateProject) -> ProjectCreated:
     """Create a project with the default workflow, one board and its columns."""
     project_id = cmd.id or new_id()
     row = await tx.one("create_project", cmd, id=project_id, key=cmd.key or await _free_key(tx, cmd.name))
-    await tx.exec("create_room", id=project_id, kind="project")
+    if await tx.maybe("claim_room", id=project_id, kind="project") is None:
+        raise Conflict("This id is taken", field_errors={"id": ["is taken"]})
     await _create_workflow(tx, project_id)
     for user_id in (tx.actor.user_id, *cmd.member_ids):
         if await tx.maybe("set_project_member", project_id=project_id, user_id=user_id, role=None) is None:
@@ -282,6 +283,7 @@ async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated]:
     row = await _project(tx, cmd.project_id)
     tx.check_version(row, Project)
     changes = cmd.model_dump(exclude_unset=True, exclude={"project_id"})
+    _check_dates(changes.get("start_on", row["start_on"]), changes.get("end_on", row["end_on"]))
     kept = {
         name: row[name] for name in ("name", "description", "status", "priority") if changes.get(name) is None
     }
@@ -325,6 +327,8 @@ async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored]:
 @command("project.add_member", needs="project.edit", rest="PUT /projects/{project_id}/members/{user_id}")
 async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
     """Let a member of the tenant take part, or give her another role in this project."""
+    if cmd.role is not None:
+        tx.may_give(cmd.role)
     row = await tx.maybe("set_project_member", cmd)
     if row is None:
         raise NotFound("There is no such member")
@@ -384,6 +388,11 @@ async def _project(tx: Tx, project_id: UUID) -> Row:
     if row is None:
         raise NotFound("There is no such project")
     return row
+
+
+def _check_dates(start: date | None, end: date | None) -> None:
+    if start and end and end < start:
+        raise ValidationFailed.field("end_on", "must not be before start_on")
 
 
 async def _free_key(tx: Tx, name: str) -> str:
