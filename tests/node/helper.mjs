@@ -334,6 +334,7 @@ export class OwnServer extends Atrium {
 
   async start() {
     const python = process.env.ATRIUM_PYTHON ?? join(ROOT, ".venv/bin/python");
+    this.log = "";
     this.#process = spawn(python, this.#arguments, { cwd: ROOT, env: this.env, stdio: ["ignore", "pipe", "pipe"] });
     this.exited = once(this.#process, "exit");
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
@@ -343,6 +344,10 @@ export class OwnServer extends Atrium {
       assert.equal(this.#process.exitCode, null, `the server ended at once:\n${this.log}`);
       return fetch(`${this.url}/health`).then((reply) => reply.status === 200, () => false);
     }, () => `the server to start:\n${this.log}`, 60_000);
+  }
+
+  get running() {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
   signal(name) {
@@ -355,7 +360,7 @@ export class OwnServer extends Atrium {
   }
 
   async #discard() {
-    if (this.#process.exitCode === null && this.#process.signalCode === null) {
+    if (this.running) {
       const killer = setTimeout(() => this.signal("SIGKILL"), 15_000);
       await this.stop();
       clearTimeout(killer);

@@ -64,6 +64,9 @@ test("what JSON leaves out or writes as text, msgpack clients may send as it is"
     const { data } = await client.ok("task.create", { room: board.room, title: "Dates", parent_id: undefined, due_at: due });
     assert.equal(data.task.due_at, due.toISOString());
     assert.equal(data.task.parent_id, null);
+    const changes = { title: "Without a description", description: undefined, tags: ["a"] };
+    const changed = await client.ok("task.update", { task_id: data.task.id, changes });
+    assert.deepEqual(Object.keys(changed.data.was).sort(), ["tags", "title"]);
   }
 });
 

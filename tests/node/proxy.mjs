@@ -1,11 +1,11 @@
 // A slow road to the server: what belongs to WebSocket can be held up, or swallowed once the handshake is through.
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
-import { atEnd } from "./helper.mjs";
+import { atEnd, sleep } from "./helper.mjs";
 
 /**
- * `hold(bytes, towards)` says for how many ms a chunk of a WebSocket connection waits, or "never", or
- * "break" to end the connection instead; everything else passes at once. The order of the chunks stays.
+ * `hold(bytes, towards)` says for how many ms a chunk of a WebSocket connection waits, or gives a promise to
+ * wait for, or "never", or "break" to end the connection instead. All else passes at once. The order of chunks stays.
  */
 export async function slowRoad(target, hold) {
   const { hostname, port } = new URL(target);
@@ -26,7 +26,7 @@ export async function slowRoad(target, hold) {
         const wait = websocket ? hold(chunk, towards) : 0;
         if (wait === "never") return;
         if (wait === "break") return from.destroy();
-        const due = wait ? new Promise((resolve) => setTimeout(resolve, wait)) : undefined;
+        const due = typeof wait === "number" && wait ? sleep(wait) : wait;
         before = before.then(() => due).then(() => to.writable && to.write(chunk));
       });
     };

@@ -1,13 +1,24 @@
-// A server that is killed under load and comes back, and one that is told to stop.
+// A server of one's own: heartbeats and slow clients; killed under load and started again;
+// without its database for a while; told to stop.
 import assert from "node:assert/strict";
-import test from "node:test";
+import test, { afterEach } from "node:test";
 import { io } from "socket.io-client";
-import { MSGPACK, OwnServer, POLLING, WEBSOCKET, newBoard, nthMove, randomUUID, range, sleep, until } from "./helper.mjs";
+import { Client, MSGPACK, OwnServer, POLLING, WEBSOCKET, newBoard, nthMove, randomUUID, range, sleep, until } from "./helper.mjs";
 
 const REJOIN_WITHIN = 30_000; // ms; a stock client waits up to 5 s between its attempts
 
 const DRAIN = 1; // s that clients are given
-const server = await OwnServer.start({ env: { ATRIUM_DRAIN_SECONDS: `${DRAIN}`, ATRIUM_PING_INTERVAL: "0.2" } });
+const HARD_LIMIT = 256 * 1024; // bytes unsent after which a client must catch up by itself
+
+const server = await OwnServer.start({
+  env: {
+    ATRIUM_DRAIN_SECONDS: `${DRAIN}`,
+    ATRIUM_PING_INTERVAL: "0.2",
+    ATRIUM_SEND_HARD_LIMIT: `${HARD_LIMIT}`,
+  },
+});
+
+afterEach(() => server.running || server.start());
 
 test("heartbeats keep every kind of connection", async () => {
   const kinds = [WEBSOCKET, POLLING, {}, { ...MSGPACK, ...WEBSOCKET }, { ...MSGPACK, ...POLLING }, MSGPACK];
@@ -22,6 +33,32 @@ test("heartbeats keep every kind of connection", async () => {
     assert.deepEqual(client.ends, []);
     client.close();
   }
+});
+
+test("a client that does not read is told to join again, and catches up", async () => {
+  const writer = await server.connect("alice");
+  const board = await newBoard(writer);
+  const slow = await server.connect("bob");
+  await slow.join(board.room);
+  await writer.ok("task.move", nthMove(board, 0));
+  await slow.reaches(board.room, board.seq + 1);
+
+  const { ws } = slow.socket.io.engine.transport;
+  ws.pause();
+  const task_id = board.tasks[0].id;
+  const large = range(300).map((n) => writer.ok("task.update", { task_id, changes: { description: `${n} `.padEnd(50_000, "x") } }));
+  await Promise.all(large);
+  ws.resume();
+  const resync = await slow.hears("room.resync");
+  assert.deepEqual(resync, { room: board.room, since_seq: slow.copies.get(board.room).seq });
+  assert.ok(resync.since_seq < board.seq + 301);
+
+  await writer.ok("task.move", nthMove(board, 1));
+  assert.equal((await slow.rejoin(board.room)).mode, "events");
+  await writer.ok("task.move", nthMove(board, 2));
+  await slow.agrees(board.room);
+  assert.deepEqual(slow.ends, []);
+  slow.close();
 });
 
 test("SIGKILL under load: what was acknowledged is there once, and everybody agrees again", async () => {
@@ -90,7 +127,6 @@ test("SIGKILL under load: what was acknowledged is there once, and everybody agr
 
 /** Sign in three over that transport, and have the server told to stop while 90 of their moves are on the way. */
 async function stopUnderLoad(options) {
-  const server = await OwnServer.start({ env: { ATRIUM_DRAIN_SECONDS: `${DRAIN}` } });
   const clients = await server.connectAll(["alice", "bob", "bob"], options);
   for (const client of clients) client.socket.io.reconnection(false);
   const board = await newBoard(clients[0], { tasks: 12 });
@@ -106,18 +142,19 @@ async function stopUnderLoad(options) {
   }
   for (const reply of await Promise.all(moves)) assert.ok(reply.success, JSON.stringify(reply.error));
   for (const client of clients) await client.reaches(board.room, board.seq + 90);
-  return { server, clients, started };
+  return { clients, started };
 }
 
-async function endsWell(server, started) {
+async function endsWell(started) {
   const [code] = await server.exited;
   assert.equal(code, 0, server.log);
   assert.ok(Date.now() - started < (DRAIN + 6) * 1000, "it does not outstay its time");
   assert.doesNotMatch(server.log, /Traceback/);
+  await server.start();
 }
 
 test("SIGTERM: clients are told, what is under way is answered, and it ends with a proper close", async () => {
-  const { server, clients, started } = await stopUnderLoad(WEBSOCKET);
+  const { clients, started } = await stopUnderLoad(WEBSOCKET);
   const [first, second, third] = clients;
   const codes = [first, second].map((client) => new Promise((resolve) => client.socket.io.engine.transport.ws.on("close", resolve)));
 
@@ -132,7 +169,7 @@ test("SIGTERM: clients are told, what is under way is answered, and it ends with
 
   third.close();
   assert.deepEqual(await Promise.all(codes), [1012, 1012], "service restart (RFC 6455, 7.4.1, IANA)");
-  await endsWell(server, started);
+  await endsWell(started);
   for (const client of [first, second]) {
     await until(() => client.ends.length, "the end");
     assert.deepEqual(client.ends, ["transport close"], "a stock client comes back by itself after this");
@@ -141,9 +178,36 @@ test("SIGTERM: clients are told, what is under way is answered, and it ends with
 });
 
 test("SIGTERM: the same over polling", async () => {
-  const { server, clients, started } = await stopUnderLoad(POLLING);
+  const { clients, started } = await stopUnderLoad(POLLING);
   for (const client of clients) client.close();
-  await endsWell(server, started);
+  await endsWell(started);
+});
+
+test("while the database is away stock clients keep trying, and get in when it is back", async () => {
+  const account = await server.signIn("bob");
+  const board = await newBoard(await server.connect("alice"));
+  const line = server.log.split("\n").findLast((text) => text.includes("embedded Postgres is ready"));
+  const postgres = JSON.parse(line).pid;
+  const options = { ...WEBSOCKET, reconnectionDelay: 50, reconnectionDelayMax: 200 };
+  const clients = [];
+  const refusals = [];
+  for (const n of range(30)) {
+    if (n === 3) process.kill(postgres, "SIGKILL");
+    const client = new Client(server, account, options);
+    client.socket.on("connect_error", (error) => error.data && refusals.push(error.data.code));
+    clients.push(client);
+    await sleep(15);
+  }
+  await until(
+    () => clients.every((client) => client.socket.connected),
+    () => `${clients.filter((client) => !client.socket.connected).length} of 30 that were refused: ${refusals}`,
+    5000,
+  );
+  for (const client of clients) client.close();
+  const bob = await server.connect("bob");
+  await bob.join(board.room);
+  await bob.ok("task.move", nthMove(board, 1));
+  await bob.agrees(board.room);
 });
 
 test("SIGTERM: who comes back when told to finds everything", async () => {
