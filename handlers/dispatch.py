@@ -28,6 +28,7 @@ from handlers.errors import (
     Unavailable,
     ValidationFailed,
     broken,
+    constraint,
 )
 from handlers.locate import Locator
 from handlers.registry import REACTIONS, Event, Outcome, Page, Pagination, Payload, Reply, Spec
@@ -37,6 +38,8 @@ from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, time
 from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+constraint("applied_commands_pkey", "command_id", "This command_id was already used for another command")
 
 COMMIT_RETRIES: Final = 4
 """How often a group is tried again after its commit was left in doubt; command ids make that safe."""
@@ -268,7 +271,7 @@ class Dispatcher:
                     session.wrote = False
                     await self._apply(group, session, call)
                 if group.applied:
-                    batches = await self._append(group, session)
+                    batches = await self._append_or_split(group, session)
                 committing = bool(group.applied)
         except LOST as error:
             log.warning("dispatch.postgres_lost", room=room.name, error=repr(error), committing=committing)
@@ -291,6 +294,7 @@ class Dispatcher:
                 group.answers.append((call, _repeat(group.room, call, repeated)))
                 return
             events, data = await self._execute(group, session, call)
+            self._record(group, call, events, data)
         except AtriumError as error:
             if session.wrote:
                 raise _Spoiled(error) from error
@@ -302,7 +306,6 @@ class Dispatcher:
             raise
         except Exception as error:  # also any failed SQL: it has spoiled the transaction
             raise _Spoiled(error) from error
-        self._record(group, call, events, data)
 
     async def _execute(self, group: _Group, session: Session, call: Call) -> tuple[list[Event], bytes]:
         """Permission, handler, reactions: the events of a command and its reply."""
@@ -336,6 +339,13 @@ class Dispatcher:
         group.known[call.identity] = applied
         group.applied.append((call, applied))
         group.answers.append((call, Result(data, group.room, seq)))
+
+    async def _append_or_split(self, group: _Group, session: Session) -> list[Batch]:
+        """Append; when one entry makes that fail, such as an id used in another room just now, split the group."""
+        try:
+            return await self._append(group, session)
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise _Spoiled(error) from error
 
     async def _append(self, group: _Group, session: Session) -> list[Batch]:
         """Number and write everything in one statement; returns the batches to deliver after the commit."""

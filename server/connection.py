@@ -198,9 +198,10 @@ class Connection:
         settings, loop = self.gateway.settings, asyncio.get_running_loop()
         for timer in self._timers:
             timer.cancel()
+        notice = settings.token_expiry_notice
         left = self.principal.expires_at - time.time()
         self._timers = [
-            loop.call_later(max(left - settings.token_expiry_notice, left / 2, 0), self._expiring),
+            loop.call_later(left - notice if left > notice else max(left / 2, 0), self._expiring),
             loop.call_later(max(left + settings.token_expiry_grace, 0), self._expired),
         ]
 

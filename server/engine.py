@@ -161,9 +161,9 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         if len(data) > self.server.max_http_buffer_size:
             self.server.handler.too_large(self, data)
         elif isinstance(data, bytes):
-            self.server.handler.received(self, data)
+            self._hand_over(data)
         elif data[:1] == "4":
-            self.server.handler.received(self, data[1:])
+            self._hand_over(data[1:])
         elif data[:1] == "3":
             self.schedule_ping()
         elif data[:1] == "b":
@@ -178,7 +178,13 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
             decoded = packet.Packet(encoded_packet=data)
         except ValueError:
             return  # not base64: nothing that could be answered
-        self.server.handler.received(self, decoded.data)
+        self._hand_over(decoded.data)
+
+    def _hand_over(self, data: str | bytes) -> None:
+        try:
+            self.server.handler.received(self, data)
+        except Exception:
+            log.exception("engine.packet_failed", sid=self.sid)
 
     async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
         if self._ws is not None:
@@ -319,5 +325,8 @@ def origin_allowed(settings: Settings, origin: str | None, host: str) -> bool:
         return True
     if settings.allowed_origins:
         return origin in settings.allowed_origins
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     return parts.hostname in LOOPBACK and parts.netloc == host

@@ -42,6 +42,7 @@ log = structlog.get_logger(__name__)
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
 _EVENT: Final = re.compile(r"(\d{0,10})(?=\[)")
+_NAMESPACE: Final = re.compile(r"/[^,\[{?]*")
 _ANY: Final = re.compile(r"(?P<attachments>\d{1,3}-)?(?P<namespace>/[^,\[{]*,?)?(?P<id>\d{0,10})")
 _DELETED: Final = b'2["project.deleted"'
 _NO_BINARY: Final = ValidationFailed("Payloads hold no binary data")
@@ -154,15 +155,18 @@ class Gateway:
         try:
             packet = msgpack.unpackb(data, strict_map_key=False, ext_hook=_extension)
             kind, namespace, ack_id = packet["type"], packet.get("nsp", "/"), packet.get("id")
+            has_bytes = _holds_bytes(packet.get("data"))
         except Exception:  # msgpack raises a dozen kinds, and none of them can be answered
             log.info("gateway.bad_msgpack")
             return
         if not isinstance(ack_id, int) or not 0 <= ack_id < 2**53:
             ack_id = None
+        if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+            return
         if kind == CONNECT:
-            self._authenticate(socket, str(namespace), packet.get("data"))
+            self._authenticate(socket, namespace, packet.get("data"))
         elif kind == EVENT and namespace == "/":
-            if _holds_bytes(packet.get("data")):
+            if has_bytes:
                 self._answer_bad(socket, ack_id, _NO_BINARY)
             else:
                 self._call(socket, packet.get("data"), ack_id)

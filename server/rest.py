@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 BASE: Final = "/api/v1"
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,100}")
+REQUEST_ID: Final = web.RequestKey("request_id", str)
 _VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})"')
 
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -46,7 +47,7 @@ def edge(node: Node) -> Middleware:
             return await handler(request)
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else new_id().hex
-        request["request_id"] = request_id
+        request[REQUEST_ID] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             response = await _handle(node, request, handler)
@@ -94,7 +95,7 @@ def _route(node: Node, spec: Spec) -> Route:
         outcome = "ok"
         try:
             result = await (_endpoint if spec.kind == "endpoint" else _dispatch)(node, spec, request)
-            body = envelope.success(result, request["request_id"])
+            body = envelope.success(result, request[REQUEST_ID])
             return web.Response(body=body, status=spec.status, content_type="application/json")
         except Exception as error:
             outcome = translate(error).code if not isinstance(error, web.HTTPException) else str(error.status)
@@ -104,7 +105,7 @@ def _route(node: Node, spec: Spec) -> Route:
             seconds = time.perf_counter() - started
             metrics.LATENCY.labels(spec.kind).observe(seconds)
             if seconds > logs.SLOW_CALL:
-                logs.slow(spec.name, seconds, request["request_id"])
+                logs.slow(spec.name, seconds, request[REQUEST_ID])
 
     return handle
 
@@ -151,9 +152,9 @@ async def _payload(spec: Spec, request: web.Request) -> dict[str, Any]:
             data[name] = value
         elif kind in KINDS:
             data["room"] = f"{kind}:{value}"
-    if (key := request.headers.get("Idempotency-Key")) is not None:
+    if key := request.headers.get("Idempotency-Key"):
         data["command_id"] = key
-    if (condition := request.headers.get("If-Match")) is not None:
+    if condition := request.headers.get("If-Match"):
         match = _VERSION.fullmatch(condition.strip())
         if not match:
             raise ValidationFailed.field("If-Match", 'must be a version such as "7"')
@@ -185,7 +186,7 @@ def _token(request: web.Request) -> str:
 
 def _failure(request: web.Request, error: AtriumError) -> web.Response:
     response = web.Response(
-        body=envelope.failure(error, request["request_id"]),
+        body=envelope.failure(error, request[REQUEST_ID]),
         status=error.status,
         content_type="application/json",
     )

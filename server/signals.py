@@ -1,5 +1,6 @@
 """Signals: what a room hears at once, and nobody later."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -41,7 +42,7 @@ class Typing(Payload):
 async def set_presence(connection: Connection, payload: SetPresence) -> Answer:
     """Say how one is there and what one is looking at; the others get presence.changed."""
     entry = payload.model_dump(mode="json", exclude={"room"}, exclude_unset=True)
-    if len(dump(entry)) > CURSOR_BYTES:
+    if _size(entry) > CURSOR_BYTES:
         raise ValidationFailed.field("cursor", f"must not be larger than {CURSOR_BYTES} bytes")
     connection.gateway.presence.update(connection, _joined(connection, payload.room), entry)
     return Answer(b"{}")
@@ -69,6 +70,13 @@ def _typing(connection: Connection, payload: Typing, seconds: float) -> Answer:
     }
     connection.gateway.hub.signal(room, "typing", dump(data), skip=connection)
     return Answer(b"{}")
+
+
+def _size(entry: dict[str, object]) -> int:
+    try:
+        return len(dump(entry))
+    except TypeError:  # too deep for the encoder
+        return sys.maxsize
 
 
 def _joined(connection: Connection, name: str) -> RoomKey:

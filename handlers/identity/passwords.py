@@ -1,9 +1,13 @@
-"""Passwords: Argon2id in a few threads, so that a flood of sign-ins never holds up the event loop."""
+"""Passwords: Argon2id in a few threads, so that a flood of sign-ins never holds up the event loop.
+
+A bcrypt hash that came from another system is accepted too, and replaced at the next sign-in.
+"""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -11,6 +15,10 @@ from storage.settings import Settings
 
 THREADS: Final = 2
 """Hashes computed at once; each takes the memory that the settings name (OWASP ASVS 5, 6.5.1)."""
+
+BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
+BCRYPT_BYTES: Final = 72
+"""What bcrypt looks at; it has always ignored the rest, and the library refuses it (bytes)."""
 
 
 class Passwords:
@@ -34,13 +42,16 @@ class Passwords:
         return verified and stored is not None
 
     def outdated(self, stored: str) -> bool:
-        return self._hasher.check_needs_rehash(stored)
+        """Whether a hash that was just verified should be replaced by one of today."""
+        return stored.startswith(BCRYPT) or self._hasher.check_needs_rehash(stored)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
+            if stored.startswith(BCRYPT):
+                return bcrypt.checkpw(password.encode()[:BCRYPT_BYTES], stored.encode())
             return self._hasher.verify(stored, password)
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError, ValueError):
             return False
