@@ -113,7 +113,7 @@ async def test_every_function_of_the_owner_has_a_safe_search_path(shared: World)
                 assert any(s.startswith("search_path=pg_catalog") for s in function["proconfig"]), function
 
 
-@pytest.mark.parametrize("tenant_id", ["", str(UUID(int=0)), str(uuid4())])
+@pytest.mark.parametrize("tenant_id", ["", str(UUID(int=0)), str(UUID(int=7))])
 async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) -> None:
     async with shared.sql() as db:
         counts = {t["name"]: await db.fetchval(f"SELECT count(*) FROM {t['name']}") for t in await tables(shared)}

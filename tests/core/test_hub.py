@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 
-from handlers.rooms import read_room
 from server.connection import Connection
 from server.hub import BATCH
 from storage.bus import Exchange, LocalBus
@@ -202,7 +201,7 @@ async def test_two_join_an_empty_room_and_the_later_reader_is_ready_first(world:
         here = connection(person)
         await world.node.hub.attach(key, here)
         here.rooms[key] = None
-        return await read_room(world.node.db, here.principal, key, since=None, window=10, limit=10)
+        return await gateway.reader.read(here.principal, key, since=None, window=10, limit=10)
 
     early = await read(first)
     replies = await _move_about(alice, board, 3)
@@ -302,7 +301,7 @@ async def test_too_old_a_position_gets_a_snapshot(world: World, alice: Person, b
     assert (await bob.join(board.room, since=later)).mode == "events"
 
 
-@pytest.mark.parametrize("since", [{"epoch": str(uuid4()), "seq": 1}, {"epoch": "never ours", "seq": 1}])
+@pytest.mark.parametrize("since", [{"epoch": "01a1fbbc-4635-77dd-aaf3-e151e8b1e9f6", "seq": 1}, {"epoch": "never ours", "seq": 1}])
 async def test_another_epoch_gets_a_snapshot(bob: Person, board: Board, since: dict[str, Any]) -> None:
     assert (await bob.join(board.room, since=since)).mode == "snapshot"
 
