@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from server.gateway import Gateway
 
 
+NOTICE_PAUSE: Final = 1.0
+"""Least time between a new token and the warning that it expires, where tokens live shorter than that (seconds)."""
+
 CLOCK_SLACK: Final = 0.05
 """How much later than a membership's end the database is asked, whose clock decides (seconds)."""
 
@@ -201,7 +204,7 @@ class Connection:
         notice = settings.token_expiry_notice
         left = self.principal.expires_at - time.time()
         self._timers = [
-            loop.call_later(left - notice if left > notice else max(left / 2, 0), self._expiring),
+            loop.call_later(max(left - notice, min(left / 2, NOTICE_PAUSE), 0), self._expiring),
             loop.call_later(max(left + settings.token_expiry_grace, 0), self._expired),
         ]
 
