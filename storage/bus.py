@@ -7,7 +7,8 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 
 import structlog
@@ -22,6 +23,12 @@ CONTROL: Final = "atrium:control"
 
 OUTBOX: Final = 20_000
 """Messages kept for Redis while it is away (count); older ones are dropped, the log has them."""
+
+PIPELINE: Final = 256
+"""Messages sent to Redis in one go at most (count)."""
+
+RECONNECT_PAUSE: Final = 0.2
+"""Pause before a lost connection to Redis is made anew (seconds)."""
 
 SUBSCRIBE_PATIENCE: Final = 2.0
 """How long a join waits for its subscription (seconds); after that, polling heads makes up for it."""
@@ -102,7 +109,9 @@ class RedisBus:
     """
 
     def __init__(self, url: str, *, silence: float) -> None:
-        tcp: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_connect_timeout": silence}
+        tcp: dict[str, Any] = (
+            {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_connect_timeout": silence}
+        )
         self._redis = Redis.from_url(url, protocol=2, socket_timeout=None, **tcp)
         self._silence = silence
         self._node = os.urandom(8)
@@ -166,25 +175,31 @@ class RedisBus:
             except (RedisError, OSError):
                 return  # the connection is being replaced, and the new one will not subscribe to it
 
-    async def _connect(self) -> AbstractConnection:
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AbstractConnection]:
+        """A connection of our own, closed in the end whatever happened to it."""
         connection: AbstractConnection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        await connection.connect()  # type: ignore[no-untyped-call]
-        return connection
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+            yield connection
+        finally:
+            await connection.disconnect()
 
     async def _listen(self) -> None:
         while True:
             try:
-                connection = await self._connect()
-                await connection.send_command("SUBSCRIBE", *self._channels)
-                self._subscriber = connection
-                self.publish(self._canary_channel, b"")
-                self._reset()
-                while True:
-                    self._receive(await connection.read_response(disconnect_on_error=False))
+                async with self._connection() as connection:
+                    await connection.send_command("SUBSCRIBE", *self._channels)
+                    self._subscriber = connection
+                    self.publish(self._canary_channel, b"")
+                    self._reset()
+                    while True:
+                        self._receive(await connection.read_response(disconnect_on_error=False))
             except Exception as error:
                 log.warning("bus.disconnected", error=repr(error))
-            self._subscriber = None
-            await asyncio.sleep(0.2)
+            finally:
+                self._subscriber = None
+            await asyncio.sleep(RECONNECT_PAUSE)
 
     def _receive(self, reply: Any) -> None:
         kind, channel, content = reply
@@ -201,19 +216,25 @@ class RedisBus:
     async def _post(self) -> None:
         while True:
             try:
-                connection = self._publisher = await self._connect()
-                while True:
-                    await self._posted.wait()
-                    self._posted.clear()
-                    while self._outbox:
-                        batch = [self._outbox.popleft() for _ in range(min(len(self._outbox), 256))]
-                        packed = connection.pack_commands([("PUBLISH", *item) for item in batch])
-                        await connection.send_packed_command(packed)
-                        for _ in batch:
-                            await connection.read_response(disconnect_on_error=False)
+                async with self._connection() as connection:
+                    self._publisher = connection
+                    while True:
+                        await self._posted.wait()
+                        self._posted.clear()
+                        await self._empty_outbox(connection)
             except Exception as error:
                 log.warning("bus.cannot_publish", error=repr(error))
-            await asyncio.sleep(0.2)
+            finally:
+                self._publisher = None
+            await asyncio.sleep(RECONNECT_PAUSE)
+
+    async def _empty_outbox(self, connection: AbstractConnection) -> None:
+        while self._outbox:
+            batch = [self._outbox.popleft() for _ in range(min(len(self._outbox), PIPELINE))]
+            packed = connection.pack_commands([("PUBLISH", *item) for item in batch])
+            await connection.send_packed_command(packed)
+            for _ in batch:
+                await connection.read_response(disconnect_on_error=False)
 
     async def _watch(self) -> None:
         """Send the canary; tear the connections down when it does not come back."""
