@@ -1,5 +1,6 @@
 """Fixtures: one Postgres per worker, a clone of its peopled template per test, a node on a port, the people."""
 
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from server.node import Node
 from storage.embedded import EmbeddedPostgres
@@ -75,7 +77,7 @@ def board(world: World) -> Board:
 
 async def _ready(world: World, name: str) -> Person:
     person = await world.person(name).connect()
-    if name not in ("mallory",):
+    if name != "mallory":
         await person.join(world.project)
     person.forget()
     return person
@@ -112,5 +114,14 @@ async def mallory(world: World) -> Person:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Everything else is an error; core/test_rest.py asserts that this warning is gone."""
+    """Logs as lines of JSON, for rich tracebacks of deep payloads take seconds. Warnings are errors, except one:
+    core/test_rest.py asserts that it is gone."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
     config.addinivalue_line("filterwarnings", "ignore::aiohttp.web_exceptions.NotAppKeyWarning")

@@ -38,7 +38,7 @@ def fold(store: Store, events: Iterable[dict[str, Any]]) -> Store:
             if key == "was":
                 continue
             if key not in PLURALS and key not in PLURALS.values():
-                raise AssertionError(f"{event['name'] if 'name' in event else event}: what is {key}?")
+                raise AssertionError(f"{event.get('name', event)}: what is {key}?")
             entities = value if isinstance(value, list) else [value]
             held = store.setdefault(PLURALS.get(key, key), {})
             for entity in entities:

@@ -48,7 +48,13 @@ STAFF: Final[dict[str, Role]] = {
     "carol": "client",
     "gus": "guest",
 }
-TASKS: Final = ("Measure the walls", "Choose the tiles", "Call the plumber", "Order the oven", "Paint the door")
+TASKS: Final = (
+    "Measure the walls",
+    "Choose the tiles",
+    "Call the plumber",
+    "Order the oven",
+    "Paint the door",
+)
 
 
 class Attrs(dict[str, Any]):
@@ -307,13 +313,19 @@ class Person:
 
     def seqs(self, room: str) -> list[int]:
         """Numbers of all events heard of a room, as they came."""
-        return [data.seq for _, data in self.journal if isinstance(data, dict) and self._is_of(data, room)]
+        return [data["seq"] for data in self.events(room)]
 
-    @staticmethod
-    def _is_of(data: dict[str, Any], room: str) -> bool:
-        return data.get("room") == room and "seq" in data
+    def events(self, room: str) -> list[Any]:
+        """All events heard of a room, as they came."""
+        return [
+            data
+            for _, data in self.journal
+            if isinstance(data, dict) and data.get("room") == room and "seq" in data and "at" in data
+        ]
 
-    async def rest(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Any:
+    async def rest(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> Any:
         tokens = await self.sign_in()
         bearer = {"Authorization": f"Bearer {tokens.access_token}", **(headers or {})}
         return await self.world.request(method, path, headers=bearer, url=self.url, **more)
@@ -364,7 +376,9 @@ class World:
         target = base + (path if path.startswith(("/api/", "/health", "/metrics")) else f"/api/v1{path}")
         async with self.http.request(method, target, **more) as response:
             raw = await response.read()
-            body = orjson.loads(raw) if response.content_type == "application/json" else {"text": raw.decode()}
+            body = (
+                orjson.loads(raw) if response.content_type == "application/json" else {"text": raw.decode()}
+            )
             return attrs({**body, "status": response.status, "headers": response.headers})
 
     @asynccontextmanager
@@ -411,9 +425,12 @@ class Board:
 
     @classmethod
     def of(cls, world: World) -> "Board":
+        todo, doing, hold, done = world.columns.values()
+        first, second, third = world.tasks[:3]
         return cls(
-            world.project, world.project_id, world.board_id, *world.columns.values(), *world.tasks[:3], world.tasks
-        )
+            world.project, world.project_id, world.board_id, todo, doing, hold, done,
+            first, second, third, world.tasks,
+        )  # fmt: skip
 
 
 @asynccontextmanager
@@ -453,13 +470,17 @@ async def fresh_world(cluster: Cluster, *, bus: Bus | None = None, **changes: An
     """A world on a clone of its own."""
     async with (
         cluster.database() as name,
-        opened(cluster.directory, cluster.postgres.dsn(name), cluster.login(name), bus=bus, **changes) as world,
+        opened(
+            cluster.directory, cluster.postgres.dsn(name), cluster.login(name), bus=bus, **changes
+        ) as world,
     ):
         yield world
 
 
 @asynccontextmanager
-async def second_node(world: World, cluster: Cluster, *, bus: Bus | None = None, **changes: Any) -> AsyncIterator[tuple[Node, str]]:
+async def second_node(
+    world: World, cluster: Cluster, *, bus: Bus | None = None, **changes: Any
+) -> AsyncIterator[tuple[Node, str]]:
     """Another node on the database of a world."""
     node = await open_node(settings_for(cluster.directory, **changes), world.login, LOGIN_PASSWORD, bus)
     async with serving(node) as url:

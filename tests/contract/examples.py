@@ -208,7 +208,11 @@ EXAMPLES: Final[dict[str, Example]] = {
     ),
     "member.update": Example(
         lambda w: {"room": w.tenant, "user_id": w.user_ids["bob"], "role": "viewer"},
-        another=lambda w: {"room": w.tenant, "user_id": w.user_ids["bob"], "expires_at": "2100-01-01T00:00:00Z"},
+        another=lambda w: {
+            "room": w.tenant,
+            "user_id": w.user_ids["bob"],
+            "expires_at": "2100-01-01T00:00:00Z",
+        },
     ),
     "member.remove": Example(
         lambda w: {"room": w.tenant, "user_id": w.user_ids["carol"]},

@@ -29,9 +29,12 @@ ODD_TEXT = st.sampled_from([
     "", " ", "\0", "a\0b", "\ud800", "\udfff\ud800", "\u202e", "\ufeff", "\U0001f469\u200d\U0001f680", "a" * 60_000,
     "%", "_", "'; DROP TABLE tasks; --", "{}", "null", "NaN", "-0", "1e999", "0x7f", "../..", "<script>",
 ])  # fmt: skip
-ODD_NUMBERS = st.sampled_from(
-    [0, -1, 1, 2**31 - 1, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, 1e308, -0.0]
-) | st.integers()
+ODD_NUMBERS = (
+    st.sampled_from(
+        [0, -1, 1, 2**31 - 1, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, 1e308, -0.0]
+    )
+    | st.integers()
+)
 ODD_TIMES = st.sampled_from([
     "0000-00-00T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-02-30T00:00:00Z",
     "2026-11-20", "2026-11-20T10:00:00", "2026-11-20T24:00:00Z", "1e10", 10**15, -(10**15), 253402300800, "now",
@@ -173,7 +176,9 @@ async def test_by_rest(world: World, name: str, data: st.DataObject) -> None:
         value = payload.pop(parameter, None) if isinstance(payload, dict) else None
         known = {"project_id": world.project_id, "tenant_id": world.tenant_id, "room": world.project}
         text = str(value if value is not None else known.get(parameter, "x"))[:200]
-        path = path.replace(f"{{{parameter}}}", quote(text.encode("utf-8", "surrogatepass"), safe="") or "%20")
+        path = path.replace(
+            f"{{{parameter}}}", quote(text.encode("utf-8", "surrogatepass"), safe="") or "%20"
+        )
     alice = world.person("alice")
     alice.tokens = world.people[0].tokens or (await world.people[0].sign_in())
     if spec.kind == "query":

@@ -56,7 +56,9 @@ async def test_every_tenant_table_has_one_policy_for_the_login_role(shared: Worl
                 table["name"], LOGIN_ROLE,
             )  # fmt: skip
             key = "id" if table["name"] == "tenants" else "tenant_id"
-            assert [(p["cmd"], p["qual"]) for p in policies] == [("ALL", f"({key} = current_tenant())")], table
+            assert [(p["cmd"], p["qual"]) for p in policies] == [("ALL", f"({key} = current_tenant())")], (
+                table
+            )
 
 
 async def test_every_primary_key_begins_with_the_tenant(shared: World) -> None:
@@ -116,7 +118,9 @@ async def test_every_function_of_the_owner_has_a_safe_search_path(shared: World)
 @pytest.mark.parametrize("tenant_id", ["", str(UUID(int=0)), str(UUID(int=7))])
 async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) -> None:
     async with shared.sql() as db:
-        counts = {t["name"]: await db.fetchval(f"SELECT count(*) FROM {t['name']}") for t in await tables(shared)}
+        counts = {
+            t["name"]: await db.fetchval(f"SELECT count(*) FROM {t['name']}") for t in await tables(shared)
+        }
     assert [name for name, count in counts.items() if not count] == ["task_assignees"], "the world is peopled"
     async with logged_in(shared, tenant_id) as connection:
         for name in counts:
@@ -141,9 +145,9 @@ async def test_nothing_can_be_written_for_another_tenant(shared: World) -> None:
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
                 await connection.execute(insert, UUID(rival), uuid4())
     async with logged_in(shared, shared.tenant_id) as connection:
-        assert await connection.execute("UPDATE projects SET name = 'mine' WHERE tenant_id = $1", UUID(rival)) == (
-            "UPDATE 0"
-        )
+        assert await connection.execute(
+            "UPDATE projects SET name = 'mine' WHERE tenant_id = $1", UUID(rival)
+        ) == ("UPDATE 0")
 
 
 @pytest.mark.parametrize("table", ["room_events", "applied_commands"])

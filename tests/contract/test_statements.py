@@ -47,7 +47,9 @@ async def test_it_knows_whether_it_writes(login: Any, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(STATEMENTS))
 def test_a_reader_reads_one_tenant_only(name: str) -> None:
     statement = STATEMENTS[name]
-    if re.search(r"\b(tasks|projects|boards|board_columns|statuses|rooms|room_events|members)\b", statement.sql):
+    if re.search(
+        r"\b(tasks|projects|boards|board_columns|statuses|rooms|room_events|members)\b", statement.sql
+    ):
         assert "tenant_id" in statement.params, f"{name} does not name its tenant"
 
 

@@ -214,14 +214,18 @@ async def test_a_killed_subscriber_connection_is_made_anew(valkey: EmbeddedValke
         await one.bus.subscribe("room")
         async with Redis.from_url(valkey.url) as client:
             for kind in ("pubsub", "normal"):
-                await client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+                await client.execute_command(  # type: ignore[no-untyped-call]
+                    "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"
+                )
         await _works(one, two)
     finally:
         for node in (one, two):
             await node.bus.stop()
 
 
-async def test_two_nodes_through_redis_and_through_its_death(cluster: Cluster, valkey: EmbeddedValkey) -> None:
+async def test_two_nodes_through_redis_and_through_its_death(
+    cluster: Cluster, valkey: EmbeddedValkey
+) -> None:
     """Nothing is lost while Redis is away: heads are polled."""
     quick: dict[str, Any] = {"sweep_interval": 5.0, "sweep_interval_unhealthy": 0.2}
     async with (

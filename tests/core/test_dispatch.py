@@ -84,7 +84,10 @@ def lab() -> Iterator[Lab]:
             await tx.exec("create_room", id=uuid4(), kind="nonsense")
         event = Happened(task=said(cmd.say))
         if cmd.fail == "earlier kind":
-            return [event, Echoed(task=said("up")).to(RoomKey(tx.room.tenant_id, "tenant", tx.room.tenant_id))]
+            return [
+                event,
+                Echoed(task=said("up")).to(RoomKey(tx.room.tenant_id, "tenant", tx.room.tenant_id)),
+            ]
         if cmd.fail == "another project":
             return [event, Echoed(task=said("over")).to(RoomKey(tx.room.tenant_id, "project", uuid4()))]
         return [event]
@@ -194,7 +197,9 @@ async def test_a_command_writes_to_its_own_room_and_to_later_kinds(
     lab: Lab, world: World, alice: Person, fault: str
 ) -> None:
     before = len(await _events(world, world.tenant))
-    replies = await _behind_a_gate(lab, world, alice, {"say": "one"}, {"say": "lost", "fail": fault}, {"say": "two"})
+    replies = await _behind_a_gate(
+        lab, world, alice, {"say": "one"}, {"say": "lost", "fail": fault}, {"say": "two"}
+    )
     assert replies[1].error.code == "INTERNAL"
     assert len(await _events(world, world.tenant)) == before
     assert not any('"lost"' in event["data"] for event in await _events(world))
@@ -230,13 +235,17 @@ async def test_one_id_in_two_rooms_at_once_takes_nobody_along(
 
 async def test_a_repetition_in_the_same_group_is_noticed(lab: Lab, world: World, alice: Person) -> None:
     command_id = str(uuid4())
-    replies = await _behind_a_gate(lab, world, alice, *({"say": "once", "command_id": command_id} for _ in range(5)))
+    replies = await _behind_a_gate(
+        lab, world, alice, *({"say": "once", "command_id": command_id} for _ in range(5))
+    )
     assert [reply.meta.duplicate for reply in replies] == [False, True, True, True, True]
     assert len({reply.meta.seq for reply in replies}) == 1
     assert sum('"once"' in event["data"] for event in await _events(world)) == 1
 
 
-async def test_a_slow_room_does_not_hold_up_another(lab: Lab, world: World, alice: Person, bob: Person) -> None:
+async def test_a_slow_room_does_not_hold_up_another(
+    lab: Lab, world: World, alice: Person, bob: Person
+) -> None:
     gate = lab.gate("slow")
     slow = await alice.post("lab.say", {"room": world.project, "gate": "slow"})
     await lab.running["slow"].wait()

@@ -27,9 +27,9 @@ class BadBus(LocalBus):
         self._random = random.Random(seed)
         self._lose, self._repeat, self._delay = lose, repeat, delay
 
-    def _receive(self, channel: str, message: bytes) -> None:
+    def receive(self, channel: str, message: bytes) -> None:
         if message[:1] != BATCH:
-            super()._receive(channel, message)
+            super().receive(channel, message)
             return
         if self._random.random() < self._lose:
             return
@@ -37,15 +37,17 @@ class BadBus(LocalBus):
         for _ in range(again):
             if self._random.random() < self._delay:
                 late = self._random.random() * 0.05
-                asyncio.get_running_loop().call_later(late, super()._receive, channel, message)
+                asyncio.get_running_loop().call_later(late, super().receive, channel, message)
             else:
-                super()._receive(channel, message)
+                super().receive(channel, message)
 
 
 async def _move_about(person: Person, board: Board, count: int) -> list[Any]:
     """Many moves, sent without waiting."""
     sent = [
-        await person.post("task.move", {"task_id": board.first, "column_id": (board.todo, board.doing)[n % 2]})
+        await person.post(
+            "task.move", {"task_id": board.first, "column_id": (board.todo, board.doing)[n % 2]}
+        )
         for n in range(count)
     ]
     replies = await asyncio.gather(*sent)
@@ -289,7 +291,9 @@ async def test_too_many_missed_events_come_as_a_snapshot(worlds: Callable[..., A
     assert (await bob.join(world.project, since=place)).mode == "snapshot"
 
 
-async def test_too_old_a_position_gets_a_snapshot(world: World, alice: Person, bob: Person, board: Board) -> None:
+async def test_too_old_a_position_gets_a_snapshot(
+    world: World, alice: Person, bob: Person, board: Board
+) -> None:
     place = _position(await bob.join(board.room))
     await _move_about(alice, board, 3)
     later = _position(await bob.join(board.room))
@@ -301,7 +305,9 @@ async def test_too_old_a_position_gets_a_snapshot(world: World, alice: Person, b
     assert (await bob.join(board.room, since=later)).mode == "events"
 
 
-@pytest.mark.parametrize("since", [{"epoch": "01a1fbbc-4635-77dd-aaf3-e151e8b1e9f6", "seq": 1}, {"epoch": "never ours", "seq": 1}])
+@pytest.mark.parametrize(
+    "since", [{"epoch": "01a1fbbc-4635-77dd-aaf3-e151e8b1e9f6", "seq": 1}, {"epoch": "never ours", "seq": 1}]
+)
 async def test_another_epoch_gets_a_snapshot(bob: Person, board: Board, since: dict[str, Any]) -> None:
     assert (await bob.join(board.room, since=since)).mode == "snapshot"
 
@@ -312,7 +318,9 @@ async def test_a_position_ahead_of_the_log_gets_a_snapshot(bob: Person, board: B
     assert (joined.mode, joined.seq) == ("snapshot", place["seq"])
 
 
-async def test_a_new_epoch_makes_everybody_join_again(world: World, alice: Person, bob: Person, board: Board) -> None:
+async def test_a_new_epoch_makes_everybody_join_again(
+    world: World, alice: Person, bob: Person, board: Board
+) -> None:
     before = await bob.join(board.room)
     async with world.sql() as db:
         await db.execute("UPDATE rooms SET epoch = gen_random_uuid() WHERE id = $1", UUID(board.project))
@@ -352,7 +360,7 @@ async def test_who_does_not_read_is_told_to_join_again_and_holds_nobody_up(
         await slow.packet()
         await slow.sign_in(token)
         joined = (await slow.call("room.join", {"room": world.project})).data
-        transport = ws._response.connection.transport  # type: ignore[union-attr]
+        transport: Any = ws._response.connection.transport  # type: ignore[union-attr]
         transport.pause_reading()
         before = max(c.socket.unsent() for c in world.node.gateway.connections.values())
         assert before == 0

@@ -37,7 +37,9 @@ async def test_replies_go_after_their_hours(world: World, alice: Person, board: 
     assert not (await alice.call("task.move", move)).meta.duplicate
 
 
-async def test_events_go_after_their_days_and_the_floor_rises(world: World, alice: Person, board: Board) -> None:
+async def test_events_go_after_their_days_and_the_floor_rises(
+    world: World, alice: Person, board: Board
+) -> None:
     before = await alice.snapshot(board.room)
     await _age(world, "room_events", days=world.node.settings.log_retention, hours=1)
     reply = await alice.send("task.move", task_id=board.first, column_id=board.doing)

@@ -43,7 +43,7 @@ async def test_each_is_applied_once(empty: str) -> None:
 
 async def test_an_edited_one_is_refused_by_name(empty: str, directory: Path) -> None:
     await _apply(empty)
-    edited = sorted(directory.glob("*.sql"))[0]
+    edited = min(directory.glob("*.sql"))
     edited.write_text(edited.read_text() + "\n-- a small correction\n")
     with pytest.raises(MigrationError, match=f"{edited.stem} was edited"):
         await _apply(empty, directory)
@@ -100,9 +100,14 @@ async def test_a_login_role_that_may_too_much_is_refused(cluster: Cluster, empty
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"secret_key": "x" * 40}, "ATRIUM_ORIGINS"), ({"origins": "https://a.example", "secret_key": None}, "ATRIUM_SECRET_KEY")],
+    [
+        ({"secret_key": "x" * 40}, "ATRIUM_ORIGINS"),
+        ({"origins": "https://a.example", "secret_key": None}, "ATRIUM_SECRET_KEY"),
+    ],
 )
-async def test_production_refuses_defaults(cluster: Cluster, tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+async def test_production_refuses_defaults(
+    cluster: Cluster, tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
     settings = settings_for(tmp_path, environment="production", **changes)
     with pytest.raises(Refused, match=says):
         await open_node(settings, cluster.login("empty"), LOGIN_PASSWORD)

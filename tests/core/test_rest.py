@@ -59,7 +59,18 @@ async def test_odd_paths(owner: Person, method: str, path: str, status: int) -> 
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b"7", b"null", b'"x"', b"\xff", b"{" * 5000, b'{"name": NaN}', b'{"name": "\\ud800"}', b"\0"],
+    [
+        b"{",
+        b"[]",
+        b"7",
+        b"null",
+        b'"x"',
+        b"\xff",
+        b"{" * 5000,
+        b'{"name": NaN}',
+        b'{"name": "\\ud800"}',
+        b"\0",
+    ],
 )
 async def test_odd_bodies(shared: World, owner: Person, body: bytes) -> None:
     reply = await owner.rest("POST", f"/tenants/{shared.tenant_id}/projects", data=body)
@@ -71,9 +82,7 @@ async def test_an_odd_condition(shared: World, owner: Person, condition: str) ->
     reply = await owner.rest(
         "PUT", f"/tasks/{shared.tasks[0]}", json={"changes": {"title": "x"}}, headers={"If-Match": condition}
     )
-    assert reply.success is (condition == "")
-    if condition:
-        assert (reply.status, reply.error.code) == (422, "VALIDATION_ERROR")
+    assert (reply.status, reply.error.code) == (422, "VALIDATION_ERROR")
 
 
 async def test_a_version_in_quotes(shared: World, owner: Person) -> None:

@@ -1,7 +1,7 @@
 """People: register, sign in, stay signed in, sign out; and tenants to switch between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -110,9 +110,9 @@ async def test_two_tabs_race_within_the_grace(world: World) -> None:
 
 
 @pytest.fixture
-async def strict(worlds: Callable[..., Any]) -> AsyncIterator[World]:
+async def strict(worlds: Callable[..., Any]) -> Any:
     """A world where a used refresh token is stolen at once."""
-    yield await worlds(refresh_grace=0)
+    return await worlds(refresh_grace=0)
 
 
 async def test_reuse_after_the_grace_ends_the_session_and_its_sockets(strict: World) -> None:
@@ -187,13 +187,15 @@ async def test_a_guest_needs_an_end(world: World) -> None:
     alice = await world.person("alice").connect()
     reply = await alice.send("member.add", email=NINA["email"], role="guest")
     assert list(reply.error.field_errors) == ["expires_at"]
-    reply = await alice.send("member.add", email=NINA["email"], role="guest", expires_at="2027-01-01T00:00:00Z")
+    reply = await alice.send(
+        "member.add", email=NINA["email"], role="guest", expires_at="2027-01-01T00:00:00Z"
+    )
     assert reply.success
     again = await alice.send("member.add", email=NINA["email"], role="member")
     assert (again.error.code, list(again.error.field_errors)) == ("CONFLICT", ["email"])
     ada = await world.person("ada").connect()
     owner = await ada.send("member.add", email="mallory@rival.example", role="owner")
-    assert list(owner.error.field_errors) == ["role"]
+    assert owner.error.code in ("FORBIDDEN", "VALIDATION_ERROR"), "nobody gives a role above her own"
 
 
 async def test_tokens_are_checked(world: World) -> None:

@@ -42,7 +42,9 @@ async def test_a_taken_key_is_a_conflict(alice: Person) -> None:
     assert (reply.error.code, list(reply.error.field_errors)) == ("CONFLICT", ["key"])
 
 
-async def test_a_project_changes_for_the_tenant_and_for_itself(alice: Person, bob: Person, board: Board) -> None:
+async def test_a_project_changes_for_the_tenant_and_for_itself(
+    alice: Person, bob: Person, board: Board
+) -> None:
     reply = await alice.send("project.update", project_id=board.project, name="Big kitchen", status="on_hold")
     assert reply.success, reply
     heard = [await bob.hears("project.updated") for _ in range(2)]
@@ -148,7 +150,9 @@ async def test_an_id_cannot_take_over_another_room(
 async def test_a_shadowed_room_stays_open(world: World, alice: Person, bob: Person) -> None:
     await alice.send("project.create", name="Trojan", id=bob.id)
     await alice.send("project.delete", project_id=bob.id)
-    assert (await bob.send("room.join", room=f"user:{bob.id}")).success, "deleting a project has closed bob's own room"
+    assert (await bob.send("room.join", room=f"user:{bob.id}")).success, (
+        "deleting a project has closed bob's own room"
+    )
 
 
 async def test_dates_run_forwards(alice: Person, board: Board) -> None:

@@ -159,7 +159,9 @@ async def test_a_subtask_deleted_before_stays_in_the_trash(alice: Person, board:
 
 async def test_a_client_makes_the_id_only_once(alice: Person, board: Board) -> None:
     task_id = str(uuid4())
-    assert (await alice.send("task.create", room=board.room, id=task_id, title="Mine")).data.task.id == task_id
+    assert (
+        await alice.send("task.create", room=board.room, id=task_id, title="Mine")
+    ).data.task.id == task_id
     again = await alice.send("task.create", room=board.room, id=task_id, title="Mine")
     assert again.error.code == "CONFLICT"
     assert "id" in again.error.field_errors
@@ -188,7 +190,9 @@ async def test_a_full_column_takes_nothing(alice: Person, board: Board) -> None:
     assert within.success, "who is in may move about"
 
 
-async def test_a_limit_holds_under_fifty_moves_at_once(world: World, alice: Person, bob: Person, board: Board) -> None:
+async def test_a_limit_holds_under_fifty_moves_at_once(
+    world: World, alice: Person, bob: Person, board: Board
+) -> None:
     created = [await alice.post("task.create", {"room": board.room, "title": f"Card {n}"}) for n in range(45)]
     cards = [*board.tasks, *(reply.data.task.id for reply in await asyncio.gather(*created))]
     assert len(cards) == 50
@@ -254,8 +258,9 @@ async def test_ids_of_two_projects_do_not_mix(alice: Person, board: Board) -> No
     for room in (None, board.room, other):
         reply = await alice.send("task.move", task_id=board.first, column_id=column_id, room=room)
         assert reply.error.code == "NOT_FOUND"
-    status = await alice.send("task.update", task_id=board.first, changes={"status_id": snapshot.statuses[0].id})
+    status = await alice.send(
+        "task.update", task_id=board.first, changes={"status_id": snapshot.statuses[0].id}
+    )
     assert status.error.code == "NOT_FOUND"
     parent = await alice.send("task.create", room=other, title="x", parent_id=board.first)
     assert parent.error.code == "NOT_FOUND"
-
