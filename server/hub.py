@@ -52,7 +52,7 @@ class Member(Protocol):
 class _Waiting:
     """A member that joins: events are held until its snapshot is on its way, and older ones dropped."""
 
-    held: list[tuple[int, bytes]] = field(default_factory=list)
+    held: dict[int, bytes] = field(default_factory=dict)
     held_bytes: int = 0
     after: int | None = None
     before: int | None = None
@@ -163,8 +163,7 @@ class Hub:
             if room.live:
                 self.behind(key, position.epoch, position.seq)
             else:
-                room.position = position.seq
-                self._take_early(room)
+                self._skip_to(room, position.seq)
         self._promote(room)
 
     def give_up(self, key: RoomKey, member: Member) -> bool:
@@ -276,7 +275,7 @@ class Hub:
         first = room.position + 1
         room.position += len(packets)
         for waiting in room.waiting.values():
-            waiting.held.extend(enumerate(packets, first))
+            waiting.held.update(enumerate(packets, first))
             waiting.held_bytes += sum(map(len, packets))
         if room.live:
             if not room.pending:
@@ -315,7 +314,10 @@ class Hub:
             self._flush_room(room)
             del room.waiting[member]
             room.add_live(member)
-            packets = [packet for seq, packet in waiting.held if seq > waiting.after]
+            if any(seq not in waiting.held for seq in range(waiting.after + 1, room.position + 1)):
+                self._resync(room, member, waiting.after)
+                continue
+            packets = [waiting.held[seq] for seq in range(waiting.after + 1, room.position + 1)]
             if packets:
                 metrics.DELIVERIES.inc(len(packets))
                 _send(member.socket, packets, {})
@@ -360,7 +362,18 @@ class Hub:
             room.pending.clear()
             for member in list(room.live):
                 self._resync(room, member, 0)
-        room.epoch, room.position = position
+        room.epoch = position.epoch
+        self._skip_to(room, position.seq)
+
+    def _skip_to(self, room: LiveRoom, seq: int) -> None:
+        """Go on from a number with nobody live behind it. Others may still join from an earlier one: what has come
+        of that is kept for them, and if it turns out not to be all, they are told to join again.
+        """
+        for batch in room.early:
+            if batch.epoch == room.epoch:
+                for waiting in room.waiting.values():
+                    waiting.held.update(enumerate(batch.packets, batch.first))
+        room.position = seq
         self._take_early(room)
 
     def _fill(self, room: LiveRoom, upto: int) -> None:
@@ -407,12 +420,13 @@ class Hub:
 
     async def _sweep(self) -> None:
         """Compare with the log from time to time, quickly while the bus is unhealthy: Redis is only a hint."""
-        settings = self._settings
+        settings, loop = self._settings, asyncio.get_running_loop()
+        swept_at = loop.time()
         while True:
-            await asyncio.sleep(
-                settings.sweep_interval if self.healthy else settings.sweep_interval_unhealthy
-            )
-            await self._compare_heads()
+            await asyncio.sleep(min(settings.sweep_interval, settings.sweep_interval_unhealthy))
+            if not self.healthy or loop.time() - swept_at >= settings.sweep_interval:
+                await self._compare_heads()
+                swept_at = loop.time()
 
     async def _compare_heads(self) -> None:
         rooms = [room for room in self.rooms.values() if room.epoch is not None]
