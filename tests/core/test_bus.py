@@ -227,7 +227,7 @@ async def test_two_nodes_through_redis_and_through_its_death(
     cluster: Cluster, valkey: EmbeddedValkey
 ) -> None:
     """Nothing is lost while Redis is away: heads are polled."""
-    quick: dict[str, Any] = {"sweep_interval": 5.0, "sweep_interval_unhealthy": 0.2}
+    quick: dict[str, Any] = {"sweep_interval": 1.0, "sweep_interval_unhealthy": 0.2}
     async with (
         fresh_world(cluster, bus=RedisBus(valkey.url, silence=SILENCE), **quick) as world,
         second_node(world, cluster, bus=RedisBus(valkey.url, silence=SILENCE), **quick) as (node, there),

@@ -77,7 +77,7 @@ async def test_odd_bodies(shared: World, owner: Person, body: bytes) -> None:
     assert (reply.status, reply.error.code) == (422, "VALIDATION_ERROR")
 
 
-@pytest.mark.parametrize("condition", ["7", '"x"', '"-1"', "*", '"99999999999999999999"', '"0"', ""])
+@pytest.mark.parametrize("condition", ["7", '"x"', '"-1"', "*", '"99999999999999999999"', '"0"'])
 async def test_an_odd_condition(shared: World, owner: Person, condition: str) -> None:
     reply = await owner.rest(
         "PUT", f"/tasks/{shared.tasks[0]}", json={"changes": {"title": "x"}}, headers={"If-Match": condition}
