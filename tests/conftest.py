@@ -11,8 +11,9 @@ import pytest
 import structlog
 
 from server.node import Node
+from storage.bus import Exchange, LocalBus
 from storage.embedded import EmbeddedPostgres
-from tests.world import Board, Cluster, Person, World, fresh_world
+from tests.world import Board, Cluster, Person, World, fresh_world, second_node
 
 FAST = {
     "fsync": "off",
@@ -66,6 +67,17 @@ async def worlds(cluster: Cluster) -> AsyncIterator[Callable[..., Any]]:
 
 
 @pytest.fixture
+async def pair(cluster: Cluster) -> AsyncIterator[tuple[World, str]]:
+    """Two nodes on one database and one bus; yields the world of the first and the address of the second."""
+    exchange = Exchange()
+    async with (
+        fresh_world(cluster, bus=LocalBus(exchange)) as world,
+        second_node(world, cluster, bus=LocalBus(exchange)) as (_, url),
+    ):
+        yield world, url
+
+
+@pytest.fixture
 def node(world: World) -> Node:
     return world.node
 
@@ -114,8 +126,7 @@ async def mallory(world: World) -> Person:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Logs as lines of JSON, for rich tracebacks of deep payloads take seconds. Warnings are errors, except one:
-    core/test_rest.py asserts that it is gone."""
+    """Logs as lines of JSON, for rich tracebacks of deep payloads take seconds."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -124,4 +135,3 @@ def pytest_configure(config: pytest.Config) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
     )
-    config.addinivalue_line("filterwarnings", "ignore::aiohttp.web_exceptions.NotAppKeyWarning")

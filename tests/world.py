@@ -36,7 +36,7 @@ from storage.rooms import RoomKey
 from storage.settings import Settings
 
 LOGIN_PASSWORD: Final = "the login role's password in tests"
-PATIENCE: Final = 5.0
+PATIENCE: Final = 10.0
 """How long a person waits for an answer or an event (seconds)."""
 
 STAFF: Final[dict[str, Role]] = {

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -64,17 +64,6 @@ def _position(joined: Any) -> dict[str, Any]:
 
 
 # Two nodes.
-
-
-@pytest.fixture
-async def pair(cluster: Cluster) -> AsyncIterator[tuple[World, str]]:
-    """Two nodes on one database and one bus; yields the world of the first and the address of the second."""
-    exchange = Exchange()
-    async with (
-        fresh_world(cluster, bus=LocalBus(exchange)) as world,
-        second_node(world, cluster, bus=LocalBus(exchange)) as (_, url),
-    ):
-        yield world, url
 
 
 async def test_members_on_two_nodes_hear_the_same(pair: tuple[World, str]) -> None:
@@ -172,9 +161,12 @@ async def test_joining_under_constant_writing_has_no_hole_and_no_repeat(worlds: 
     random_ = random.Random(7)
     token = alice.tokens.access_token
 
+    await alice.join(board.room)
+
     async def arrive() -> tuple[Person, Any]:
         person = await world.person("bob").connect(token=token)
-        await asyncio.sleep(random_.random() * 0.6)
+        after = random_.randrange(450)
+        await until(lambda: len(alice.seqs(board.room)) >= after, within=30)
         joined = await person.join(board.room)
         return person, joined
 
@@ -186,7 +178,7 @@ async def test_joining_under_constant_writing_has_no_hole_and_no_repeat(worlds: 
         if joined.seq < last:
             await _caught_up(person, board.room, last)
         assert person.seqs(board.room) == list(range(joined.seq + 1, last + 1))
-    assert len({joined.seq for _, joined in arrivals}) > 5, "they came at different moments"
+    assert len({joined.seq for _, joined in arrivals}) > 3, "they came at different moments"
 
 
 async def test_two_join_an_empty_room_and_the_later_reader_is_ready_first(world: World, board: Board) -> None:
