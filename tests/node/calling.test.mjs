@@ -1,7 +1,7 @@
 // Calling: the envelope, the errors, command ids, and the order of one client's commands.
 import assert from "node:assert/strict";
 import test, { before } from "node:test";
-import { Atrium, ISO, POLLING, UUID, WEBSOCKET, keys, newBoard, randomUUID, range, until } from "./helper.mjs";
+import { Atrium, ISO, MSGPACK, POLLING, UUID, WEBSOCKET, keys, newBoard, randomUUID, range, sleep, until } from "./helper.mjs";
 
 const atrium = new Atrium(process.env.ATRIUM_URL);
 let alice, bob, board;
@@ -202,12 +202,21 @@ for (const [transport, options] of Object.entries({ websocket: WEBSOCKET, pollin
     assert.deepEqual(carl.ends, []);
     carl.close();
   });
+}
 
-  test(`a payload that is too large is refused, and the connection stays: ${transport}`, async () => {
+for (const [kind, options] of Object.entries({
+  websocket: WEBSOCKET,
+  polling: POLLING,
+  "msgpack over websocket": { ...MSGPACK, ...WEBSOCKET },
+  "msgpack over polling": { ...MSGPACK, ...POLLING },
+})) {
+  test(`a payload that is too large is refused, and the connection stays: ${kind}`, async () => {
     const carl = await atrium.connect("bob", options);
     const { limits } = await carl.ready();
-    const reply = await carl.call("task.create", { room: board.room, title: "Large", description: "x".repeat(limits.max_payload + 1) });
+    const command = { room: board.room, title: "Large", description: "x".repeat(limits.max_payload + 1) };
+    const reply = await within(3000, carl.call("task.create", command));
     assert.equal(reply.error?.code, "PAYLOAD_TOO_LARGE");
+    await carl.ok("task.get", { task_id: board.tasks[0].id });
     assert.deepEqual(carl.ends, []);
     carl.close();
   });
@@ -221,6 +230,10 @@ test("text goes through unchanged", async () => {
   assert.equal(heard.title, title);
   assert.match(data.task.id, UUID);
 });
+
+function within(ms, promise) {
+  return Promise.race([promise, sleep(ms).then(() => assert.fail(`no answer within ${ms} ms`))]);
+}
 
 function nextColumn(n) {
   return { task_id: board.tasks[n].id, column_id: board.columns[1].id };

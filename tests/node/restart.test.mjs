@@ -162,6 +162,7 @@ test("SIGTERM: clients are told, what is under way is answered, and it ends with
   const late = io(server.url, { ...WEBSOCKET, auth, forceNew: true, reconnection: false });
   const answer = await new Promise((resolve) => {
     late.on("connect_error", () => resolve("refused"));
+    late.on("disconnect", () => resolve("refused"));
     late.on("connect", () => resolve("let in"));
   });
   late.disconnect();
