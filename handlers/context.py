@@ -1,6 +1,6 @@
 """What a handler is given: who asks, in which room, and a transaction to do it in."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from handlers.access import Rights, Role, above
 from handlers.errors import Forbidden, Unauthorized, VersionConflict
 from handlers.identity.passwords import Passwords
 from handlers.identity.tokens import Tokens
-from handlers.registry import Entity
+from handlers.registry import Entity, Payload, Spec
 from storage.postgres import Database, Row, Session
 from storage.rooms import RoomKey, timestamp
 from storage.settings import Settings
@@ -132,8 +132,26 @@ class Edge:
     user_agent: str
     rights_changed: Callable[[dict[UUID, int]], None]
     """Tells every node that the rights of a person have changed in these tenants, up to these numbers."""
+    submit: Callable[[Spec, Payload, Principal], Awaitable[Any]]
+    """Runs a command in the room of a principal's tenant, for what an endpoint changes there."""
+    wake_outbox: Callable[[], None]
+    """Says that mails were queued, so that they leave at once; without it they leave a little later."""
+    from_page: bool = False
+    """Whether a script of an allowed origin calls: no other site can send such a request in a browser."""
+    cookie: str | None = None
+    """The refresh token that came as a cookie; it counts only after `require_page`."""
+    new_cookie: str | None = None
+    """The refresh token to set as a cookie; empty to remove it, None to leave it alone."""
 
     def signed_in(self) -> Account:
         if self.account is None:
             raise Unauthorized("Sign in first")
         return self.account
+
+    def require_page(self) -> None:
+        """Refuse to use or set a cookie for a request that another site may have caused (CSRF)."""
+        if not self.from_page:
+            raise Forbidden(
+                "Cookies are for pages: send the header X-Requested-With, from an allowed Origin",
+                details={"header": "X-Requested-With"},
+            )

@@ -11,6 +11,11 @@ import asyncpg
 import structlog
 from aiohttp import web
 
+import handlers.identity.addresses
+import handlers.identity.credentials
+import handlers.identity.devices
+import handlers.identity.profiles
+import handlers.identity.signin
 import handlers.identity.tenants
 import handlers.identity.users
 import handlers.rooms
@@ -29,9 +34,11 @@ from server.gateway import Gateway
 from server.hub import Hub
 from server.maintenance import Maintenance
 from server.node import Node
+from server.outbox import Outbox
 from storage import statements
 from storage.bus import Bus, LocalBus, RedisBus
 from storage.embedded import EmbeddedPostgres
+from storage.mail import open_mailer
 from storage.migrations import check_login, migrate
 from storage.postgres import LOGIN_ROLE, Database
 from storage.settings import Settings
@@ -40,6 +47,11 @@ log = structlog.get_logger(__name__)
 
 NOUNS: Final = (
     handlers.identity.users,
+    handlers.identity.signin,
+    handlers.identity.addresses,
+    handlers.identity.credentials,
+    handlers.identity.devices,
+    handlers.identity.profiles,
     handlers.identity.tenants,
     handlers.work.projects,
     handlers.work.boards,
@@ -96,11 +108,22 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     gateway = Gateway(settings, dispatcher, hub, sessions)
     maintenance = Maintenance(db, settings)
     node = Node(
-        settings, db, bus, hub, dispatcher, gateway, sessions, tokens, Passwords(settings), maintenance
+        settings,
+        db,
+        bus,
+        hub,
+        dispatcher,
+        gateway,
+        sessions,
+        tokens,
+        Passwords(settings),
+        maintenance,
+        Outbox(db, settings, open_mailer(settings)),
     )
     await hub.start()
     gateway.presence.start()
     maintenance.start()
+    node.outbox.start()
     node.ready = True
     return node
 
@@ -109,6 +132,7 @@ async def close_node(node: Node) -> None:
     """Let clients and commands finish, then let go of everything."""
     node.ready = False
     await node.gateway.drain()  # at once, where it has been done
+    await node.outbox.stop()
     await node.maintenance.stop()
     await node.gateway.presence.stop()
     await node.hub.stop()

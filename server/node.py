@@ -10,6 +10,7 @@ from handlers.identity.tokens import Tokens
 from server.gateway import Gateway
 from server.hub import Hub
 from server.maintenance import Maintenance
+from server.outbox import Outbox
 from storage.bus import Bus
 from storage.postgres import Database
 from storage.settings import Settings
@@ -29,6 +30,7 @@ class Node:
     tokens: Tokens
     passwords: Passwords
     maintenance: Maintenance
+    outbox: Outbox
     ready: bool = False
     demo_offered: bool = False
 

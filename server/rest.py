@@ -11,28 +11,34 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from pydantic import BaseModel
 
-from handlers.context import Edge
+from handlers.context import Account, Edge, Principal
 from handlers.dispatch import Result, translate
 from handlers.errors import (
     AtriumError,
+    Forbidden,
     NotFound,
     PayloadTooLarge,
     Unauthorized,
     UnknownCommand,
     ValidationFailed,
 )
-from handlers.registry import SPECS, Spec
+from handlers.registry import SPECS, Payload, Spec
 from server import calls, envelope, logs, metrics
 from server.engine import origin_allowed
 from server.node import Node
 from storage.ids import new_id
-from storage.rooms import KINDS
+from storage.rooms import KINDS, RoomKey
 
 log = structlog.get_logger(__name__)
 
 BASE: Final = "/api/v1"
+COOKIE: Final = "atrium_refresh"
+"""Holds a browser's refresh token, out of reach of its scripts; sent to the routes below /auth only."""
+BY_COOKIE: Final = frozenset({"auth.logout"})
+"""Endpoints with a sign-in that take the cookie for it, where no access token is sent."""
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,100}")
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+NEW_COOKIE: Final = web.RequestKey("new_cookie", str)
 _VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})"')
 
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -57,6 +63,7 @@ def edge(node: Node) -> Middleware:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"
         _allow_origin(node, request, response)
+        _set_cookie(node, request, response)
         return response
 
     return middleware
@@ -126,7 +133,7 @@ async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
 
 
 async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result:
-    account = None if spec.public else await node.sessions.account(_token(request))
+    account = None if spec.public else await _account(node, spec, request)
     checked = calls.check(spec, await _payload(spec, request))
     context = Edge(
         db=node.db,
@@ -137,9 +144,59 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result:
         address=request.remote or "",
         user_agent=request.headers.get("User-Agent", "")[:300],
         rights_changed=node.gateway.announce_rights,
+        submit=lambda spec, payload, principal: _submit(node, spec, payload, principal),
+        wake_outbox=node.outbox.wake,
+        from_page=_from_page(node, request),
+        cookie=request.cookies.get(COOKIE),
     )
-    reply: BaseModel = await spec.handler(context, checked.payload)
+    try:
+        reply: BaseModel = await spec.handler(context, checked.payload)
+    finally:
+        if context.new_cookie is not None:
+            request[NEW_COOKIE] = context.new_cookie
     return Result(reply.model_dump_json().encode())
+
+
+async def _account(node: Node, spec: Spec, request: web.Request) -> Account:
+    cookie = request.cookies.get(COOKIE)
+    if spec.name in BY_COOKIE and cookie and "Authorization" not in request.headers:
+        if not _from_page(node, request):
+            raise Forbidden("Cookies are for pages: send the header X-Requested-With, from an allowed Origin")
+        return await node.sessions.account_of_refresh(cookie)
+    return await node.sessions.account(_token(request))
+
+
+def _submit(node: Node, spec: Spec, payload: Payload, principal: Principal) -> Awaitable[Result]:
+    room = RoomKey(principal.tenant_id, "tenant", principal.tenant_id)
+    return node.dispatcher.submit(spec, payload, principal, room)
+
+
+def _from_page(node: Node, request: web.Request) -> bool:
+    """Whether a page of an allowed origin calls by script.
+
+    A browser names the origin of every POST itself, and lets no other site's page add a header of its own
+    without asking first, so that neither can be had by a form, a link or an image.
+    """
+    origin = request.headers.get("Origin")
+    return bool(
+        origin
+        and request.headers.get("X-Requested-With")
+        and origin_allowed(node.settings, origin, request.headers.get("Host", ""))
+    )
+
+
+def _set_cookie(node: Node, request: web.Request, response: web.StreamResponse) -> None:
+    if NEW_COOKIE in request:
+        token = request[NEW_COOKIE]
+        response.set_cookie(
+            COOKIE,
+            token,
+            max_age=node.settings.refresh_token_ttl if token else 0,
+            path=f"{BASE}/auth",
+            httponly=True,
+            samesite="Strict",
+            secure=node.settings.public_url.startswith("https:"),
+        )
 
 
 async def _payload(spec: Spec, request: web.Request) -> dict[str, Any]:
@@ -152,9 +209,9 @@ async def _payload(spec: Spec, request: web.Request) -> dict[str, Any]:
             data[name] = value
         elif kind in KINDS:
             data["room"] = f"{kind}:{value}"
-    if key := request.headers.get("Idempotency-Key"):
+    if (key := request.headers.get("Idempotency-Key")) is not None:
         data["command_id"] = key
-    if condition := request.headers.get("If-Match"):
+    if (condition := request.headers.get("If-Match")) is not None:
         match = _VERSION.fullmatch(condition.strip())
         if not match:
             raise ValidationFailed.field("If-Match", 'must be a version such as "7"')
@@ -204,7 +261,8 @@ def _allow_origin(node: Node, request: web.Request, response: web.StreamResponse
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE"
         response.headers["Access-Control-Allow-Headers"] = (
-            "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-Id"
+            "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-Id, X-Requested-With"
         )
+        response.headers["Access-Control-Allow-Credentials"] = "true"
         response.headers["Access-Control-Expose-Headers"] = "X-Request-Id, Retry-After"
         response.headers["Access-Control-Max-Age"] = "600"

@@ -18,6 +18,21 @@ CREATE FUNCTION public.memberships_of(person uuid) RETURNS TABLE(tenant_id uuid,
     ORDER BY m.joined_at, t.id
 $$;
 
+-- FUNCTION: profile_followers(uuid)
+
+CREATE FUNCTION public.profile_followers(person uuid) RETURNS TABLE(tenant_id uuid, slug text, name text, role text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT t.id, t.slug, t.name, m.role
+    FROM members AS m
+    JOIN tenants AS t ON t.id = m.tenant_id AND t.status = 'active'
+    JOIN profiles AS p ON p.user_id = m.user_id
+    WHERE m.user_id = person AND m.status = 'active' AND (m.expires_at IS NULL OR m.expires_at > now())
+        AND m.profile_version < p.version
+    ORDER BY t.id
+$$;
+
 -- FUNCTION: purge_applied_commands(timestamp with time zone)
 
 CREATE FUNCTION public.purge_applied_commands(older_than timestamp with time zone) RETURNS bigint
@@ -69,6 +84,19 @@ CREATE FUNCTION public.trim_room_events(older_than timestamp with time zone) RET
     )
     SELECT count(*) FROM gone
 $$;
+
+-- TABLE: account_tokens
+
+CREATE TABLE public.account_tokens (
+    token_hash bytea NOT NULL,
+    user_id uuid NOT NULL,
+    purpose text NOT NULL,
+    email text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT account_tokens_purpose_check CHECK ((purpose = ANY (ARRAY['verify_email'::text, 'change_email'::text, 'reset_password'::text])))
+);
 
 -- TABLE: applied_commands
 
@@ -122,6 +150,15 @@ CREATE TABLE public.boards (
 
 ALTER TABLE ONLY public.boards FORCE ROW LEVEL SECURITY;
 
+-- TABLE: login_failures
+
+CREATE TABLE public.login_failures (
+    address_hash bytea NOT NULL,
+    failures bigint NOT NULL,
+    last_at timestamp with time zone DEFAULT now() NOT NULL,
+    locked_until timestamp with time zone
+);
+
 -- TABLE: members
 
 CREATE TABLE public.members (
@@ -133,12 +170,48 @@ CREATE TABLE public.members (
     joined_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone,
     version bigint DEFAULT 1 NOT NULL,
+    profile_version bigint DEFAULT 0 NOT NULL,
     CONSTRAINT members_guest_expires CHECK (((role <> 'guest'::text) OR (expires_at IS NOT NULL))),
     CONSTRAINT members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text]))),
     CONSTRAINT members_status_check CHECK ((status = ANY (ARRAY['active'::text, 'pending'::text, 'suspended'::text, 'expired'::text, 'removed'::text])))
 );
 
 ALTER TABLE ONLY public.members FORCE ROW LEVEL SECURITY;
+
+-- TABLE: outbox_mails
+
+CREATE TABLE public.outbox_mails (
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    to_address text NOT NULL,
+    user_id uuid,
+    data json DEFAULT '{}'::json NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    tries bigint DEFAULT 0 NOT NULL,
+    next_try_at timestamp with time zone DEFAULT now() NOT NULL,
+    error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT outbox_mails_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'sent'::text, 'dropped'::text, 'failed'::text])))
+);
+
+-- TABLE: profiles
+
+CREATE TABLE public.profiles (
+    user_id uuid NOT NULL,
+    username text,
+    avatar_url text,
+    phone text,
+    timezone text DEFAULT 'UTC'::text NOT NULL,
+    language text DEFAULT 'en'::text NOT NULL,
+    theme text DEFAULT 'auto'::text NOT NULL,
+    notification_preferences json DEFAULT '{}'::json NOT NULL,
+    dashboard_preferences json DEFAULT '{}'::json NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT profiles_theme_check CHECK ((theme = ANY (ARRAY['light'::text, 'dark'::text, 'auto'::text]))),
+    CONSTRAINT profiles_username_folded CHECK ((username = lower(username)))
+);
 
 -- TABLE: project_members
 
@@ -238,7 +311,8 @@ CREATE TABLE public.sessions (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     revoked_at timestamp with time zone,
-    revoked_reason text
+    revoked_reason text,
+    last_used_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 -- TABLE: statuses
@@ -336,6 +410,11 @@ CREATE TABLE public.users (
     CONSTRAINT users_status_check CHECK ((status = ANY (ARRAY['active'::text, 'inactive'::text, 'suspended'::text, 'pending'::text])))
 );
 
+-- CONSTRAINT: account_tokens account_tokens_pkey
+
+ALTER TABLE ONLY public.account_tokens
+    ADD CONSTRAINT account_tokens_pkey PRIMARY KEY (token_hash);
+
 -- CONSTRAINT: applied_commands applied_commands_pkey
 
 ALTER TABLE ONLY public.applied_commands
@@ -351,10 +430,30 @@ ALTER TABLE ONLY public.board_columns
 ALTER TABLE ONLY public.boards
     ADD CONSTRAINT boards_pkey PRIMARY KEY (tenant_id, id);
 
+-- CONSTRAINT: login_failures login_failures_pkey
+
+ALTER TABLE ONLY public.login_failures
+    ADD CONSTRAINT login_failures_pkey PRIMARY KEY (address_hash);
+
 -- CONSTRAINT: members members_pkey
 
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_pkey PRIMARY KEY (tenant_id, user_id);
+
+-- CONSTRAINT: outbox_mails outbox_mails_pkey
+
+ALTER TABLE ONLY public.outbox_mails
+    ADD CONSTRAINT outbox_mails_pkey PRIMARY KEY (id);
+
+-- CONSTRAINT: profiles profiles_pkey
+
+ALTER TABLE ONLY public.profiles
+    ADD CONSTRAINT profiles_pkey PRIMARY KEY (user_id);
+
+-- CONSTRAINT: profiles profiles_username_key
+
+ALTER TABLE ONLY public.profiles
+    ADD CONSTRAINT profiles_username_key UNIQUE (username);
 
 -- CONSTRAINT: project_members project_members_pkey
 
@@ -441,6 +540,10 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
+-- INDEX: account_tokens_user_idx
+
+CREATE INDEX account_tokens_user_idx ON public.account_tokens USING btree (user_id, purpose);
+
 -- INDEX: applied_commands_at_idx
 
 CREATE INDEX applied_commands_at_idx ON public.applied_commands USING brin (at);
@@ -457,9 +560,29 @@ CREATE INDEX board_columns_project_idx ON public.board_columns USING btree (tena
 
 CREATE INDEX boards_project_idx ON public.boards USING btree (tenant_id, project_id);
 
+-- INDEX: login_failures_last_at_idx
+
+CREATE INDEX login_failures_last_at_idx ON public.login_failures USING btree (last_at);
+
 -- INDEX: members_user_idx
 
 CREATE INDEX members_user_idx ON public.members USING btree (user_id);
+
+-- INDEX: outbox_mails_asked_idx
+
+CREATE INDEX outbox_mails_asked_idx ON public.outbox_mails USING btree (to_address, kind) WHERE (state = 'waiting'::text);
+
+-- INDEX: outbox_mails_done_idx
+
+CREATE INDEX outbox_mails_done_idx ON public.outbox_mails USING btree (done_at) WHERE (state <> 'waiting'::text);
+
+-- INDEX: outbox_mails_due_idx
+
+CREATE INDEX outbox_mails_due_idx ON public.outbox_mails USING btree (next_try_at) WHERE (state = 'waiting'::text);
+
+-- INDEX: outbox_mails_user_idx
+
+CREATE INDEX outbox_mails_user_idx ON public.outbox_mails USING btree (user_id) WHERE (user_id IS NOT NULL);
 
 -- INDEX: project_members_user_idx
 
@@ -485,6 +608,11 @@ CREATE INDEX tasks_column_idx ON public.tasks USING btree (tenant_id, column_id,
 
 CREATE INDEX tasks_parent_idx ON public.tasks USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
 
+-- FK CONSTRAINT: account_tokens account_tokens_user_id_fkey
+
+ALTER TABLE ONLY public.account_tokens
+    ADD CONSTRAINT account_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: board_columns board_columns_tenant_id_board_id_fkey
 
 ALTER TABLE ONLY public.board_columns
@@ -504,6 +632,16 @@ ALTER TABLE ONLY public.members
 
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+
+-- FK CONSTRAINT: outbox_mails outbox_mails_user_id_fkey
+
+ALTER TABLE ONLY public.outbox_mails
+    ADD CONSTRAINT outbox_mails_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: profiles profiles_user_id_fkey
+
+ALTER TABLE ONLY public.profiles
+    ADD CONSTRAINT profiles_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: project_members project_members_tenant_id_project_id_fkey
 
@@ -691,6 +829,11 @@ GRANT ALL ON FUNCTION public.current_tenant() TO atrium_app;
 REVOKE ALL ON FUNCTION public.memberships_of(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.memberships_of(person uuid) TO atrium_app;
 
+-- ACL: FUNCTION profile_followers(person uuid)
+
+REVOKE ALL ON FUNCTION public.profile_followers(person uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.profile_followers(person uuid) TO atrium_app;
+
 -- ACL: FUNCTION purge_applied_commands(older_than timestamp with time zone)
 
 REVOKE ALL ON FUNCTION public.purge_applied_commands(older_than timestamp with time zone) FROM PUBLIC;
@@ -711,6 +854,10 @@ GRANT ALL ON FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) TO a
 REVOKE ALL ON FUNCTION public.trim_room_events(older_than timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.trim_room_events(older_than timestamp with time zone) TO atrium_app;
 
+-- ACL: TABLE account_tokens
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.account_tokens TO atrium_app;
+
 -- ACL: TABLE applied_commands
 
 GRANT SELECT,INSERT ON TABLE public.applied_commands TO atrium_app;
@@ -723,9 +870,21 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.board_columns TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.boards TO atrium_app;
 
+-- ACL: TABLE login_failures
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO atrium_app;
+
 -- ACL: TABLE members
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members TO atrium_app;
+
+-- ACL: TABLE outbox_mails
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.outbox_mails TO atrium_app;
+
+-- ACL: TABLE profiles
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.profiles TO atrium_app;
 
 -- ACL: TABLE project_members
 

@@ -1,6 +1,8 @@
 """Every setting: its name in the environment, unit, default and meaning. docs/settings.md is made from this."""
 
+from email.utils import parseaddr
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -77,6 +79,53 @@ class Settings(BaseSettings):
     argon2_memory: int = Field(19456, ge=1024, description="Argon2id memory for a password hash (KiB).")
     argon2_time: int = Field(2, ge=1, description="Argon2id passes for a password hash (count).")
     password_min_length: int = Field(10, ge=8, description="Shortest password accepted (characters).")
+    login_tries: int = Field(
+        10, ge=0, description="Wrong passwords for one address before it is locked (count); 0 never locks."
+    )
+    login_lock: float = Field(
+        900,
+        gt=0,
+        description="How long an address stays locked, and how long a wrong password is remembered (seconds).",
+    )
+    require_verified_email: bool = Field(
+        False,
+        description="Whether a new account has to follow the link in its mail before it can sign in. "
+        "Accounts that exist already are not asked.",
+    )
+    verify_token_ttl: int = Field(
+        3 * 86400, ge=60, description="How long a link that proves an address is good for (seconds)."
+    )
+    reset_token_ttl: int = Field(
+        3600, ge=60, description="How long a link that sets a new password is good for (seconds)."
+    )
+
+    public_url: str = Field(
+        "http://127.0.0.1:8080",
+        description="Address under which people reach this server: links in mails begin with it, and cookies are "
+        "Secure when it is https.",
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="Mail server, as smtp://user:password@host:587?starttls or smtps://user:password@host:465. "
+        "Unset: each mail is written as a file to mail/ under the data directory.",
+    )
+    smtp_timeout: float = Field(30, gt=0, description="Longest time for handing over one mail (seconds).")
+    mail_from: str = Field(
+        "Atrium <atrium@localhost>", description="Sender of mails: an address, with a name or without."
+    )
+    mail_tries: int = Field(
+        10, ge=1, le=60, description="How often a mail is tried before it is given up (count)."
+    )
+    mail_retry: float = Field(
+        10, gt=0, description="Pause before a mail is tried again; it doubles up to an hour (seconds)."
+    )
+    mail_poll: float = Field(
+        3, gt=0, description="How often the outbox is looked at for what another node left in it (seconds)."
+    )
+    mail_pause: float = Field(
+        60, ge=0, description="Shortest time between two mails of one kind with a link to one account (seconds)."
+    )
+    mail_retention: int = Field(7, ge=1, description="How long the record of a mail is kept (days).")
 
     ping_interval: float = Field(12, gt=0, description="Time between heartbeats of a connection (seconds).")
     ping_timeout: float = Field(
@@ -150,6 +199,34 @@ class Settings(BaseSettings):
         if key is not None and len(key.get_secret_value()) < 32:
             raise ValueError("must have at least 32 characters")
         return key
+
+    @field_validator("public_url")
+    @classmethod
+    def is_an_address(cls, url: str) -> str:
+        """Refuse what no link could begin with."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be like https://atrium.example.com")
+        return url.rstrip("/")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def names_a_mail_server(cls, url: SecretStr | None) -> SecretStr | None:
+        """Refuse what is not an SMTP address, without repeating the password in it."""
+        if url is not None:
+            parts = urlsplit(url.get_secret_value())
+            if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+                raise ValueError("must be like smtp://user:password@host:587")
+            _ = parts.port
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def is_a_sender(cls, sender: str) -> str:
+        """Refuse what no mail server would take."""
+        if sender != " ".join(sender.split()) or "@" not in parseaddr(sender)[1]:
+            raise ValueError("must be an address such as Atrium <atrium@example.com>")
+        return sender
 
     @property
     def allowed_origins(self) -> frozenset[str]:

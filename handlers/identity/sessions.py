@@ -2,7 +2,7 @@
 
 from handlers.context import Account, Principal
 from handlers.errors import Unauthorized
-from handlers.identity.tokens import Tokens
+from handlers.identity.tokens import Tokens, hash_token
 from storage.postgres import Database
 
 
@@ -43,3 +43,11 @@ class Sessions:
             if await session.maybe("session_of", session_id=claims.session_id) is None:
                 raise Unauthorized("The session has ended")
         return Account(claims.user_id, claims.session_id, claims.tenant_id)
+
+    async def account_of_refresh(self, token: str) -> Account:
+        """The person behind a refresh token, for ending the session it belongs to."""
+        async with self._db.transaction(None) as session:
+            row = await session.maybe("refresh_token", token_hash=hash_token(token))
+            if row is None or await session.maybe("session_of", session_id=row["session_id"]) is None:
+                raise Unauthorized("The session has ended")
+        return Account(row["user_id"], row["session_id"], row["tenant_id"])

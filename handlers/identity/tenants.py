@@ -11,6 +11,7 @@ from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 from handlers.access import Role
 from handlers.context import Tx
 from handlers.errors import Conflict, NotFound, ValidationFailed
+from handlers.identity.people import Profile
 from handlers.registry import Entity, Event, Name, Payload, Reply, Timestamp, When, command, query, snapshot
 from handlers.work.assignments import Assignment
 from handlers.work.boards import Gone
@@ -36,6 +37,7 @@ class Member(Entity):
 
     id: UUID
     name: str
+    avatar_url: str | None
     role: Role
     expires_at: Timestamp | None
     joined_at: Timestamp
@@ -44,6 +46,8 @@ class Member(Entity):
 class MemberWas(Entity):
     """The values that changed fields had before."""
 
+    name: str | None = None
+    avatar_url: str | None = None
     role: Role | None = None
     expires_at: Timestamp | None = None
 
@@ -61,7 +65,7 @@ class MemberAdded(Event, name="member.added"):
 
 
 class MemberUpdated(Event, name="member.updated"):
-    """A member got another role, or another end of his membership."""
+    """A member got another role or another end of the membership, or goes by another name or picture."""
 
     member: Member
     was: MemberWas
@@ -109,15 +113,10 @@ class TenantSnapshot(Reply):
     projects: list[Project]
 
 
-class Self(Entity):
-    id: UUID
-    name: str
-
-
 class UserSnapshot(Reply):
     """The state of a person's own room."""
 
-    users: list[Self]
+    users: list[Profile]
     assignments: list[Assignment]
 
 
@@ -214,7 +213,7 @@ async def read_user(tx: Tx, window: int) -> UserSnapshot:
     """Oneself, and what one is assigned to."""
     assignments = await tx.many("assignments_of")
     return UserSnapshot(
-        users=[Self(id=tx.actor.user_id, name=tx.actor.name)],
+        users=[Profile.of(await tx.one("profile", user_id=tx.actor.user_id))],
         assignments=[Assignment.of(row) for row in assignments],
     )
 

@@ -1,4 +1,4 @@
-"""Access tokens (JWT) and refresh tokens (random, stored as a hash)."""
+"""Access tokens (JWT); refresh tokens and the tokens of links (random, stored as a hash)."""
 
 import hashlib
 import hmac
@@ -71,11 +71,11 @@ class Tokens:
             raise Unauthorized("The access token is not valid") from None
 
 
-def new_refresh_token() -> tuple[str, bytes]:
-    """A refresh token and the hash under which it is stored."""
+def new_token() -> tuple[str, bytes]:
+    """A token of 256 random bits, and the hash under which it is stored."""
     token = secrets.token_urlsafe(32)
-    return token, hash_refresh_token(token)
+    return token, hash_token(token)
 
 
-def hash_refresh_token(token: str) -> bytes:
+def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()

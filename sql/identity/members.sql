@@ -25,7 +25,9 @@ SET
     role = excluded.role, expires_at = excluded.expires_at, invited_by = excluded.invited_by,
     status = 'active', joined_at = now(), version = m.version + 1
 WHERE m.status = 'removed'
-RETURNING m.user_id AS id, m.role, m.expires_at, m.joined_at;
+RETURNING
+    m.user_id AS id, (SELECT p.avatar_url FROM profiles AS p WHERE p.user_id = m.user_id) AS avatar_url,
+    m.role, m.expires_at, m.joined_at;
 
 -- member :maybe
 SELECT m.user_id AS id, u.name, m.role, m.expires_at, m.joined_at, m.version
@@ -36,7 +38,9 @@ WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active';
 UPDATE members AS m SET role = :role, expires_at = :expires_at, version = m.version + 1
 FROM users AS u
 WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active' AND u.id = m.user_id
-RETURNING m.user_id AS id, u.name, m.role, m.expires_at, m.joined_at;
+RETURNING
+    m.user_id AS id, u.name, (SELECT p.avatar_url FROM profiles AS p WHERE p.user_id = m.user_id) AS avatar_url,
+    m.role, m.expires_at, m.joined_at;
 
 -- remove_member :exec
 UPDATE members SET status = 'removed', version = version + 1
@@ -55,8 +59,8 @@ SELECT EXISTS (
 );
 
 -- members_of :many
-SELECT m.user_id AS id, u.name, m.role, m.expires_at, m.joined_at
-FROM members AS m JOIN users AS u ON u.id = m.user_id
+SELECT m.user_id AS id, u.name, p.avatar_url, m.role, m.expires_at, m.joined_at
+FROM members AS m JOIN users AS u ON u.id = m.user_id LEFT JOIN profiles AS p ON p.user_id = m.user_id
 WHERE m.tenant_id = :tenant_id AND m.status = 'active'
 ORDER BY u.name, u.id;
 

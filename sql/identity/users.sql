@@ -5,14 +5,20 @@ INSERT INTO users (id, email, name, password_hash) VALUES (:id, :email, :name, :
 ON CONFLICT (email) DO NOTHING
 RETURNING *;
 
+-- await_verification :exec
+UPDATE users SET status = 'pending' WHERE id = :user_id;
+
 -- user_by_email :maybe
 SELECT u.* FROM users AS u WHERE u.email = :email;
 
 -- user_by_id :maybe
 SELECT u.* FROM users AS u WHERE u.id = :user_id;
 
--- signed_in :exec
-UPDATE users SET last_login_at = now(), password_hash = coalesce(:rehashed, password_hash) WHERE id = :user_id;
+-- Whoever changes a password locks the row, so that a sign-in with the old one is either ended by it or refused here.
+-- signed_in :maybe
+UPDATE users SET last_login_at = now(), password_hash = coalesce(:rehashed, password_hash)
+WHERE id = :user_id AND password_hash = :verified AND status = 'active'
+RETURNING id;
 
 -- memberships :many
 SELECT m.* FROM memberships_of(:user_id) AS m;
@@ -41,5 +47,28 @@ UPDATE refresh_tokens SET used_at = coalesce(used_at, now()) WHERE token_hash = 
 UPDATE sessions SET revoked_at = coalesce(revoked_at, now()), revoked_reason = coalesce(revoked_reason, :reason)
 WHERE id = :session_id;
 
+-- Nobody acts through a session of an account that is not active.
 -- session_of :maybe
-SELECT s.* FROM sessions AS s WHERE s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now();
+SELECT s.* FROM sessions AS s JOIN users AS u ON u.id = s.user_id AND u.status = 'active'
+WHERE s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now();
+
+-- touch_session :exec
+UPDATE sessions SET last_used_at = now(), user_agent = :user_agent, address = :address WHERE id = :session_id;
+
+-- sessions_of :many
+SELECT s.id, s.user_agent, s.address, s.created_at, s.last_used_at, s.expires_at
+FROM sessions AS s
+WHERE s.user_id = :user_id AND s.revoked_at IS NULL AND s.expires_at > now()
+ORDER BY s.last_used_at DESC, s.id DESC
+LIMIT :max_sessions;
+
+-- revoke_own_session :maybe
+UPDATE sessions SET revoked_at = now(), revoked_reason = :reason
+WHERE id = :session_id AND user_id = :user_id AND revoked_at IS NULL
+RETURNING id;
+
+-- Of a person's sessions all but one, or all of them.
+-- revoke_sessions_of :many
+UPDATE sessions SET revoked_at = now(), revoked_reason = :reason
+WHERE user_id = :user_id AND id IS DISTINCT FROM :but_session_id::uuid AND revoked_at IS NULL AND expires_at > now()
+RETURNING id;
