@@ -11,13 +11,14 @@ import pytest
 from tests.node.conftest import HERE, ROOT, Node
 
 FILES = sorted(HERE.glob("*.test.mjs"))
-PATIENCE = 100
+PATIENCE = 180
 """Longest run of one file (seconds)."""
 STOPPING = 15
 """Time that a file which is cut off has to stop its servers (seconds)."""
 
 
 @pytest.mark.node
+@pytest.mark.timeout(PATIENCE + 2 * STOPPING)
 @pytest.mark.xdist_group("node")
 @pytest.mark.usefixtures("packages")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.removesuffix(".test.mjs"))
