@@ -163,6 +163,7 @@ async def _link(
     """A fresh one-time token in a link; None where such a mail has only just been sent."""
     pause = timedelta(seconds=settings.mail_pause)
     asked = {"user_id": user_id, "purpose": queued.kind, "email": queued.to_address}
+    await session.one("lock_user", user_id=user_id)  # of two such mails the second waits, and sees the first
     if queued.tries <= 1 and await session.value("recent_account_token", pause=pause, **asked):
         return None
     token, token_hash = new_token()

@@ -77,20 +77,16 @@ async def login(edge: Edge, cmd: Login) -> SignedIn:
     """
     if cmd.cookie:
         edge.require_page()
-    user = await check_password(edge, cmd.email, cmd.password)
-    if user["status"] == "pending":
-        raise Forbidden("Follow the link in our mail first", details={"reason": "email_not_verified"})
-    outdated = edge.passwords.outdated(user["password_hash"])
-    rehashed = await edge.passwords.hash(cmd.password) if outdated else None
-    async with edge.db.transaction(None) as session:
-        if not await session.maybe(
-            "signed_in", user_id=user["id"], verified=user["password_hash"], rehashed=rehashed
-        ):
-            raise Unauthorized(WRONG)  # the password was changed meanwhile, and all sessions ended
-        tenant_id = await _choose_tenant(session, user["id"], cmd.tenant_id)
-        session_id, token = await open_session(edge, session, user["id"], tenant_id)
-    await follow_everywhere(edge, user["id"])
-    return signed_in(edge, user, session_id, await _tenant(edge, tenant_id), token, cookie=cmd.cookie)
+    for _ in range(2):
+        user = await check_password(edge, cmd.email, cmd.password)
+        if user["status"] == "pending":
+            raise Forbidden("Follow the link in our mail first", details={"reason": "email_not_verified"})
+        if opened := await _open_if_unchanged(edge, user, cmd):
+            tenant_id, session_id, token = opened
+            await follow_everywhere(edge, user["id"])
+            tenant = await _tenant(edge, tenant_id)
+            return signed_in(edge, user, session_id, tenant, token, cookie=cmd.cookie)
+    raise Unauthorized(WRONG)
 
 
 @endpoint("auth.refresh", rest="POST /auth/refresh", public=True)
@@ -215,6 +211,21 @@ async def raise_rights(session: Session, user_id: UUID) -> dict[UUID, int]:
     """Have every node check this person's sockets; give the result to `edge.rights_changed` after the commit."""
     rows = await session.many("raise_rights_of", user_id=user_id)
     return {row["tenant_id"]: row["rights_seq"] for row in rows}
+
+
+async def _open_if_unchanged(edge: Edge, user: Row, cmd: Login) -> tuple[UUID | None, UUID, str] | None:
+    """A session, unless the hash that was verified has been replaced meanwhile.
+
+    A sign-in beside this one may have renewed it, or a new password has ended all sessions: verify once more.
+    """
+    outdated = edge.passwords.outdated(user["password_hash"])
+    rehashed = await edge.passwords.hash(cmd.password) if outdated else None
+    async with edge.db.transaction(None) as session:
+        verified = user["password_hash"]
+        if not await session.maybe("signed_in", user_id=user["id"], verified=verified, rehashed=rehashed):
+            return None
+        tenant_id = await _choose_tenant(session, user["id"], cmd.tenant_id)
+        return tenant_id, *await open_session(edge, session, user["id"], tenant_id)
 
 
 async def _refresh(edge: Edge, token_hash: bytes, *, by_cookie: bool) -> SignedIn:

@@ -4,12 +4,13 @@
 INSERT INTO outbox_mails (id, kind, to_address, user_id, data)
 VALUES (:mail_id, :kind, :to_address, :user_id, :data::text::json);
 
--- For forms that anybody may fill in: however often somebody asks, one such mail waits at a time.
+-- For forms that anybody may fill in: however often somebody asks, one such mail waits to be looked at.
 -- ask_for_mail :exec
 INSERT INTO outbox_mails (id, kind, to_address)
 SELECT :mail_id, :kind, :to_address
 WHERE NOT EXISTS (
-    SELECT 1 FROM outbox_mails WHERE to_address = :to_address AND kind = :kind AND state = 'waiting'
+    SELECT 1 FROM outbox_mails
+    WHERE to_address = :to_address AND kind = :kind AND state = 'waiting' AND tries = 0
 );
 
 -- A lease that runs out makes the mail due again: its worker has died.
