@@ -312,6 +312,7 @@ class Dispatcher:
         rights = rights_in(group.room, group.actors.get(call.principal.user_id))
         if call.spec.within:
             project = RoomKey(group.room.tenant_id, "project", getattr(call.payload, call.spec.within))
+            await session.many("lock_rooms", room_ids=[project.id])  # before any row of the project
             rights = await read_rights(session, project, call.principal)
         tx = Tx(
             session, group.room, call.principal, rights, group.now, call.command_id, call.expected_version
@@ -410,6 +411,8 @@ async def _lock_others(session: Session, rooms: set[RoomKey]) -> dict[RoomKey, t
             await session.exec("create_room", id=room.id, kind=room.kind)
         rows = await session.many("lock_rooms", room_ids=ids)
     by_id = {room.id: room for room in rooms}
+    if any(row["kind"] != by_id[row["id"]].kind for row in rows):
+        raise RuntimeError("a room is of another kind than its event")
     return {by_id[row["id"]]: (str(row["epoch"]), row["head_seq"]) for row in rows}
 
 

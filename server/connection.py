@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
+
 from handlers.access import Rights
 from handlers.context import Principal
 from handlers.dispatch import Result, translate
-from handlers.errors import AtriumError, Conflict
+from handlers.errors import AtriumError, Conflict, Unavailable
 from server import calls, envelope, logs, metrics
 from server.engine import EngineSocket
 from server.frames import JSON
@@ -22,11 +24,17 @@ if TYPE_CHECKING:
     from server.gateway import Gateway
 
 
+UNSENT_PAUSE: Final = 0.05
+"""How often a client that has too much unsent is looked at again (seconds)."""
+
 NOTICE_PAUSE: Final = 1.0
 """Least time between a new token and the warning that it expires, where tokens live shorter than that (seconds)."""
 
 CLOCK_SLACK: Final = 0.05
 """How much later than a membership's end the database is asked, whose clock decides (seconds)."""
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -87,11 +95,25 @@ class Connection:
     async def _work(self) -> None:
         try:
             while self._queue:
+                await self._wait_until_taken()
+                if not self._queue:
+                    break
                 incoming = self._queue.popleft()
                 await self._carry_out(incoming, _request_id())
                 self._room_made.set()
         finally:
             self._worker = None
+
+    async def _wait_until_taken(self) -> None:
+        """Begin nothing for a client that does not take what it was sent; end it if it takes too long."""
+        settings, waited = self.gateway.settings, 0.0
+        while self.socket.unsent() > settings.send_hard_limit and not self.closed:
+            if waited > settings.ping_interval + settings.ping_timeout:
+                log.info("connection.stalled", sid=self.sid, unsent=self.socket.unsent())
+                self.disconnect()
+                return
+            await asyncio.sleep(UNSENT_PAUSE)
+            waited += UNSENT_PAUSE
 
     async def _carry_out(self, incoming: Incoming, request_id: str) -> None:
         try:
@@ -225,6 +247,8 @@ class Connection:
         """Go on with a new token of the same person and tenant."""
         if (principal.user_id, principal.tenant_id) != (self.principal.user_id, self.principal.tenant_id):
             raise Conflict("A connection keeps its person and its tenant: connect anew for another one")
+        if principal.rights_seq < self.gateway.rights.known(principal.tenant_id):
+            raise Unavailable("The rights in this tenant have just changed: try again")
         self.principal = principal
         self.watch_expiry()
 

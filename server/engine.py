@@ -28,6 +28,18 @@ OVERSIZE = 8
 """A WebSocket message larger than the largest payload, up to so many times, is read and refused with an error;
 one that is larger still ends the connection (RFC 6455, close code 1009)."""
 
+MOST_PACKETS = 1000
+"""Packets in one POST of a polling client at most (count)."""
+
+PACKETS_PER_TURN = 32
+"""Packets of one POST taken in before other connections have their turn (count)."""
+
+UPGRADE_PATIENCE = 10.0
+"""A WebSocket that was opened for an upgrade must show its probe within this time (seconds)."""
+
+CLOSE_PATIENCE = 3.0
+"""A closed connection whose client takes no more bytes is cut off after this time (seconds)."""
+
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -97,7 +109,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         super().__init__(server, sid)
         self.codec = server.codec
         self.address = request.remote or ""
-        self.user_agent = request.headers.get("User-Agent", "")[:300]
+        self.user_agent = header_text(request.headers.get("User-Agent", ""))
         self.transport: asyncio.Transport | None = None
         self.descriptor = -1
         self.held_bytes = 0
@@ -105,6 +117,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         self.has_room: Callable[[], Any] | None = None
         self._ws: web.WebSocketResponse | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._pinged = False
 
     # What leaves.
 
@@ -153,8 +166,13 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         if length > self.server.max_http_buffer_size:
             raise exceptions.ContentTooLongError
         body = (await environ["aiohttp.request"].read()).decode("utf-8", "replace")
-        for encoded in body.split("\x1e"):
+        packets = body.split("\x1e", MOST_PACKETS)
+        if len(packets) > MOST_PACKETS:
+            raise exceptions.ContentTooLongError
+        for number, encoded in enumerate(packets, 1):
             await self._receive(encoded)
+            if number % PACKETS_PER_TURN == 0:
+                await asyncio.sleep(0)
 
     async def _receive(self, data: str | bytes) -> None:
         """One Engine.IO packet; whatever is in it, the connection survives."""
@@ -165,7 +183,8 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         elif data[:1] == "4":
             self._hand_over(data[1:])
         elif data[:1] == "3":
-            self.schedule_ping()
+            if self._pinged:
+                self.schedule_ping()
         elif data[:1] == "b":
             self._receive_base64(data)
         elif data[:1] == "1":
@@ -199,6 +218,8 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
             if await self._begin(ws, request.transport):
                 await self._read(ws)
         finally:
+            if self.transport is None:
+                self._ws, self.upgrading = None, False
             if self.transport is not None or not self.connected:
                 await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
         return ws
@@ -213,6 +234,8 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         self.upgrading = False
         if transport is None:
             return False
+        if transport.get_extra_info("sslcontext") is not None:
+            raise RuntimeError("TLS ends at the proxy: frames are written to the descriptor as they are")
         self.descriptor = transport.get_extra_info("socket").fileno()
         self.transport = transport  # type: ignore[assignment]  # aiohttp's is a writable one
         while not self.queue.empty():
@@ -223,12 +246,16 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         return True
 
     async def _probe(self, ws: web.WebSocketResponse) -> bool:
-        self.upgrading = True
-        if (await ws.receive()).data != "2probe":
+        """The handshake of an upgrade. Polling goes on as before until the probe has come, and if it never does."""
+        try:
+            if (await ws.receive(timeout=UPGRADE_PATIENCE)).data != "2probe":
+                return False
+            self.upgrading = True
+            await ws.send_str("3probe")
+            self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the poll that is under way
+            return bool((await ws.receive(timeout=UPGRADE_PATIENCE)).data == "5")
+        except (TimeoutError, ConnectionError):
             return False
-        await ws.send_str("3probe")
-        self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the poll that is under way
-        return bool((await ws.receive()).data == "5")
 
     async def _read(self, ws: web.WebSocketResponse) -> None:
         while not self.closed:
@@ -241,9 +268,11 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
 
     def schedule_ping(self) -> None:
         """Called at the start and on every pong: the next ping is due after the interval."""
+        self._pinged = False
         self._set_timer(self.server.ping_interval, self._ping)
 
     def _ping(self) -> None:
+        self._pinged = True
         self._send_engine_packet(packet.Packet(packet.PING))
         self._set_timer(self.server.ping_timeout, self._lost)
 
@@ -275,11 +304,18 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         self.server.handler.closed(self, reason or self.server.reason.SERVER_DISCONNECT)
         if not abort:
             self._send_engine_packet(packet.Packet(packet.CLOSE))
+        if self.transport is not None:
+            asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.transport.abort)
         self.transport = None
         self.server.sockets.pop(self.sid, None)
         self.queue.put_nowait(None)
         if self._ws is not None and not self._ws.closed:
             await self._ws.close(code=code)
+
+
+def header_text(header: str) -> str:
+    """A header as text that can be stored: aiohttp keeps bytes that are no UTF-8 as lone surrogates."""
+    return header[:300].encode("utf-8", "replace").decode()
 
 
 def fan_out(sockets: Iterable[EngineSocket], frames: bytes, hard_limit: int) -> list[EngineSocket]:

@@ -33,12 +33,16 @@ from server.engine import Engine, EngineSocket
 from server.frames import JSON, MSGPACK
 from server.hub import Hub
 from server.presence import Presence
-from server.rights import RightsWatch
+from server.rights import RETRY, RightsWatch
 from storage.ids import new_id
+from storage.postgres import LOST
 from storage.rooms import Position, RoomKey, timestamp
 from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+SIGN_IN_TRIES: Final = 20
+"""How often a sign-in begins anew because rights changed while it was under way."""
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
 _EVENT: Final = re.compile(r"(\d{0,10})(?=\[)")
@@ -90,10 +94,10 @@ class Gateway:
         connection: Connection | None = socket.connection
         if connection is None:
             return
-        socket.connection = None
         connection.shut()
         self.connections.pop(connection.sid, None)
         self._forget(connection)
+        socket.connection = None
         metrics.CONNECTIONS.labels(socket.codec.name).dec()
 
     def received(self, socket: EngineSocket, data: str | bytes) -> None:
@@ -189,6 +193,8 @@ class Gateway:
     def _authenticate(self, socket: EngineSocket, namespace: str, auth: object) -> None:
         if namespace != "/":
             socket.push(JSON.refused(_connect_error(NotFound("There is no such namespace")), namespace[:100]))
+            if socket.connection is None:
+                self.keep(asyncio.ensure_future(socket.close(wait=False)))
         elif socket.connection is None and (timer := self._unauthenticated.pop(socket, None)):
             timer.cancel()
             self.keep(asyncio.ensure_future(self._open(socket, auth if isinstance(auth, dict) else {})))
@@ -225,20 +231,19 @@ class Gateway:
         self, socket: EngineSocket, token: str, since: object
     ) -> tuple[Connection, dict[RoomKey, RoomState]]:
         """A connection in its own rooms, checked up to every change of rights that this node knows of."""
-        while True:
+        for _ in range(SIGN_IN_TRIES):
             principal = await self.sessions.principal(token)
             connection = Connection(self, socket, socket.sid, principal)
             try:
                 if self._remember(connection):
                     rooms = await self._own_rooms(connection, since)
-                    if all(
-                        state.rights_seq >= self.rights.known(principal.tenant_id) for state in rooms.values()
-                    ):
+                    if rooms and all(state.rights_seq == principal.rights_seq for state in rooms.values()):
                         return connection, rooms
             except BaseException:
                 self._forget(connection)
                 raise
             self._forget(connection)
+        raise Unavailable("The rights in this tenant are changing just now: connect again")
 
     def _remember(self, connection: Connection) -> bool:
         """Let changes of rights find the connection; False when it was read before the last one."""
@@ -368,8 +373,14 @@ class Gateway:
 
     async def recheck(self, tenant_id: UUID) -> None:
         """Check a tenant's connections though nothing was changed: a membership has ended by itself."""
-        async with self.dispatcher.db.transaction(tenant_id) as session:
-            seq = await session.value("raise_rights")
+        while True:
+            try:
+                async with self.dispatcher.db.transaction(tenant_id) as session:
+                    seq = await session.value("raise_rights")
+                break
+            except LOST as error:
+                log.warning("gateway.recheck_postponed", tenant=str(tenant_id), error=repr(error))
+                await asyncio.sleep(RETRY)
         self.announce_rights({tenant_id: seq})
 
     async def drain(self) -> None:

@@ -183,10 +183,13 @@ class Hub:
             return False
         self._flush_room(room)
         room.drop(member)
-        if room.empty:
-            del self.rooms[key], self._by_channel[key.channel]
-            self._bus.unsubscribe(key.channel)
+        self._close_if_empty(room)
         return True
+
+    def _close_if_empty(self, room: LiveRoom) -> None:
+        if room.empty and self.rooms.get(room.key) is room:
+            del self.rooms[room.key], self._by_channel[room.key.channel]
+            self._bus.unsubscribe(room.key.channel)
 
     def members(self, key: RoomKey) -> Iterable[Member]:
         room = self.rooms.get(key)
@@ -251,7 +254,7 @@ class Hub:
             self.on_signal(room.key, message[1:])
 
     def _offer(self, room: LiveRoom, batch: Batch) -> None:
-        if batch.rights > self.rights.get(room.key.tenant_id, batch.rights):
+        if self._outranks(room, batch):
             room.early.append(batch)
             del room.early[:-EARLY]
             self.on_rights(room.key.tenant_id, batch.rights)
@@ -270,6 +273,10 @@ class Hub:
             self._accept(room, batch.packets[room.position + 1 - batch.first :])
             if room.early:
                 self._take_early(room)
+
+    def _outranks(self, room: LiveRoom, batch: Batch) -> bool:
+        """Whether a batch comes after a change of rights that the connections have not been checked for."""
+        return batch.rights > self.rights.get(room.key.tenant_id, batch.rights)
 
     def _accept(self, room: LiveRoom, packets: list[bytes]) -> None:
         first = room.position + 1
@@ -328,7 +335,10 @@ class Hub:
         """Once per turn of the loop: each room's events of this turn, in one write per member."""
         dirty, self._dirty = self._dirty, {}
         for room in dirty:
-            self._flush_room(room)
+            try:
+                self._flush_room(room)
+            except Exception:
+                log.exception("hub.flush_failed", room=room.key.name)
 
     def _flush_room(self, room: LiveRoom) -> None:
         packets, room.pending = room.pending, []
@@ -352,6 +362,7 @@ class Hub:
         data = b'{"room":"%b","since_seq":%d}' % (room.key.name.encode(), max(since or 0, 0))
         member.socket.push(JSON.event("room.resync", data))
         member.lost_track(room.key)
+        asyncio.get_running_loop().call_soon(self._close_if_empty, room)
 
     # Catching up with the log.
 
@@ -362,6 +373,9 @@ class Hub:
             room.pending.clear()
             for member in list(room.live):
                 self._resync(room, member, 0)
+            for waiting in room.waiting.values():
+                waiting.held.clear()
+                waiting.held_bytes = 0
         room.epoch = position.epoch
         self._skip_to(room, position.seq)
 
@@ -370,9 +384,10 @@ class Hub:
         of that is kept for them, and if it turns out not to be all, they are told to join again.
         """
         for batch in room.early:
-            if batch.epoch == room.epoch:
+            if batch.epoch == room.epoch and not self._outranks(room, batch):
                 for waiting in room.waiting.values():
                     waiting.held.update(enumerate(batch.packets, batch.first))
+                    waiting.held_bytes += sum(map(len, batch.packets))
         room.position = seq
         self._take_early(room)
 
@@ -425,8 +440,11 @@ class Hub:
         while True:
             await asyncio.sleep(min(settings.sweep_interval, settings.sweep_interval_unhealthy))
             if not self.healthy or loop.time() - swept_at >= settings.sweep_interval:
-                await self._compare_heads()
                 swept_at = loop.time()
+                try:
+                    await self._compare_heads()
+                except Exception:
+                    log.exception("hub.sweep_failed")
 
     async def _compare_heads(self) -> None:
         rooms = [room for room in self.rooms.values() if room.epoch is not None]

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from storage.postgres import LOST, Database
+from storage.postgres import Database
 from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -50,5 +50,5 @@ class Maintenance:
             try:
                 replies, events = await self.once()
                 log.info("maintenance.done", replies=replies, events=events)
-            except LOST as error:
-                log.warning("maintenance.postponed", error=repr(error))
+            except Exception:
+                log.exception("maintenance.failed")

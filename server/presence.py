@@ -72,8 +72,9 @@ class Presence:
 
     def leave(self, connection: "Connection", key: RoomKey) -> None:
         room = self._rooms.get(key)
-        if room is None or room.local.pop(connection, None) is None:
+        if room is None:
             return
+        room.local.pop(connection, None)
         if not room.local and not list(self._hub.members(key)):
             if room.timer is not None:
                 room.timer.cancel()

@@ -24,7 +24,7 @@ from handlers.errors import (
 )
 from handlers.registry import SPECS, Payload, Spec
 from server import calls, envelope, logs, metrics
-from server.engine import origin_allowed
+from server.engine import header_text, origin_allowed
 from server.node import Node
 from storage.ids import new_id
 from storage.rooms import KINDS, RoomKey
@@ -142,7 +142,7 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result:
         tokens=node.tokens,
         account=account,
         address=request.remote or "",
-        user_agent=request.headers.get("User-Agent", "")[:300],
+        user_agent=header_text(request.headers.get("User-Agent", "")),
         rights_changed=node.gateway.announce_rights,
         submit=lambda spec, payload, principal: _submit(node, spec, payload, principal),
         wake_outbox=node.outbox.wake,

@@ -65,29 +65,32 @@ class RightsWatch:
 
     async def _check_once(self, tenant_id: UUID) -> int:
         connections = self._gateway.of_tenant(tenant_id)
+        # What is joined from here on is read after this check's snapshot, and compared by whoever joins.
+        asked = {connection: list(connection.rooms) for connection in connections}
+        sessions = {connection: connection.principal.session_id for connection in connections}
         async with self._db.snapshot(tenant_id) as session:
             seq: int = await session.value("rights_seq")
-            rows = await session.many(
-                "live_sessions", session_ids=list({c.principal.session_id for c in connections})
-            )
+            rows = await session.many("live_sessions", session_ids=list(set(sessions.values())))
             live = {row["session_id"]: row for row in rows}
-            rights = await _rights(session, connections)
-        for connection in connections:
-            row = live.get(connection.principal.session_id)
+            rights = await _rights(session, asked)
+        for connection, rooms in asked.items():
+            if connection.closed:
+                continue
+            row = live.get(sessions[connection])
             if row is None:
                 connection.end("revoked")
                 continue
             connection.member_until(row["expires_at"])
-            for room in list(connection.rooms):
+            for room in rooms:
                 connection.settle(room, rights.get((connection.principal.user_id, room)))
         return seq
 
 
 async def _rights(
-    session: Session, connections: "list[Connection]"
+    session: Session, asked: "dict[Connection, list[RoomKey]]"
 ) -> dict[tuple[UUID, RoomKey], access.Rights]:
     """What each person may do in each of the rooms he is in; rooms that are not his to see are left out."""
-    pairs = list({(c.principal.user_id, room) for c in connections for room in c.rooms})
+    pairs = list({(c.principal.user_id, room) for c, rooms in asked.items() for room in rooms})
     rows = await session.many(
         "rights_in_rooms", user_ids=[user_id for user_id, _ in pairs], room_ids=[room.id for _, room in pairs]
     )

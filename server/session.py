@@ -55,6 +55,8 @@ async def join(connection: Connection, cmd: Join) -> Answer:
     if connection.closed:
         gateway.leave(connection, room)
         return Answer(b"{}")
+    if room not in connection.rooms:  # put out while it was read
+        raise NotFound("There is no such room")
     return Answer(
         _joined(connection, room, state), after=lambda: gateway.enter(connection, room, state.position)
     )  # fmt: skip

@@ -11,7 +11,7 @@ SELECT
     clock_timestamp() AS now,
     EXISTS (
         SELECT 1 FROM projects AS p
-        WHERE p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
+        WHERE r.kind = 'project' AND p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
     ) AS gone,
     (
         SELECT json_agg(json_build_object(
@@ -23,7 +23,7 @@ SELECT
         FROM members AS m
         JOIN users AS u ON u.id = m.user_id
         LEFT JOIN project_members AS pm
-            ON pm.tenant_id = m.tenant_id AND pm.project_id = r.id AND pm.user_id = m.user_id
+            ON r.kind = 'project' AND pm.tenant_id = m.tenant_id AND pm.project_id = r.id AND pm.user_id = m.user_id
         WHERE m.tenant_id = r.tenant_id AND m.user_id = ANY(:actor_ids::uuid [])
     )::text AS actors,
     (
@@ -83,7 +83,7 @@ SELECT
     (SELECT t.rights_seq FROM tenants AS t WHERE t.id = r.tenant_id) AS rights_seq,
     EXISTS (
         SELECT 1 FROM projects AS p
-        WHERE p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
+        WHERE r.kind = 'project' AND p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
     ) AS gone,
     clock_timestamp() AS now
 FROM rooms AS r
@@ -96,7 +96,7 @@ SELECT
     (SELECT t.rights_seq FROM tenants AS t WHERE t.id = r.tenant_id) AS rights_seq,
     EXISTS (
         SELECT 1 FROM projects AS p
-        WHERE p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
+        WHERE r.kind = 'project' AND p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
     ) AS gone,
     m.user_id, m.role, pm.role AS project_role, pm.user_id IS NOT NULL AS in_project,
     m.status = 'active' AND u.status = 'active'

@@ -50,7 +50,7 @@ CREATE FUNCTION public.raise_rights_of(person uuid) RETURNS TABLE(tenant_id uuid
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
     UPDATE tenants AS t SET rights_seq = t.rights_seq + 1
-    FROM members AS m WHERE m.user_id = person AND m.tenant_id = t.id
+    FROM members AS m WHERE m.user_id = person AND m.status = 'active' AND m.tenant_id = t.id
     RETURNING t.id, t.rights_seq
 $$;
 
@@ -73,7 +73,8 @@ CREATE FUNCTION public.trim_room_events(older_than timestamp with time zone) RET
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
     WITH floors AS (
-        SELECT tenant_id, room_id, max(seq) AS seq FROM room_events WHERE at < older_than
+        SELECT tenant_id, room_id, max(seq) AS seq FROM room_events
+        WHERE at < older_than AND pg_try_advisory_xact_lock(hashtext('trim_room_events'))
         GROUP BY tenant_id, room_id
     ), raised AS (
         UPDATE rooms AS r SET floor_seq = greatest(r.floor_seq, f.seq)
@@ -591,6 +592,10 @@ CREATE INDEX project_members_user_idx ON public.project_members USING btree (ten
 -- INDEX: refresh_tokens_session_idx
 
 CREATE INDEX refresh_tokens_session_idx ON public.refresh_tokens USING btree (session_id);
+
+-- INDEX: room_events_at_idx
+
+CREATE INDEX room_events_at_idx ON public.room_events USING brin (at);
 
 -- INDEX: sessions_user_idx
 

@@ -167,7 +167,7 @@ class Database:
 
 async def _abandon(connection: Any, error: BaseException) -> None:
     """Roll back; a connection in doubt is thrown away rather than handed to the next one."""
-    if isinstance(error, (asyncio.CancelledError, *LOST)):
+    if isinstance(error, (asyncio.CancelledError, *LOST)) and not isinstance(error, BAD_VALUE):
         connection.terminate()
         return
     try:

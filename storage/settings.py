@@ -123,7 +123,9 @@ class Settings(BaseSettings):
         3, gt=0, description="How often the outbox is looked at for what another node left in it (seconds)."
     )
     mail_pause: float = Field(
-        60, ge=0, description="Shortest time between two mails of one kind with a link to one account (seconds)."
+        60,
+        ge=0,
+        description="Shortest time between two mails of one kind with a link to one account (seconds).",
     )
     mail_retention: int = Field(7, ge=1, description="How long the record of a mail is kept (days).")
 

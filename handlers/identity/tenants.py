@@ -149,7 +149,10 @@ async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
     row = await tx.maybe("add_member", cmd, user_id=user["id"])
     if row is None:
         raise Conflict("This person is a member already", field_errors={"email": ["is a member already"]})
-    await tx.exec("create_room", id=user["id"], kind="user")
+    if await tx.maybe("claim_room", id=user["id"], kind="user") is None:
+        kept = await tx.one("room_position", room_id=user["id"])
+        if kept["kind"] != "user":
+            raise Conflict("Another room of this tenant has this person's id")
     return MemberAdded(member=Member(**dict(row), name=user["name"]))
 
 
@@ -181,6 +184,7 @@ async def update_member(tx: Tx, cmd: UpdateMember) -> MemberUpdated:
 )
 async def remove_member(tx: Tx, cmd: RemoveMember) -> list[MemberRemoved | ProjectMemberRemoved]:
     """End a membership: the person's sockets in this tenant are closed, and she is in none of its projects."""
+    await tx.many("lock_projects_of", cmd)
     member = await _member(tx, cmd.user_id)
     tx.may_give(member["role"])
     if member["role"] == "owner":

@@ -327,6 +327,7 @@ async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored]:
 @command("project.add_member", needs="project.edit", rest="PUT /projects/{project_id}/members/{user_id}")
 async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
     """Let a member of the tenant take part, or give her another role in this project."""
+    await _require_not_above(tx, cmd.user_id)
     if cmd.role is not None:
         tx.may_give(cmd.role)
     row = await tx.maybe("set_project_member", cmd)
@@ -341,6 +342,7 @@ async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
 )
 async def remove_member(tx: Tx, cmd: RemoveProjectMember) -> ProjectMemberRemoved:
     """End somebody's part in the project."""
+    await _require_not_above(tx, cmd.user_id)
     if await tx.maybe("remove_project_member", cmd) is None:
         raise NotFound("There is no such member of the project")
     await tx.rights_changed()
@@ -388,6 +390,13 @@ async def _project(tx: Tx, project_id: UUID) -> Row:
     if row is None:
         raise NotFound("There is no such project")
     return row
+
+
+async def _require_not_above(tx: Tx, user_id: UUID) -> None:
+    """Nobody changes the part of somebody whose role in the project is above his own."""
+    present = await tx.value("project_role_of", user_id=user_id)
+    if present is not None:
+        tx.may_give(present)
 
 
 def _check_dates(start: date | None, end: date | None) -> None:

@@ -104,6 +104,7 @@ CREATE TABLE room_events (
     data json NOT NULL,
     PRIMARY KEY (tenant_id, room_id, seq)
 );
+CREATE INDEX room_events_at_idx ON room_events USING brin (at);
 
 CREATE TABLE applied_commands (
     tenant_id uuid NOT NULL,
@@ -305,7 +306,7 @@ CREATE FUNCTION raise_rights_of(person uuid) RETURNS TABLE (tenant_id uuid, righ
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     UPDATE tenants AS t SET rights_seq = t.rights_seq + 1
-    FROM members AS m WHERE m.user_id = person AND m.tenant_id = t.id
+    FROM members AS m WHERE m.user_id = person AND m.status = 'active' AND m.tenant_id = t.id
     RETURNING t.id, t.rights_seq
 $$;
 
@@ -322,7 +323,8 @@ CREATE FUNCTION trim_room_events(older_than timestamptz) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     WITH floors AS (
-        SELECT tenant_id, room_id, max(seq) AS seq FROM room_events WHERE at < older_than
+        SELECT tenant_id, room_id, max(seq) AS seq FROM room_events
+        WHERE at < older_than AND pg_try_advisory_xact_lock(hashtext('trim_room_events'))
         GROUP BY tenant_id, room_id
     ), raised AS (
         UPDATE rooms AS r SET floor_seq = greatest(r.floor_seq, f.seq)

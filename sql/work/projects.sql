@@ -77,6 +77,12 @@ WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active'
 ON CONFLICT (tenant_id, project_id, user_id) DO UPDATE SET role = excluded.role
 RETURNING user_id AS id, role, (SELECT u.name FROM users AS u WHERE u.id = user_id) AS name;
 
+-- project_role_of :value
+SELECT coalesce(pm.role, m.role)
+FROM project_members AS pm
+JOIN members AS m ON m.tenant_id = pm.tenant_id AND m.user_id = pm.user_id
+WHERE pm.tenant_id = :tenant_id AND pm.project_id = :project_id AND pm.user_id = :user_id;
+
 -- remove_project_member :maybe
 DELETE FROM project_members
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND user_id = :user_id
