@@ -110,5 +110,5 @@ async def raw(
         opening = await client.packet()
         assert opening.startswith('0{"sid"')
         if name is not None:
-            await client.sign_in((await world.person(name).sign_in()).access_token)
+            await client.sign_in(await world.token(name))
         yield client

@@ -354,6 +354,7 @@ class World:
     board_id: str = ""
     user_ids: dict[str, str] = field(default_factory=dict)
     people: list[Person] = field(default_factory=list)
+    _tokens: dict[str, str] = field(default_factory=dict)
 
     @property
     def project(self) -> str:
@@ -369,6 +370,12 @@ class World:
         person = Person(self, f"{name}@{domain}.example", url=url)
         self.people.append(person)
         return person
+
+    async def token(self, name: str) -> str:
+        """An access token of somebody; the same one each time."""
+        if name not in self._tokens:
+            self._tokens[name] = (await self.person(name).sign_in()).access_token
+        return self._tokens[name]
 
     async def request(self, method: str, path: str, *, url: str | None = None, **more: Any) -> Any:
         """One HTTP request; the envelope with attributes, and `status` and `headers` beside it."""
