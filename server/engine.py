@@ -7,6 +7,7 @@ the stock driver negotiates deflate with every browser, which costs 91 KB a conn
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -23,6 +24,9 @@ from server.frames import BINARY, JsonCodec, frame
 from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+UPGRADE_POLL = 0.1
+"""How long a poll waits for something to send while a probe is under way (seconds)."""
 
 OVERSIZE = 8
 """A WebSocket message larger than the largest payload, up to so many times, is read and refused with an error;
@@ -163,9 +167,13 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
 
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         length = int(environ.get("CONTENT_LENGTH", "0"))
-        if length > self.server.max_http_buffer_size:
+        if length > self.server.max_http_buffer_size * (OVERSIZE if self.connection else 1):
             raise exceptions.ContentTooLongError
-        body = (await environ["aiohttp.request"].read()).decode("utf-8", "replace")
+        content = environ["aiohttp.request"].content  # request.read() would refuse what we want to answer
+        try:
+            body = (await content.readexactly(length)).decode("utf-8", "replace")
+        except asyncio.IncompleteReadError:
+            return
         packets = body.split("\x1e", MOST_PACKETS)
         if len(packets) > MOST_PACKETS:
             raise exceptions.ContentTooLongError
@@ -177,7 +185,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
     async def _receive(self, data: str | bytes) -> None:
         """One Engine.IO packet; whatever is in it, the connection survives."""
         if len(data) > self.server.max_http_buffer_size:
-            self.server.handler.too_large(self, data)
+            self._too_large(data)
         elif isinstance(data, bytes):
             self._hand_over(data)
         elif data[:1] == "4":
@@ -191,6 +199,12 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
             await self.close(wait=False, abort=True, reason=self.server.reason.CLIENT_DISCONNECT)
         if self.has_room is not None:
             await self.has_room()
+
+    def _too_large(self, data: str | bytes) -> None:
+        if isinstance(data, str) and data[:1] == "b":
+            with contextlib.suppress(ValueError):
+                data = packet.Packet(encoded_packet=data).data
+        self.server.handler.too_large(self, data)
 
     def _receive_base64(self, data: str) -> None:
         try:
@@ -256,6 +270,16 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
             return bool((await ws.receive(timeout=UPGRADE_PATIENCE)).data == "5")
         except (TimeoutError, ConnectionError):
             return False
+
+    async def handle_get_request(self, environ: dict[str, Any]) -> Any:
+        """While a probe is under way polling goes on, in short polls: the WebSocket may never carry anything."""
+        if not self.upgrading or environ.get("HTTP_UPGRADE"):
+            return await super().handle_get_request(environ)
+        if self.queue.empty():
+            await asyncio.sleep(UPGRADE_POLL)
+        if self.upgraded or self.queue.empty():
+            return [packet.Packet(packet.NOOP)]
+        return await self.poll()
 
     async def _read(self, ws: web.WebSocketResponse) -> None:
         while not self.closed:

@@ -4,8 +4,9 @@ It yields (connection, name, payload, ack id) and knows nothing of what the name
 """
 
 import asyncio
+import contextlib
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import uniform
 from typing import Any, Final
 from uuid import UUID
@@ -111,8 +112,7 @@ class Gateway:
 
     def too_large(self, socket: EngineSocket, data: str | bytes) -> None:
         """Refuse a call that is too large, by its ack id alone; the rest is not looked at."""
-        match = _EVENT.match(data, 2) if isinstance(data, str) and data[:2] == "42" else None
-        ack_id = int(match[1]) if match and match[1] else None
+        ack_id = _ack_id(data)
         self._answer_bad(
             socket, ack_id, PayloadTooLarge(f"A packet may have {self.settings.max_payload} bytes")
         )
@@ -157,7 +157,7 @@ class Gateway:
         if socket.codec is not MSGPACK:
             return
         try:
-            packet = msgpack.unpackb(data, strict_map_key=False, ext_hook=_extension)
+            packet = _unpack(data)
             kind, namespace, ack_id = packet["type"], packet.get("nsp", "/"), packet.get("id")
             has_bytes = _holds_bytes(packet.get("data"))
         except Exception:  # msgpack raises a dozen kinds, and none of them can be answered
@@ -211,6 +211,11 @@ class Gateway:
         except Exception as error:
             refusal = translate(error)
             logs.refused(refusal, name="connect", request_id=socket.sid, address=socket.address)
+            if isinstance(refusal, Unavailable):
+                await socket.close(
+                    wait=False
+                )  # stock clients try again after this, never after a connect_error
+                return
             socket.push(JSON.refused(_connect_error(refusal)))
             self._let_try_again(socket)
             return
@@ -395,13 +400,16 @@ class Gateway:
             await asyncio.sleep(0.05)
         await self.dispatcher.idle()
         self.presence.draining = True
-        await asyncio.gather(
+        ends = await asyncio.gather(
             *(
                 connection.socket.close(wait=False, code=1012)
                 for connection in list(self.connections.values())
             ),
             return_exceptions=True,
         )
+        for error in ends:
+            if isinstance(error, Exception):
+                log.error("gateway.close_failed", exc_info=error)
 
     def keep(self, task: asyncio.Future[Any]) -> None:
         """Hold on to a task until it is done, and log what goes wrong in it."""
@@ -427,9 +435,41 @@ def _position(since: object) -> Position | None:
     return parse_since(epoch, seq)
 
 
-def _extension(code: int, data: bytes) -> Any:
-    """notepack, the JavaScript encoder, writes `undefined` as extension 0: it stands for null."""
-    return None if code == 0 and data == b"\x00" else msgpack.ExtType(code, data)
+def _ack_id(data: str | bytes) -> int | None:
+    if isinstance(data, str):
+        match = _EVENT.match(data, 2) if data[:2] == "42" else None
+        return int(match[1]) if match and match[1] else None
+    try:
+        found = _unpack(data)["id"]
+    except Exception:  # as above: it cannot be answered
+        return None
+    return found if isinstance(found, int) and 0 <= found < 2**53 else None
+
+
+_UNDEFINED: Final = object()
+
+
+def _unpack(data: bytes) -> Any:
+    """A packet of the stock msgpack parser, with what JSON would have made of it: a field that is undefined is
+    left out, and a date is text. Its encoder writes both as extension 0, of one byte and of eight.
+    """
+    return msgpack.unpackb(
+        data,
+        strict_map_key=False,
+        ext_hook=_extension,
+        object_hook=lambda entries: {key: value for key, value in entries.items() if value is not _UNDEFINED},
+        list_hook=lambda items: [None if item is _UNDEFINED else item for item in items],
+    )
+
+
+def _extension(code: int, data: bytes) -> object:
+    if code == 0 and data == b"\x00":
+        return _UNDEFINED
+    if code == 0 and len(data) == 8:
+        milliseconds = int.from_bytes(data, "big", signed=True)
+        with contextlib.suppress(OverflowError):
+            return timestamp(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds))
+    return msgpack.ExtType(code, data)
 
 
 def _holds_bytes(value: object) -> bool:

@@ -36,6 +36,8 @@ class _Room:
     local: dict["Connection", dict[str, Any]] = field(default_factory=dict)
     remote: dict[str, tuple[float, list[dict[str, Any]]]] = field(default_factory=dict)
     shown: dict[str, dict[str, Any]] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
+    """Named in the answer to a join since the last change was shown: their going must be shown too."""
     timer: asyncio.TimerHandle | None = None
     announced_at: float = 0.0
 
@@ -93,7 +95,10 @@ class Presence:
 
     def state(self, key: RoomKey) -> dict[str, Any]:
         """Who is there: `{members: […], count}`; above the room size of the settings the count alone."""
-        people = self._people(self._rooms[key]) if key in self._rooms else {}
+        room = self._rooms.get(key)
+        people = self._people(room) if room else {}
+        if room:
+            room.named.update(people)
         listed = list(people.values()) if len(people) <= self._settings.presence_detail else []
         return {"members": listed, "count": len(people)}
 
@@ -127,7 +132,9 @@ class Presence:
         if not room.announced_at:
             self._announce(key, room)
         people, before = self._people(room), room.shown
+        gone = [user_id for user_id in {**before, **dict.fromkeys(room.named)} if user_id not in people]
         room.shown = people
+        room.named.clear()
         change: dict[str, Any] = {
             "room": key.name,
             "joined": [],
@@ -142,7 +149,7 @@ class Presence:
                 for user_id, person in people.items()
                 if user_id in before and before[user_id] != person
             ]
-            change["left"] = [{"user_id": user_id} for user_id in before if user_id not in people]
+            change["left"] = [{"user_id": user_id} for user_id in gone]
             if not (change["joined"] or change["updated"] or change["left"]):
                 return
         elif len(people) == len(before):

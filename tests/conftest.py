@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from _pytest.nodeid import NodeId
 
 from server.node import Node
 from storage.bus import Exchange, LocalBus
@@ -135,3 +136,13 @@ def pytest_configure(config: pytest.Config) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the groups of --dist loadgroup: pytest-xdist 3.8 writes them where pytest 9.2 no longer reads."""
+    if not config.getoption("loadgroup", default=False):
+        return
+    for item in items:
+        if (mark := item.get_closest_marker("xdist_group")) and not item.nodeid.endswith(f"@{mark.args[0]}"):
+            item._id = NodeId.parse(f"{item.nodeid}@{mark.args[0]}")
