@@ -221,6 +221,13 @@ class RoomClosed(Message, name="room.closed"):
     reason: Literal["revoked", "expired", "deleted"]
 
 
+class RoomPermissions(Message, name="room.permissions"):
+    """What the connection may do in a room has changed, and is this now."""
+
+    room: str
+    permissions: list[str]
+
+
 class RoomResync(Message, name="room.resync"):
     """The connection was too slow and is out of this room: join again with `since`."""
 
