@@ -64,11 +64,11 @@ class Outbox:
         return len(rows)
 
     async def purge(self) -> int:
-        """Forget mails that were dealt with longer ago than their records are kept."""
+        """Forget mails that were dealt with longer ago than their records are kept, and links as old; how many mails."""
+        retention = timedelta(days=self._settings.mail_retention)
         async with self._db.transaction(None) as session:
-            gone: int = await session.value(
-                "purge_mails", retention=timedelta(days=self._settings.mail_retention)
-            )
+            await session.exec("purge_account_tokens", retention=retention)
+            gone: int = await session.value("purge_mails", retention=retention)
         return gone
 
     async def _run(self) -> None:

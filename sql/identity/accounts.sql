@@ -25,6 +25,9 @@ RETURNING email;
 DELETE FROM account_tokens
 WHERE user_id = :user_id AND (expires_at <= now() OR (used_at IS NULL AND purpose = ANY(:purposes::text [])));
 
+-- purge_account_tokens :exec
+DELETE FROM account_tokens WHERE expires_at < now() - :retention::interval;
+
 -- email_verified :one
 UPDATE users
 SET
