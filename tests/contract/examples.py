@@ -61,7 +61,7 @@ async def _families(world: World, alice: Person) -> None:
 
 
 async def _newcomers(world: World, _alice: Person) -> None:
-    for name in ("nina", "noah"):
+    for name in ("newcomer", "latecomer"):
         account = {"email": f"{name}@new.example", "password": "a long password", "name": name}
         assert (await world.request("POST", "/auth/register", json=account)).success
 
@@ -187,8 +187,8 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_trash_projects,
     ),
     "project.add_member": Example(
-        lambda w: {"project_id": w.project_id, "user_id": w.user_ids["vera"], "role": "member"},
-        another=lambda w: {"project_id": w.project_id, "user_id": w.user_ids["vera"], "role": "viewer"},
+        lambda w: {"project_id": w.project_id, "user_id": w.user_ids["viewer"], "role": "member"},
+        another=lambda w: {"project_id": w.project_id, "user_id": w.user_ids["viewer"], "role": "viewer"},
     ),
     "project.remove_member": Example(
         lambda w: {"project_id": w.project_id, "user_id": w.user_ids["carol"]},
@@ -202,8 +202,8 @@ EXAMPLES: Final[dict[str, Example]] = {
         touch=_TOUCH_TENANT,
     ),
     "member.add": Example(
-        lambda w: {"room": w.tenant, "email": "nina@new.example", "role": "member"},
-        another=lambda w: {"room": w.tenant, "email": "noah@new.example"},
+        lambda w: {"room": w.tenant, "email": "newcomer@new.example", "role": "member"},
+        another=lambda w: {"room": w.tenant, "email": "latecomer@new.example"},
         before=_newcomers,
     ),
     "member.update": Example(

@@ -206,9 +206,9 @@ async def test_old_snapshot_and_events_make_the_new_snapshot(world: World, name:
 async def test_an_old_version_is_not_overwritten(world: World, name: str) -> None:
     spec, given = SPECS[name], example(name)
     assert given.touch is not None
-    alice, ada = await _prepared(world, name), await _person(world, "ada")
+    alice, admin = await _prepared(world, name), await _person(world, "admin")
     touch, touched = given.touch
-    reply = await ada.call(touch, touched(world))
+    reply = await admin.call(touch, touched(world))
     assert reply.success, reply
     refused = await alice.call(name, {**given.payload(world), "expected_version": 1})
     assert not refused.success
@@ -227,12 +227,12 @@ async def test_an_old_version_is_not_overwritten(world: World, name: str) -> Non
 async def test_a_version_conflict_says_who_was_faster(world: World, name: str) -> None:
     given = example(name)
     assert given.touch is not None
-    alice, ada = await _prepared(world, name), await _person(world, "ada")
+    alice, admin = await _prepared(world, name), await _person(world, "admin")
     touch, touched = given.touch
-    assert (await ada.call(touch, touched(world))).success
+    assert (await admin.call(touch, touched(world))).success
     refused = await alice.call(name, {**given.payload(world), "expected_version": 1})
     changed_by = refused.error.details.changed_by
-    assert (changed_by.get("id"), changed_by.get("name")) == (world.user_ids["ada"], "Ada")
+    assert (changed_by.get("id"), changed_by.get("name")) == (world.user_ids["admin"], "Admin")
     assert _TIME.fullmatch(changed_by.at)
 
 

@@ -306,7 +306,7 @@ async def _insist(person: Person, world: World, number: int, acked: dict[str, An
 
 async def test_a_killed_postgres_loses_and_repeats_nothing(own_cluster: Cluster) -> None:
     async with fresh_world(own_cluster, command_timeout=5, pool_timeout=5) as world:
-        people = [await world.person(name).connect() for name in ("alice", "ada", "max", "bob")]
+        people = [await world.person(name).connect() for name in ("alice", "admin", "manager", "bob")]
         watcher = people[0]
         joined = await watcher.join(world.project)
         acked: dict[str, Any] = {}

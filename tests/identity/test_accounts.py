@@ -12,7 +12,7 @@ from server.demo import PASSWORD
 from tests.identity.mailbox import Mailbox, text_of, token_in
 from tests.world import World
 
-NINA = {"email": "nina@new.example", "password": "correct horse", "name": "Nina"}
+NEWCOMER = {"email": "newcomer@new.example", "password": "correct horse", "name": "Newcomer"}
 NEW = "a better password"
 ALICE = "alice@acme.example"
 
@@ -44,13 +44,13 @@ async def row(world: World, email: str) -> Any:
 
 
 async def test_a_new_account_works_at_once_and_is_asked_to_verify(posted: World, mailbox: Mailbox) -> None:
-    reply = await posted.request("POST", "/auth/register", json=NINA)
-    assert (reply.data.verify_email, reply.data.user.name) == (False, "Nina")
+    reply = await posted.request("POST", "/auth/register", json=NEWCOMER)
+    assert (reply.data.verify_email, reply.data.user.name) == (False, "Newcomer")
     me = await posted.request(
         "GET", "/auth/me", headers={"Authorization": f"Bearer {reply.data.access_token}"}
     )
     assert me.data.user.email_verified is False
-    token = token_in(await mailbox.gets(NINA["email"], "Confirm"))
+    token = token_in(await mailbox.gets(NEWCOMER["email"], "Confirm"))
     assert (await verify(posted, token)).success
     again = await verify(posted, token)
     assert (again.status, list(again.error.field_errors)) == (422, ["token"])
@@ -68,22 +68,22 @@ async def strict(worlds: Callable[..., Any], mailbox: Mailbox) -> World:
 
 
 async def test_where_required_an_account_waits_for_its_address(strict: World, mailbox: Mailbox) -> None:
-    reply = await strict.request("POST", "/auth/register", json={**NINA, "tenant_name": "Nina's"})
+    reply = await strict.request("POST", "/auth/register", json={**NEWCOMER, "tenant_name": "Newcomer's"})
     assert reply.status == 201
     assert (reply.data.user, reply.data.access_token, reply.data.verify_email) == (None, None, True)
-    assert (await login(strict, NINA["email"], "wrong")).status == 401
-    early = await login(strict, NINA["email"], NINA["password"])
+    assert (await login(strict, NEWCOMER["email"], "wrong")).status == 401
+    early = await login(strict, NEWCOMER["email"], NEWCOMER["password"])
     assert (early.status, early.error.details) == (403, {"reason": "email_not_verified"})
-    assert (await verify(strict, token_in(await mailbox.gets(NINA["email"])))).success
-    signed_in = await login(strict, NINA["email"], NINA["password"])
-    assert signed_in.data.tenant.name == "Nina's"
+    assert (await verify(strict, token_in(await mailbox.gets(NEWCOMER["email"])))).success
+    signed_in = await login(strict, NEWCOMER["email"], NEWCOMER["password"])
+    assert signed_in.data.tenant.name == "Newcomer's"
     assert (await login(strict)).success, "accounts that were there before are not asked"
 
 
 async def test_where_required_registering_does_not_tell_who_is_there(strict: World, mailbox: Mailbox) -> None:
     replies = [
-        await strict.request("POST", "/auth/register", json={**NINA, "email": email})
-        for email in (NINA["email"], ALICE, NINA["email"])
+        await strict.request("POST", "/auth/register", json={**NEWCOMER, "email": email})
+        for email in (NEWCOMER["email"], ALICE, NEWCOMER["email"])
     ]
     assert [reply.status for reply in replies] == [201] * 3
     assert replies[0].data == replies[1].data == replies[2].data
@@ -92,18 +92,18 @@ async def test_where_required_registering_does_not_tell_who_is_there(strict: Wor
 
 
 async def test_another_mail_to_verify(strict: World, mailbox: Mailbox) -> None:
-    await strict.request("POST", "/auth/register", json=NINA)
-    first = token_in(await mailbox.gets(NINA["email"]))
+    await strict.request("POST", "/auth/register", json=NEWCOMER)
+    first = token_in(await mailbox.gets(NEWCOMER["email"]))
     replies = [
         await strict.request("POST", "/auth/resend-verification", json={"email": email})
-        for email in (NINA["email"], "nobody@new.example")
+        for email in (NEWCOMER["email"], "nobody@new.example")
     ]
     assert replies[0].data == replies[1].data == {}
-    second = token_in(await mailbox.gets(NINA["email"]))
+    second = token_in(await mailbox.gets(NEWCOMER["email"]))
     assert first != second
     assert (await verify(strict, first)).success, "both mails are good, whichever is read"
     assert (await verify(strict, second)).status == 422, "and then neither is"
-    await strict.request("POST", "/auth/resend-verification", json={"email": NINA["email"]})
+    await strict.request("POST", "/auth/resend-verification", json={"email": NEWCOMER["email"]})
     await mailbox.gets_nothing()
 
 
@@ -142,11 +142,13 @@ async def test_an_address_that_is_taken_stays_its_owner_s(posted: World, mailbox
     taken = await alice.rest(
         "POST", "/auth/change-email", json={"email": "bob@acme.example", "password": PASSWORD}
     )
-    free = await alice.rest("POST", "/auth/change-email", json={"email": NINA["email"], "password": PASSWORD})
+    free = await alice.rest(
+        "POST", "/auth/change-email", json={"email": NEWCOMER["email"], "password": PASSWORD}
+    )
     assert taken.data == free.data
-    token = token_in(await mailbox.gets(NINA["email"]))
+    token = token_in(await mailbox.gets(NEWCOMER["email"]))
     assert [mail for mail in mailbox.mails if mail["To"] == "bob@acme.example"] == []
-    await posted.request("POST", "/auth/register", json=NINA)
+    await posted.request("POST", "/auth/register", json=NEWCOMER)
     late = await verify(posted, token)
     assert (late.status, list(late.error.field_errors)) == (409, ["email"])
     assert (await login(posted)).success
@@ -184,8 +186,8 @@ async def test_a_token_is_good_once_however_many_use_it(posted: World, mailbox: 
     assert sorted(reply.status for reply in replies) == [200] + [422] * 19
     (winner,) = [number for number, reply in enumerate(replies) if reply.success]
     assert (await login(posted, password=f"{NEW} {winner}")).success
-    await posted.request("POST", "/auth/register", json=NINA)
-    token = token_in(await mailbox.gets(NINA["email"]))
+    await posted.request("POST", "/auth/register", json=NEWCOMER)
+    token = token_in(await mailbox.gets(NEWCOMER["email"]))
     replies = await asyncio.gather(*(verify(posted, token) for _ in range(20)))
     assert sorted(reply.status for reply in replies) == [200] + [422] * 19
 
@@ -274,8 +276,8 @@ async def test_changing_a_password_spends_links_that_are_under_way(posted: World
     alice = posted.person("alice")
     await forgot(posted)
     link = token_in(await mailbox.gets(ALICE))
-    await alice.rest("POST", "/auth/change-email", json={"email": NINA["email"], "password": PASSWORD})
-    move = token_in(await mailbox.gets(NINA["email"]))
+    await alice.rest("POST", "/auth/change-email", json={"email": NEWCOMER["email"], "password": PASSWORD})
+    move = token_in(await mailbox.gets(NEWCOMER["email"]))
     change = {"current_password": PASSWORD, "new_password": NEW}
     assert (await alice.rest("POST", "/auth/change-password", json=change)).success
     assert (await reset(posted, link)).status == 422

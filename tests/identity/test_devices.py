@@ -210,13 +210,18 @@ async def test_who_sends_the_token_in_the_body_needs_no_page(world: World) -> No
 
 async def test_registering_founding_and_switching_can_set_the_cookie(world: World) -> None:
     page = page_of(world)
-    nina = {"email": "nina@new.example", "password": "correct horse", "name": "Nina", "cookie": True}
-    assert (await world.request("POST", "/auth/register", json=nina)).status == 403
-    reply = await world.request("POST", "/auth/register", json=nina, headers=page)
+    newcomer = {
+        "email": "newcomer@new.example",
+        "password": "correct horse",
+        "name": "Newcomer",
+        "cookie": True,
+    }
+    assert (await world.request("POST", "/auth/register", json=newcomer)).status == 403
+    reply = await world.request("POST", "/auth/register", json=newcomer, headers=page)
     assert "refresh_token" not in reply.data
     signed_in = {**page, "Authorization": f"Bearer {reply.data.access_token}"}
     founded = await world.request(
-        "POST", "/tenants", json={"name": "Nina's", "cookie": True}, headers=signed_in
+        "POST", "/tenants", json={"name": "Newcomer's", "cookie": True}, headers=signed_in
     )
     assert (founded.status, "refresh_token" in founded.data) == (201, False)
     switched = await world.request(

@@ -22,7 +22,7 @@ from server.outbox import Outbox
 from storage.mail import SmtpMailer, open_mailer
 from storage.settings import Settings
 from tests.identity.mailbox import Mailbox, html_of, mail_server, text_of, token_in
-from tests.identity.test_accounts import ALICE, NINA, forgot
+from tests.identity.test_accounts import ALICE, NEWCOMER, forgot
 from tests.world import World, until
 
 FACTS = "SELECT state, tries, error FROM outbox_mails ORDER BY created_at"
@@ -267,7 +267,7 @@ def test_settings_that_cannot_work_are_refused(name: str, value: str) -> None:
 
 
 async def test_a_strange_name_does_no_harm_in_a_mail(posted: World, mailbox: Mailbox) -> None:
-    nina = {**NINA, "name": "Nina\r\nBcc: x@evil.example\r\n<b>visit evil.example</b>"}
-    assert (await posted.request("POST", "/auth/register", json=nina)).success
-    mail = await mailbox.gets(NINA["email"])
+    newcomer = {**NEWCOMER, "name": "Newcomer\r\nBcc: x@evil.example\r\n<b>visit evil.example</b>"}
+    assert (await posted.request("POST", "/auth/register", json=newcomer)).success
+    mail = await mailbox.gets(NEWCOMER["email"])
     assert "evil" not in mail.as_string()

@@ -80,15 +80,15 @@ async def test_a_smaller_role_takes_effect_at_once(pair: Pair) -> None:
 
 async def test_who_may_not_see_the_tenant_any_more_leaves_its_room(pair: Pair) -> None:
     world, _ = pair
-    alice, vera = await _people(pair, "alice", "vera")
-    await alice.send("member.update", user_id=vera.id, role="client")
-    closed = {(await vera.hears("room.closed")).room for _ in range(2)}
+    alice, viewer = await _people(pair, "alice", "viewer")
+    await alice.send("member.update", user_id=viewer.id, role="client")
+    closed = {(await viewer.hears("room.closed")).room for _ in range(2)}
     assert closed == {world.tenant, world.project}, "a client sees only projects that she takes part in"
     await alice.send("tenant.update", name="canary-51e0")
     await alice.send("task.move", task_id=world.tasks[0], column_id=world.columns["Done"])
-    await vera.hears_nothing("tenant.updated")
-    assert "canary-51e0" not in str(vera.journal)
-    assert not vera.disconnected.is_set()
+    await viewer.hears_nothing("tenant.updated")
+    assert "canary-51e0" not in str(viewer.journal)
+    assert not viewer.disconnected.is_set()
 
 
 async def test_a_membership_ends_by_the_clock(pair: Pair) -> None:
@@ -111,19 +111,19 @@ async def test_there_is_always_an_owner(world: World, alice: Person) -> None:
     ):
         reply = await alice.call(name, {"user_id": alice.id, **more})
         assert reply.error.code == "CONFLICT", (name, more)
-    ada = world.user_ids["ada"]
-    assert (await alice.send("member.update", user_id=ada, role="owner")).success
+    admin = world.user_ids["admin"]
+    assert (await alice.send("member.update", user_id=admin, role="owner")).success
     assert (await alice.send("member.update", user_id=alice.id, role="member")).success
-    assert (await alice.send("member.update", user_id=ada, role="member")).error.code == "FORBIDDEN"
+    assert (await alice.send("member.update", user_id=admin, role="member")).error.code == "FORBIDDEN"
 
 
 @pytest.mark.parametrize("name", ["member.update", "member.remove"])
 async def test_an_admin_cannot_touch_an_owner(world: World, name: str) -> None:
-    ada = await world.person("ada").connect()
+    admin = await world.person("admin").connect()
     more = {"role": "guest", "expires_at": "2100-01-01T00:00:00Z"} if name == "member.update" else {}
-    reply = await ada.call(name, {"user_id": world.user_ids["alice"], **more})
+    reply = await admin.call(name, {"user_id": world.user_ids["alice"], **more})
     assert reply.error.code == "FORBIDDEN"
-    promoted = await ada.send("member.update", user_id=world.user_ids["ada"], role="owner")
+    promoted = await admin.send("member.update", user_id=world.user_ids["admin"], role="owner")
     assert promoted.error.code == "FORBIDDEN"
 
 

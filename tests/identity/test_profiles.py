@@ -40,13 +40,13 @@ async def test_a_profile_is_kept(world: World) -> None:
 
 
 async def test_a_username_is_somebody_s_only(world: World) -> None:
-    bob, ada = world.person("bob"), world.person("ada")
+    bob, admin = world.person("bob"), world.person("admin")
     assert (await put(bob, username="builder")).success
-    taken = await put(ada, username="BUILDER")
+    taken = await put(admin, username="BUILDER")
     assert (taken.status, taken.error.field_errors) == (409, {"username": ["is taken"]})
     assert (await put(bob, username="builder")).success, "one may say it again"
     assert (await put(bob, username=None)).success
-    assert (await put(ada, username="Builder")).data.user.username == "builder"
+    assert (await put(admin, username="Builder")).data.user.username == "builder"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ async def test_a_tenant_that_was_not_told_is_told_at_the_next_sign_in(world: Wor
 
 
 async def test_without_a_tenant_there_is_nobody_to_tell(world: World) -> None:
-    account = {"email": "nina@new.example", "password": "correct horse", "name": "Nina"}
+    account = {"email": "newcomer@new.example", "password": "correct horse", "name": "Newcomer"}
     reply = await world.request("POST", "/auth/register", json=account)
     signed_in = {"Authorization": f"Bearer {reply.data.access_token}"}
     changed = await world.request("PUT", "/auth/me", json={"name": "Nino"}, headers=signed_in)

@@ -11,7 +11,7 @@ import socketio
 from server.demo import PASSWORD
 from tests.world import Person, World
 
-NINA = {"email": "Nina@New.Example", "password": "correct horse", "name": " Nina "}
+NEWCOMER = {"email": "Newcomer@New.Example", "password": "correct horse", "name": " Newcomer "}
 
 
 async def _refresh(world: World, token: str) -> Any:
@@ -23,19 +23,19 @@ async def _me(world: World, token: str) -> Any:
 
 
 async def test_a_new_account_can_work_at_once(world: World) -> None:
-    reply = await world.request("POST", "/auth/register", json={**NINA, "tenant_name": "Café Zürich"})
+    reply = await world.request("POST", "/auth/register", json={**NEWCOMER, "tenant_name": "Café Zürich"})
     assert reply.status == 201
-    assert (reply.data.user.email, reply.data.user.name) == ("nina@new.example", "Nina")
+    assert (reply.data.user.email, reply.data.user.name) == ("newcomer@new.example", "Newcomer")
     assert (reply.data.tenant.slug, reply.data.token_type) == ("cafe-zurich", "Bearer")
-    nina = Person(world, "nina@new.example")
-    nina.tokens = reply.data
-    world.people.append(nina)
-    await nina.connect()
-    assert (await nina.send("project.create", name="Coffee")).success
+    newcomer = Person(world, "newcomer@new.example")
+    newcomer.tokens = reply.data
+    world.people.append(newcomer)
+    await newcomer.connect()
+    assert (await newcomer.send("project.create", name="Coffee")).success
 
 
 async def test_without_a_tenant_one_founds_one(world: World) -> None:
-    reply = await world.request("POST", "/auth/register", json=NINA)
+    reply = await world.request("POST", "/auth/register", json=NEWCOMER)
     assert reply.data.tenant is None
     refused = await world.request(
         "GET", "/tenants/x", headers={"Authorization": f"Bearer {reply.data.access_token}"}
@@ -54,17 +54,17 @@ async def test_without_a_tenant_one_founds_one(world: World) -> None:
 
 
 async def test_an_address_is_registered_once(world: World) -> None:
-    await world.request("POST", "/auth/register", json=NINA)
-    again = await world.request("POST", "/auth/register", json={**NINA, "email": "nina@new.example"})
+    await world.request("POST", "/auth/register", json=NEWCOMER)
+    again = await world.request("POST", "/auth/register", json={**NEWCOMER, "email": "newcomer@new.example"})
     assert (again.status, list(again.error.field_errors)) == (409, ["email"])
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("email", "nina"), ("email", "a@b"), ("password", "short"), ("password", "x" * 257), ("name", "  ")],
+    [("email", "newcomer"), ("email", "a@b"), ("password", "short"), ("password", "x" * 257), ("name", "  ")],
 )
 async def test_bad_registrations(shared: World, field: str, value: str) -> None:
-    reply = await shared.request("POST", "/auth/register", json={**NINA, field: value})
+    reply = await shared.request("POST", "/auth/register", json={**NEWCOMER, field: value})
     assert (reply.status, list(reply.error.field_errors)) == (422, [field])
 
 
@@ -183,18 +183,18 @@ async def test_an_expired_membership_is_over(world: World) -> None:
 
 
 async def test_a_guest_needs_an_end(world: World) -> None:
-    await world.request("POST", "/auth/register", json=NINA)
+    await world.request("POST", "/auth/register", json=NEWCOMER)
     alice = await world.person("alice").connect()
-    reply = await alice.send("member.add", email=NINA["email"], role="guest")
+    reply = await alice.send("member.add", email=NEWCOMER["email"], role="guest")
     assert list(reply.error.field_errors) == ["expires_at"]
     reply = await alice.send(
-        "member.add", email=NINA["email"], role="guest", expires_at="2027-01-01T00:00:00Z"
+        "member.add", email=NEWCOMER["email"], role="guest", expires_at="2027-01-01T00:00:00Z"
     )
     assert reply.success
-    again = await alice.send("member.add", email=NINA["email"], role="member")
+    again = await alice.send("member.add", email=NEWCOMER["email"], role="member")
     assert (again.error.code, list(again.error.field_errors)) == ("CONFLICT", ["email"])
-    ada = await world.person("ada").connect()
-    owner = await ada.send("member.add", email="mallory@rival.example", role="owner")
+    admin = await world.person("admin").connect()
+    owner = await admin.send("member.add", email="mallory@rival.example", role="owner")
     assert owner.error.code in ("FORBIDDEN", "VALIDATION_ERROR"), "nobody gives a role above her own"
 
 

@@ -127,9 +127,9 @@ async def test_who_takes_no_part_any_more_is_put_out_of_the_room(
 
 @pytest.mark.parametrize("role", ["owner", "admin"])
 async def test_nobody_gives_a_role_above_her_own(world: World, board: Board, role: str) -> None:
-    manager = await world.person("max").connect()
+    manager = await world.person("manager").connect()
     await manager.send(
-        "project.add_member", project_id=board.project, user_id=world.user_ids["max"], role=role
+        "project.add_member", project_id=board.project, user_id=world.user_ids["manager"], role=role
     )
     reply = await manager.send("project.delete", project_id=board.project)
     assert not reply.success, f"a manager made himself {role} and deleted the project"

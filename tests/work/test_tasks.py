@@ -197,8 +197,8 @@ async def test_a_limit_holds_under_fifty_moves_at_once(
     cards = [*board.tasks, *(reply.data.task.id for reply in await asyncio.gather(*created))]
     assert len(cards) == 50
     await alice.send("column.set_limit", column_id=board.doing, limit=7)
-    ada, max_ = [await world.person(name).connect() for name in ("ada", "max")]
-    hands = (alice, bob, ada, max_)
+    admin, manager = [await world.person(name).connect() for name in ("admin", "manager")]
+    hands = (alice, bob, admin, manager)
     sent = [
         await hands[n % 4].post("task.move", {"task_id": card, "column_id": board.doing})
         for n, card in enumerate(cards)
