@@ -12,7 +12,7 @@ import uvloop
 from pydantic import ValidationError
 
 from server import logs
-from storage.embedded import EmbeddedServerError
+from storage.child import EmbeddedServerError
 from storage.migrations import MigrationError
 from storage.settings import Settings
 

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from server.app import Refused, check_settings, close_node, open_database, open_node
-from storage.embedded import EmbeddedServerError
+from storage.child import EmbeddedServerError
 from storage.migrations import MigrationError
 from storage.postgres import LOST
 from storage.settings import Settings

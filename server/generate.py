@@ -12,7 +12,9 @@ import server.app  # noqa: F401  # registers everything that is described here
 from server.asyncapi import asyncapi
 from server.openapi import openapi
 from server.reference import pages
-from storage.embedded import EmbeddedPostgres, EmbeddedPostgresError, account_for, find_binaries
+from storage.binaries import find_binaries
+from storage.child import EmbeddedPostgresError, account_for
+from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
 
 HASTY: Final = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "16MB"}

@@ -17,7 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from storage.embedded import (
+from storage.child import (
     EmbeddedServerError,
     Keeper,
     hold,

@@ -15,17 +15,19 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from storage.embedded import EmbeddedPostgres, EmbeddedPostgresError, leftovers
+from storage.child import EmbeddedPostgresError
+from storage.embedded import EmbeddedPostgres, leftovers
 
 QUICK = {"fsync": "off"}  # a killed process loses nothing without it; only a power cut would
 
 SERVER = """
 import asyncio, sys
 from pathlib import Path
+import storage.child as child
 import storage.embedded as embedded
 
 if "--unaware" in sys.argv:  # as on systems that cannot tell a child of its parent's death
-    embedded.LAUNCH = embedded.LAUNCH.replace("prctl(1, death)", "prctl(1, 0)")
+    child.LAUNCH = child.LAUNCH.replace("prctl(1, death)", "prctl(1, 0)")
 
 async def serve():
     postgres = embedded.EmbeddedPostgres(Path(sys.argv[1]), options={"fsync": "off"})
