@@ -112,6 +112,10 @@ async def _serve(
         await site.start()
         host, port = listener.getsockname()[:2]
         log.info("serving", url=f"http://{host}:{port}", pid=os.getpid(), environment=settings.environment)
+        if with_demo:
+            account = demo.ACCOUNTS[0]
+            print(f"Atrium is at http://{host}:{port}", flush=True)
+            print(f"Sign in as {account['email']} with the password {account['password']}", flush=True)
         await stop.wait()
         node.ready = False
         log.info("draining", connections=len(node.gateway.connections))

@@ -3,6 +3,7 @@
 import asyncio
 from uuid import uuid4
 
+from tests.reducer import fold, store_of
 from tests.world import Board, Person, World
 
 
@@ -264,3 +265,28 @@ async def test_ids_of_two_projects_do_not_mix(alice: Person, board: Board) -> No
     assert status.error.code == "NOT_FOUND"
     parent = await alice.send("task.create", room=other, title="x", parent_id=board.first)
     assert parent.error.code == "NOT_FOUND"
+
+
+async def test_a_gap_that_gets_too_narrow_is_widened_in_the_same_move(alice: Person, board: Board) -> None:
+    """Two cards take turns in one gap, until the server spreads the column anew: the order stays, the fold holds."""
+    one, two, three, four, five = board.tasks
+    old = await alice.snapshot(board.room)
+    widened = None
+    for turn in range(400):
+        card = (two, three)[turn % 2]
+        reply = await alice.send("task.move", task_id=card, column_id=board.todo, before_id=four)
+        assert reply.success, reply
+        if reply.data.get("tasks"):
+            widened = reply
+            break
+    assert widened is not None, "400 moves into one gap never made it too narrow"
+    assert {task.id for task in widened.data.tasks} <= set(board.tasks) - {widened.data.task.id}
+    other = three if widened.data.task.id == two else two
+    assert await _order(alice, board, board.todo) == [one, other, widened.data.task.id, four, five]
+    fresh = await alice.snapshot(board.room)
+    assert max(len(task.position) for task in fresh.snapshot.tasks) == 2
+    store, seq = store_of(old.snapshot), old.seq
+    while seq < fresh.seq:
+        asked = await alice.rest("GET", f"/rooms/{board.room}/events", params={"since": seq, "limit": 100})
+        store, seq = fold(store, asked.data.events), asked.data.events[-1].seq
+    assert store == store_of(fresh.snapshot)
