@@ -55,8 +55,13 @@ def edge(node: Node) -> Middleware:
         request_id = given if _REQUEST_ID.fullmatch(given) else new_id().hex
         request[REQUEST_ID] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = time.perf_counter()
         try:
             response = await _handle(node, request, handler)
+            log.info(
+                "rest.request", method=request.method, path=request.path, status=response.status,
+                seconds=round(time.perf_counter() - started, 4),
+            )  # fmt: skip
         finally:
             structlog.contextvars.clear_contextvars()
         response.headers["X-Request-Id"] = request_id
