@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 MIGRATIONS_DIR: Final = SQL_DIR / "migrations"
 LOCK_KEY: Final = 0x61747269756D  # "atrium": one migrator at a time in a database
-MINIMUM_VERSION: Final = 150000
+MINIMUM_VERSION: Final = 15
 FIXED_MINORS: Final = {15: 14, 16: 10, 17: 6, 18: 0}
 """First minor releases whose planner does not leak rows past row-level security through statistics."""
 
@@ -56,7 +56,8 @@ async def migrate(
         owner_dsn, timeout=30, server_settings={"application_name": "atrium migrate"}
     )
     try:
-        _check_version(connection)
+        version = connection.get_server_version()
+        check_version(version.major, version.micro)  # since Postgres 10 there is no middle number
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
         await connection.execute("SET lock_timeout = '10s'; SET statement_timeout = '15min'")
         if login_password is not None:
@@ -67,15 +68,16 @@ async def migrate(
         await connection.close(timeout=5)
 
 
-def _check_version(connection: Any) -> None:
-    version = connection.get_server_version()
-    if version.major * 10000 < MINIMUM_VERSION:
-        raise MigrationError(f"Postgres {version.major} is too old: 15 or later is needed")
-    if version.minor < FIXED_MINORS.get(version.major, 0):
+def check_version(major: int, minor: int) -> None:
+    """Refuse a Postgres that is too old, and warn of one whose minor release is."""
+    if major < MINIMUM_VERSION:
+        raise MigrationError(f"Postgres {major} is too old: 15 or later is needed")
+    wanted = FIXED_MINORS.get(major, 0)
+    if minor < wanted:
         log.warning(
             "postgres.minor_too_old",
-            version=f"{version.major}.{version.minor}",
-            wanted=f"{version.major}.{FIXED_MINORS[version.major]}",
+            version=f"{major}.{minor}",
+            wanted=f"{major}.{wanted}",
             why="row-level security leaks statistics before it",
         )
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import asyncpg
 import pytest
+import structlog
 
 from server.app import Refused, check_settings, open_node
-from storage.migrations import MIGRATIONS_DIR, MigrationError, check_login, load, migrate
+from storage.migrations import MIGRATIONS_DIR, MigrationError, check_login, check_version, load, migrate
 from storage.postgres import LOGIN_ROLE
 from tests.world import LOGIN_PASSWORD, Cluster, settings_for
 
@@ -76,6 +77,28 @@ def test_a_hole_in_the_numbers_is_refused(directory: Path) -> None:
     (directory / f"{len(NAMES) + 2:04}_too_far.sql").write_text("SELECT 1;")
     with pytest.raises(MigrationError, match=f"too_far.sql: expected number {len(NAMES) + 1:04}"):
         load(directory)
+
+
+@pytest.mark.parametrize(
+    ("version", "warned"),
+    [("15.14", False), ("15.13", True), ("16.9", True), ("17.6", False), ("18.0", False), ("19.0", False)],
+)
+def test_a_minor_release_that_leaks_is_warned_about(version: str, warned: bool) -> None:
+    with structlog.testing.capture_logs() as lines:
+        check_version(*map(int, version.split(".")))
+    assert [line["version"] for line in lines] == [version] * warned
+
+
+def test_a_postgres_that_is_too_old_is_refused() -> None:
+    with pytest.raises(MigrationError, match="Postgres 14 is too old"):
+        check_version(14, 20)
+
+
+async def test_the_driver_tells_the_minor_release_where_we_look_for_it(empty: str) -> None:
+    connection = await asyncpg.connect(empty)
+    version = connection.get_server_version()
+    assert await connection.fetchval("SHOW server_version") == f"{version.major}.{version.micro}"
+    await connection.close()
 
 
 async def test_serving_as_the_owner_is_refused(cluster: Cluster, tmp_path: Path) -> None:
