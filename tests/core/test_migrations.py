@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 import structlog
 
-from server.app import Refused, check_settings, open_node
+from server.app import Refused, check_settings, close_node, login_dsn, open_database, open_node
 from storage.migrations import MIGRATIONS_DIR, MigrationError, check_login, check_version, load, migrate
 from storage.postgres import LOGIN_ROLE
 from tests.world import LOGIN_PASSWORD, Cluster, settings_for
@@ -140,3 +140,25 @@ def test_production_with_everything_set(tmp_path: Path) -> None:
     check_settings(
         settings_for(tmp_path, environment="production", origins="https://a.example", secret_key="x" * 40)
     )
+
+
+async def test_a_postgres_of_ones_own_is_migrated_and_served_as_the_login_role(
+    empty: str, tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path, database_url=empty)
+    dsn, password, embedded = await open_database(settings)
+    assert embedded is None
+    node = await open_node(settings, dsn, password)
+    async with node.db.pool.acquire() as connection:
+        assert await connection.fetchval("SELECT current_user") == LOGIN_ROLE
+    await close_node(node)
+
+
+async def test_an_owner_of_its_own_migrates_and_the_login_role_serves(empty: str, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, database_url=login_dsn(empty), database_owner_url=empty)
+    dsn, password, _ = await open_database(settings)
+    assert (dsn, password) == (login_dsn(empty), None)
+    node = await open_node(settings, dsn, password)
+    async with node.db.pool.acquire() as connection:
+        assert await connection.fetchval("SELECT current_user") == LOGIN_ROLE
+    await close_node(node)
