@@ -10,7 +10,7 @@ An endpoint is REST alone, for what comes before there is a tenant. A control be
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import (
     Annotated,
     Any,
@@ -52,10 +52,18 @@ def _no_nul(value: str) -> str:
     return value
 
 
-def _in_range(value: datetime) -> datetime:
+D = TypeVar("D", bound=date)
+
+
+def in_range(value: D) -> D:
+    """A day or moment that every store and calendar can hold."""
     if not 1900 <= value.year <= 2200:
         raise ValueError("must lie between the years 1900 and 2200")
-    return value.astimezone(UTC)
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    return in_range(value).astimezone(UTC)
 
 
 Text = Annotated[str, AfterValidator(_no_nul)]
@@ -70,7 +78,7 @@ Version = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Timestamp = Annotated[datetime, PlainSerializer(timestamp, return_type=str, when_used="json")]
 """A moment in a reply or event: UTC with milliseconds."""
-When = Annotated[AwareDatetime, AfterValidator(_in_range)]
+When = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment in a payload: with a time zone, between 1900 and 2200."""
 
 

@@ -4,14 +4,12 @@ It yields (connection, name, payload, ack id) and knows nothing of what the name
 """
 
 import asyncio
-import contextlib
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from random import uniform
 from typing import Any, Final
 from uuid import UUID
 
-import msgpack
 import orjson
 import structlog
 
@@ -31,7 +29,7 @@ from handlers.rooms import RoomReader, RoomState, parse_since
 from server import envelope, logs, metrics
 from server.connection import Connection
 from server.engine import Engine, EngineSocket
-from server.frames import JSON, MSGPACK
+from server.frames import JSON, MSGPACK, holds_bytes, unpack
 from server.hub import Hub
 from server.presence import Presence
 from server.rights import RETRY, RightsWatch
@@ -157,9 +155,9 @@ class Gateway:
         if socket.codec is not MSGPACK:
             return
         try:
-            packet = _unpack(data)
+            packet = unpack(data)
             kind, namespace, ack_id = packet["type"], packet.get("nsp", "/"), packet.get("id")
-            has_bytes = _holds_bytes(packet.get("data"))
+            has_bytes = holds_bytes(packet.get("data"))
         except Exception:  # msgpack raises a dozen kinds, and none of them can be answered
             log.info("gateway.bad_msgpack")
             return
@@ -212,9 +210,8 @@ class Gateway:
             refusal = translate(error)
             logs.refused(refusal, name="connect", request_id=socket.sid, address=socket.address)
             if isinstance(refusal, Unavailable):
-                await socket.close(
-                    wait=False
-                )  # stock clients try again after this, never after a connect_error
+                # A stock client tries again after this, and never after a connect_error.
+                await socket.close(wait=False)
                 return
             socket.push(JSON.refused(_connect_error(refusal)))
             self._let_try_again(socket)
@@ -440,41 +437,7 @@ def _ack_id(data: str | bytes) -> int | None:
         match = _EVENT.match(data, 2) if data[:2] == "42" else None
         return int(match[1]) if match and match[1] else None
     try:
-        found = _unpack(data)["id"]
+        found = unpack(data)["id"]
     except Exception:  # as above: it cannot be answered
         return None
     return found if isinstance(found, int) and 0 <= found < 2**53 else None
-
-
-_UNDEFINED: Final = object()
-
-
-def _unpack(data: bytes) -> Any:
-    """A packet of the stock msgpack parser, with what JSON would have made of it: a field that is undefined is
-    left out, and a date is text. Its encoder writes both as extension 0, of one byte and of eight.
-    """
-    return msgpack.unpackb(
-        data,
-        strict_map_key=False,
-        ext_hook=_extension,
-        object_hook=lambda entries: {key: value for key, value in entries.items() if value is not _UNDEFINED},
-        list_hook=lambda items: [None if item is _UNDEFINED else item for item in items],
-    )
-
-
-def _extension(code: int, data: bytes) -> object:
-    if code == 0 and data == b"\x00":
-        return _UNDEFINED
-    if code == 0 and len(data) == 8:
-        milliseconds = int.from_bytes(data, "big", signed=True)
-        with contextlib.suppress(OverflowError):
-            return timestamp(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds))
-    return msgpack.ExtType(code, data)
-
-
-def _holds_bytes(value: object) -> bool:
-    if isinstance(value, (bytes, msgpack.ExtType, msgpack.Timestamp)):
-        return True
-    if isinstance(value, dict):
-        return any(_holds_bytes(key) or _holds_bytes(item) for key, item in value.items())
-    return isinstance(value, list) and any(map(_holds_bytes, value))

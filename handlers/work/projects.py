@@ -24,6 +24,7 @@ from handlers.registry import (
     Reply,
     Timestamp,
     command,
+    in_range,
     query,
     snapshot,
 )
@@ -39,14 +40,8 @@ Category = Literal["backlog", "todo", "in_progress", "blocked", "done", "cancell
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,9}$")]
 
 
-def _in_range(day: date) -> date:
-    if not 1900 <= day.year <= 2200:
-        raise ValueError("must lie between the years 1900 and 2200")
-    return day
-
-
 E = TypeVar("E", bound=Event)
-Day = Annotated[date, AfterValidator(_in_range)]
+Day = Annotated[date, AfterValidator(in_range)]
 
 DEFAULT_WORKFLOW: Final[tuple[tuple[str, Category], ...]] = (
     ("Not started", "todo"),
