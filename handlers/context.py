@@ -17,6 +17,14 @@ from storage.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a call comes from: the address of the client, and what program it says it is."""
+
+    address: str = ""
+    user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A signed-in person in one tenant. Rights are not kept here: they are read with every command."""
 
@@ -34,6 +42,11 @@ class Principal:
     """When the membership ends by itself."""
     rights_seq: int = 0
     """The tenant's number of changes of rights when this was read."""
+    scopes: frozenset[str] | None = None
+    """The permissions that the credential is limited to; None where it is not."""
+    origin: Origin = Origin()
+    impersonator_id: UUID | None = None
+    """The platform administrator who acts as this person."""
 
 
 @dataclass(slots=True)
@@ -128,8 +141,7 @@ class Edge:
     passwords: Passwords
     tokens: Tokens
     account: Account | None
-    address: str
-    user_agent: str
+    origin: Origin
     rights_changed: Callable[[dict[UUID, int]], None]
     """Tells every node that the rights of a person have changed in these tenants, up to these numbers."""
     submit: Callable[[Spec, Payload, Principal], Awaitable[Any]]

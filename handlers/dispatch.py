@@ -5,7 +5,7 @@ While one transaction of a room is in flight, the room's next commands gather; t
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -309,7 +309,7 @@ class Dispatcher:
 
     async def _execute(self, group: _Group, session: Session, call: Call) -> tuple[list[Event], bytes]:
         """Permission, handler, reactions: the events of a command and its reply."""
-        rights = rights_in(group.room, group.actors.get(call.principal.user_id))
+        rights = rights_in(group.room, group.actors.get(call.principal.user_id), call.principal)
         if call.spec.within:
             project = RoomKey(group.room.tenant_id, "project", getattr(call.payload, call.spec.within))
             await session.many("lock_rooms", room_ids=[project.id])  # before any row of the project
@@ -435,16 +435,12 @@ def _dump(data: BaseModel) -> bytes:
     return data.model_dump_json(exclude_unset=isinstance(data, Event)).encode()
 
 
-def rights_in(room: RoomKey, actor: dict[str, Any] | None) -> access.Rights:
-    """The actor's rights as the database has them now; NOT_FOUND where the room is none of his business."""
-    rights = actor and access.rights(
-        user_id=UUID(str(actor["user_id"])), role=actor["role"], project_role=actor["project_role"],
-        in_project=actor["in_project"],
-        live=actor["live"], room_kind=room.kind, room_id=room.id,
-    )  # fmt: skip
+def rights_in(room: RoomKey, actor: Mapping[str, Any] | None, principal: Principal) -> access.Rights:
+    """What a caller may do here, as the database has it now; NOT_FOUND where the room is none of his business."""
+    rights = actor and access.rights(actor, room.kind, room.id)
     if not rights:
         raise NotFound
-    return rights
+    return rights.within(principal.scopes)
 
 
 async def enter(session: Session, room: RoomKey, principal: Principal) -> tuple[Row, access.Rights]:
@@ -452,13 +448,13 @@ async def enter(session: Session, room: RoomKey, principal: Principal) -> tuple[
     row = await session.maybe("room_for", room_id=room.id, actor_id=principal.user_id)
     if row is None or row["kind"] != room.kind or row["gone"]:
         raise NotFound
-    return row, rights_in(room, dict(row))
+    return row, rights_in(room, row, principal)
 
 
 async def read_rights(session: Session, room: RoomKey, principal: Principal) -> access.Rights:
     """The same, read for one person."""
     row = await session.maybe("actor_rights", room_id=room.id, actor_id=principal.user_id)
-    return rights_in(room, dict(row) if row else None)
+    return rights_in(room, row, principal)
 
 
 def translate(error: BaseException) -> AtriumError:

@@ -21,6 +21,7 @@ from aiohttp import WSMsgType, web
 from engineio import async_socket, exceptions, packet
 
 from server.frames import BINARY, JsonCodec, frame
+from server.origin import origin_of
 from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -112,8 +113,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
     def __init__(self, server: Engine, sid: str, request: web.Request) -> None:
         super().__init__(server, sid)
         self.codec = server.codec
-        self.address = request.remote or ""
-        self.user_agent = header_text(request.headers.get("User-Agent", ""))
+        self.origin = origin_of(request)
         self.transport: asyncio.Transport | None = None
         self.descriptor = -1
         self.held_bytes = 0
@@ -335,11 +335,6 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         self.queue.put_nowait(None)
         if self._ws is not None and not self._ws.closed:
             await self._ws.close(code=code)
-
-
-def header_text(header: str) -> str:
-    """A header as text that can be stored: aiohttp keeps bytes that are no UTF-8 as lone surrogates."""
-    return header[:300].encode("utf-8", "replace").decode()
 
 
 def fan_out(sockets: Iterable[EngineSocket], frames: bytes, hard_limit: int) -> list[EngineSocket]:

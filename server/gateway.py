@@ -208,7 +208,7 @@ class Gateway:
             connection, rooms = await self._sign_in(socket, token, auth.get("since"))
         except Exception as error:
             refusal = translate(error)
-            logs.refused(refusal, name="connect", request_id=socket.sid, address=socket.address)
+            logs.refused(refusal, name="connect", request_id=socket.sid, address=socket.origin.address)
             if isinstance(refusal, Unavailable):
                 # A stock client tries again after this, and never after a connect_error.
                 await socket.close(wait=False)
@@ -234,7 +234,7 @@ class Gateway:
     ) -> tuple[Connection, dict[RoomKey, RoomState]]:
         """A connection in its own rooms, checked up to every change of rights that this node knows of."""
         for _ in range(SIGN_IN_TRIES):
-            principal = await self.sessions.principal(token)
+            principal = await self.sessions.principal(token, socket.origin)
             connection = Connection(self, socket, socket.sid, principal)
             try:
                 if self._remember(connection):

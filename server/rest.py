@@ -24,8 +24,9 @@ from handlers.errors import (
 )
 from handlers.registry import SPECS, Payload, Spec
 from server import calls, envelope, logs, metrics
-from server.engine import header_text, origin_allowed
+from server.engine import origin_allowed
 from server.node import Node
+from server.origin import origin_of
 from storage.ids import new_id
 from storage.rooms import KINDS, RoomKey
 
@@ -123,7 +124,7 @@ def _route(node: Node, spec: Spec) -> Route:
 
 
 async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
-    principal = await node.sessions.principal(_token(request))
+    principal = await node.sessions.principal(_token(request), origin_of(request))
     structlog.contextvars.bind_contextvars(tenant=str(principal.tenant_id), user=str(principal.user_id))
     checked = calls.check(spec, await _payload(spec, request))
     if spec.room == "tenant" and checked.room not in (None, f"tenant:{principal.tenant_id}"):
@@ -146,8 +147,7 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result:
         passwords=node.passwords,
         tokens=node.tokens,
         account=account,
-        address=request.remote or "",
-        user_agent=header_text(request.headers.get("User-Agent", "")),
+        origin=origin_of(request),
         rights_changed=node.gateway.announce_rights,
         submit=lambda spec, payload, principal: _submit(node, spec, payload, principal),
         wake_outbox=node.outbox.wake,

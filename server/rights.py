@@ -82,27 +82,32 @@ class RightsWatch:
                 continue
             connection.member_until(row["expires_at"])
             for room in rooms:
-                connection.settle(room, rights.get((connection.principal.user_id, room)))
+                connection.settle(room, _seen(room, connection, rights))
         return seq
 
 
 async def _rights(
     session: Session, asked: "dict[Connection, list[RoomKey]]"
 ) -> dict[tuple[UUID, RoomKey], access.Rights]:
-    """What each person may do in each of the rooms he is in; rooms that are not his to see are left out."""
+    """What each person may do in each of the rooms he is in; rooms that he may not know of are left out."""
     pairs = list({(c.principal.user_id, room) for c, rooms in asked.items() for room in rooms})
     rows = await session.many(
         "rights_in_rooms", user_ids=[user_id for user_id, _ in pairs], room_ids=[room.id for _, room in pairs]
     )
     found = {(row["user_id"], row["room_id"]): row for row in rows}
-    allowed: dict[tuple[UUID, RoomKey], access.Rights] = {}
-    for user_id, room in pairs:
-        row = found.get((user_id, room.id))
-        rights = row and access.rights(
-            user_id=user_id, role=row["role"], project_role=row["project_role"], in_project=row["in_project"], live=row["live"],
-            room_kind=room.kind, room_id=room.id,
-        )  # fmt: skip
-        needed = VIEW.get(room.kind)
-        if rights and (needed is None or rights.allow(needed)):
-            allowed[user_id, room] = rights
-    return allowed
+    known = ((pair, found.get((pair[0], pair[1].id))) for pair in pairs)
+    return {
+        pair: rights
+        for pair, row in known
+        if row and (rights := access.rights(row, pair[1].kind, pair[1].id))
+    }
+
+
+def _seen(
+    room: RoomKey, connection: "Connection", rights: dict[tuple[UUID, RoomKey], access.Rights]
+) -> access.Rights | None:
+    """A connection's rights in a room, within its credential's scopes; None where it may not be there."""
+    principal, needed = connection.principal, VIEW.get(room.kind)
+    found = rights.get((principal.user_id, room))
+    limited = found.within(principal.scopes) if found else None
+    return limited if limited and (needed is None or limited.allow(needed)) else None

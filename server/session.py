@@ -72,7 +72,7 @@ async def leave(connection: Connection, cmd: Leave) -> Answer:
 @control("session.refresh")
 async def refresh(connection: Connection, cmd: Renew) -> Answer:
     """Go on with a new access token of the same person and tenant, without reconnecting."""
-    connection.renew(await connection.gateway.sessions.principal(cmd.token))
+    connection.renew(await connection.gateway.sessions.principal(cmd.token, connection.socket.origin))
     return Answer(dump({"expires_at": connection.expires_at}))
 
 

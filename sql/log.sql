@@ -15,8 +15,8 @@ SELECT
     ) AS gone,
     (
         SELECT json_agg(json_build_object(
-            'user_id', m.user_id, 'name', u.name, 'role', m.role, 'project_role', pm.role,
-            'in_project', pm.user_id IS NOT NULL,
+            'user_id', m.user_id, 'name', u.name, 'role', m.role, 'allowed', m.allowed, 'denied', m.denied,
+            'project_role', pm.role, 'in_project', pm.user_id IS NOT NULL,
             'expires_at', m.expires_at, 'live', m.status = 'active' AND u.status = 'active'
             AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
         ))
@@ -98,7 +98,7 @@ SELECT
         SELECT 1 FROM projects AS p
         WHERE r.kind = 'project' AND p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
     ) AS gone,
-    m.user_id, m.role, pm.role AS project_role, pm.user_id IS NOT NULL AS in_project,
+    m.user_id, m.role, m.allowed, m.denied, pm.role AS project_role, pm.user_id IS NOT NULL AS in_project,
     m.status = 'active' AND u.status = 'active'
     AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()) AS live
 FROM rooms AS r
@@ -111,7 +111,8 @@ WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 -- The rights of one person in one room, for queries and joins.
 -- actor_rights :maybe
 SELECT
-    m.user_id, u.name, m.role, pm.role AS project_role, pm.user_id IS NOT NULL AS in_project, m.expires_at,
+    m.user_id, u.name, m.role, m.allowed, m.denied, pm.role AS project_role, pm.user_id IS NOT NULL AS in_project,
+    m.expires_at,
     m.status = 'active' AND u.status = 'active'
     AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()) AS live
 FROM members AS m

@@ -24,7 +24,8 @@ WHERE s.id = ANY(:session_ids::uuid []) AND s.revoked_at IS NULL AND s.expires_a
 -- The rights of some people in some rooms.
 -- rights_in_rooms :many
 SELECT
-    asked.user_id, asked.room_id, m.role, pm.role AS project_role, pm.user_id IS NOT NULL AS in_project,
+    asked.user_id, asked.room_id, m.role, m.allowed, m.denied, pm.role AS project_role,
+    pm.user_id IS NOT NULL AS in_project,
     m.status = 'active' AND u.status = 'active'
     AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()) AS live
 FROM unnest(:user_ids::uuid [], :room_ids::uuid []) AS asked (user_id, room_id)

@@ -172,6 +172,8 @@ CREATE TABLE public.members (
     expires_at timestamp with time zone,
     version bigint DEFAULT 1 NOT NULL,
     profile_version bigint DEFAULT 0 NOT NULL,
+    allowed text[],
+    denied text[],
     CONSTRAINT members_guest_expires CHECK (((role <> 'guest'::text) OR (expires_at IS NOT NULL))),
     CONSTRAINT members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text]))),
     CONSTRAINT members_status_check CHECK ((status = ANY (ARRAY['active'::text, 'pending'::text, 'suspended'::text, 'expired'::text, 'removed'::text])))
@@ -407,7 +409,10 @@ CREATE TABLE public.users (
     last_login_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    platform_admin boolean DEFAULT false NOT NULL,
+    kind text DEFAULT 'person'::text NOT NULL,
     CONSTRAINT users_email_folded CHECK ((email = lower(email))),
+    CONSTRAINT users_kind_check CHECK ((kind = ANY (ARRAY['person'::text, 'service'::text]))),
     CONSTRAINT users_status_check CHECK ((status = ANY (ARRAY['active'::text, 'inactive'::text, 'suspended'::text, 'pending'::text])))
 );
 

@@ -91,4 +91,4 @@ async def _set_password(edge: Edge, session: Session, user_id: UUID, email: str,
     # Links that are under way were asked for by whoever knew the old password, or feared somebody did.
     await session.exec("drop_account_tokens", user_id=user_id, purposes=["reset_password", "change_email"])
     await lockout.lift(session, email)
-    await mails.tell(session, "password_changed", email, user_id=user_id, address=edge.address)
+    await mails.tell(session, "password_changed", email, user_id=user_id, address=edge.origin.address)

@@ -1,6 +1,6 @@
 """Sessions: from a token to the person behind it, as the database has it now."""
 
-from handlers.context import Account, Principal
+from handlers.context import Account, Origin, Principal
 from handlers.errors import Unauthorized
 from handlers.identity.tokens import Tokens, hash_token
 from storage.postgres import Database
@@ -13,7 +13,7 @@ class Sessions:
         self._db = db
         self._tokens = tokens
 
-    async def principal(self, token: str) -> Principal:
+    async def principal(self, token: str, origin: Origin) -> Principal:
         """The member behind an access token; UNAUTHORIZED when the session or membership has ended."""
         claims = self._tokens.check(token)
         if claims.tenant_id is None:
@@ -34,6 +34,7 @@ class Sessions:
             expires_at=claims.expires_at,
             member_until=row["expires_at"],
             rights_seq=row["rights_seq"],
+            origin=origin,
         )
 
     async def account(self, token: str) -> Account:

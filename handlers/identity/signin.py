@@ -171,8 +171,8 @@ async def open_session(
         "create_session",
         session_id=session_id,
         user_id=user_id,
-        user_agent=edge.user_agent,
-        address=edge.address,
+        user_agent=edge.origin.user_agent,
+        address=edge.origin.address,
         expires_at=expires_at,
     )
     return session_id, await _add_refresh_token(edge, session, session_id, tenant_id)
@@ -290,7 +290,7 @@ async def _renew(edge: Edge, user: Row, session_id: UUID, tenant: Tenant | None,
 
 async def _touch(edge: Edge, session: Session, session_id: UUID) -> None:
     await session.exec(
-        "touch_session", session_id=session_id, user_agent=edge.user_agent, address=edge.address
+        "touch_session", session_id=session_id, user_agent=edge.origin.user_agent, address=edge.origin.address
     )
 
 

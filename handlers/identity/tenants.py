@@ -136,7 +136,7 @@ async def update(tx: Tx, cmd: UpdateTenant) -> TenantUpdated:
 
 
 @command(
-    "member.add", needs="tenant.manage", rest="POST /tenants/{tenant_id}/members", room="tenant", status=201
+    "member.add", needs="member.manage", rest="POST /tenants/{tenant_id}/members", room="tenant", status=201
 )
 async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
     """Let a person who has an account join the tenant. Nobody can give a role above his own."""
@@ -157,7 +157,7 @@ async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
 
 
 @command(
-    "member.update", needs="tenant.manage", rest="PUT /tenants/{tenant_id}/members/{user_id}", room="tenant"
+    "member.update", needs="member.manage", rest="PUT /tenants/{tenant_id}/members/{user_id}", room="tenant"
 )
 async def update_member(tx: Tx, cmd: UpdateMember) -> MemberUpdated:
     """Give a member another role or another end of the membership; it takes effect at once, everywhere."""
@@ -178,7 +178,7 @@ async def update_member(tx: Tx, cmd: UpdateMember) -> MemberUpdated:
 
 @command(
     "member.remove",
-    needs="tenant.manage",
+    needs="member.manage",
     rest="DELETE /tenants/{tenant_id}/members/{user_id}",
     room="tenant",
 )

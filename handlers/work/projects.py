@@ -319,7 +319,7 @@ async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored]:
     return _both(tx, cmd.project_id, ProjectRestored.of(row))
 
 
-@command("project.add_member", needs="project.edit", rest="PUT /projects/{project_id}/members/{user_id}")
+@command("project.add_member", needs="project.share", rest="PUT /projects/{project_id}/members/{user_id}")
 async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
     """Let a member of the tenant take part, or give her another role in this project."""
     await _require_not_above(tx, cmd.user_id)
@@ -333,7 +333,7 @@ async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
 
 
 @command(
-    "project.remove_member", needs="project.edit", rest="DELETE /projects/{project_id}/members/{user_id}"
+    "project.remove_member", needs="project.share", rest="DELETE /projects/{project_id}/members/{user_id}"
 )
 async def remove_member(tx: Tx, cmd: RemoveProjectMember) -> ProjectMemberRemoved:
     """End somebody's part in the project."""
