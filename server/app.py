@@ -14,8 +14,10 @@ from aiohttp import web
 import handlers.identity.addresses
 import handlers.identity.credentials
 import handlers.identity.devices
+import handlers.identity.members
 import handlers.identity.profiles
 import handlers.identity.signin
+import handlers.identity.snapshots
 import handlers.identity.tenants
 import handlers.identity.users
 import handlers.rooms
@@ -53,6 +55,8 @@ NOUNS: Final = (
     handlers.identity.devices,
     handlers.identity.profiles,
     handlers.identity.tenants,
+    handlers.identity.members,
+    handlers.identity.snapshots,
     handlers.work.projects,
     handlers.work.boards,
     handlers.work.tasks,

@@ -16,6 +16,7 @@ from pydantic import Field
 from handlers.access import Role
 from handlers.context import Account, Edge, Principal, Tx
 from handlers.errors import AtriumError, ValidationFailed, constraint
+from handlers.identity.members import Member, MemberUpdated, MemberWas
 from handlers.identity.people import (
     AvatarUrl,
     Language,
@@ -26,7 +27,6 @@ from handlers.identity.people import (
     Timezone,
     Username,
 )
-from handlers.identity.tenants import Member, MemberUpdated, MemberWas
 from handlers.registry import Entity, Event, Name, Payload, Reply, Spec, endpoint
 from storage.postgres import Row, Session
 from storage.rooms import RoomKey

@@ -1,0 +1,44 @@
+"""What the rooms of a tenant and of a person hold: one list per kind of thing."""
+
+from handlers.context import Tx
+from handlers.identity.members import Member
+from handlers.identity.people import Profile
+from handlers.identity.tenants import Tenant
+from handlers.registry import Reply, snapshot
+from handlers.work.assignments import Assignment
+from handlers.work.projects import Project
+
+
+class TenantSnapshot(Reply):
+    """The state of a tenant's room."""
+
+    tenants: list[Tenant]
+    members: list[Member]
+    projects: list[Project]
+
+
+class UserSnapshot(Reply):
+    """The state of a person's own room."""
+
+    users: list[Profile]
+    assignments: list[Assignment]
+
+
+@snapshot("tenant")
+async def read_tenant(tx: Tx, window: int) -> TenantSnapshot:
+    """The tenant, its members and its projects."""
+    return TenantSnapshot(
+        tenants=[Tenant.of(await tx.one("tenant"))],
+        members=[Member.of(row) for row in await tx.many("members_of")],
+        projects=[Project.of(row) for row in await tx.many("all_projects")],
+    )
+
+
+@snapshot("user")
+async def read_user(tx: Tx, window: int) -> UserSnapshot:
+    """Oneself, and what one is assigned to."""
+    assignments = await tx.many("assignments_of")
+    return UserSnapshot(
+        users=[Profile.of(await tx.one("profile", user_id=tx.actor.user_id))],
+        assignments=[Assignment.of(row) for row in assignments],
+    )
