@@ -198,7 +198,7 @@ def errors(spec: Spec) -> list[type[AtriumError]]:
     if spec.kind == "command":
         found |= {Conflict, QuotaExceeded}
     if spec.kind == "endpoint" and spec.route and spec.route.method != "GET":
-        found.add(Conflict)
+        found |= {Conflict, Forbidden}
     if spec.name == "session.refresh":
         found.add(Conflict)
     if spec.versioned:
