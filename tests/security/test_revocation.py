@@ -16,7 +16,8 @@ BEFORE, AFTER = 1.0, 1.0
 
 async def _flow(sender: Person, world: World, over: asyncio.Event) -> list["asyncio.Future[Any]"]:
     """Move cards at the given rate, without waiting for the answers."""
-    columns, answers = list(world.columns.values()), []
+    columns = list(world.columns.values())
+    answers: list[asyncio.Future[Any]] = []
     started = time.perf_counter()
     while not over.is_set():
         due = int((time.perf_counter() - started) * RATE)
