@@ -63,6 +63,7 @@ class Tx:
     actor: Principal
     rights: Rights
     now: datetime
+    settings: Settings
     command_id: UUID | None = None
     expected_version: int | None = None
     values: dict[str, Any] = field(default_factory=dict)

@@ -143,7 +143,11 @@ class _Spoiled(Exception):
 
 
 class Dispatcher:
-    """Runs commands and queries. `deliver` gets each committed batch, `behind` a room whose log has moved on."""
+    """Runs commands and queries.
+
+    `deliver` gets each committed batch, `behind` a room whose log has moved on; `mails_queued` is called when a
+    transaction has committed that queued mails.
+    """
 
     def __init__(
         self,
@@ -152,13 +156,15 @@ class Dispatcher:
         *,
         deliver: Callable[[Batch], None],
         behind: Callable[[RoomKey, str, int], None],
+        mails_queued: Callable[[], None] = lambda: None,
     ) -> None:
         self.db = db
         self.locator = Locator(db)
+        self._settings = settings
         self._group_size = settings.group_commit
-        self._window = settings.snapshot_window
         self._deliver = deliver
         self._behind = behind
+        self._mails_queued = mails_queued
         self._queues: dict[RoomKey, list[Call]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -199,7 +205,10 @@ class Dispatcher:
         try:
             async with self.db.snapshot(room.tenant_id) as session:
                 position, rights = await enter(session, room, principal)
-                tx = Tx(session, room, principal, rights, position["now"], window=self._window)
+                tx = Tx(
+                    session, room, principal, rights, position["now"], self._settings,
+                    window=self._settings.snapshot_window,
+                )  # fmt: skip
                 if spec.needs:
                     tx.require(spec.needs)
                 answer: Reply | Page = await spec.handler(tx, payload)
@@ -280,6 +289,8 @@ class Dispatcher:
             raise
         for batch in batches:
             self._deliver(batch)
+        if session.values.get("mails_queued"):
+            self._mails_queued()
         if group.head and not group.entries:
             self._behind(room, group.epoch, group.head)
         for call, answer in group.answers:
@@ -293,8 +304,8 @@ class Dispatcher:
             if repeated is not None:
                 group.answers.append((call, _repeat(group.room, call, repeated)))
                 return
-            events, data = await self._execute(group, session, call)
-            self._record(group, call, events, data)
+            events, data, once = await self._execute(group, session, call)
+            self._record(group, call, events, data, once)
         except AtriumError as error:
             if session.wrote:
                 raise _Spoiled(error) from error
@@ -307,25 +318,30 @@ class Dispatcher:
         except Exception as error:  # also any failed SQL: it has spoiled the transaction
             raise _Spoiled(error) from error
 
-    async def _execute(self, group: _Group, session: Session, call: Call) -> tuple[list[Event], bytes]:
-        """Permission, handler, reactions: the events of a command and its reply."""
+    async def _execute(
+        self, group: _Group, session: Session, call: Call
+    ) -> tuple[list[Event], bytes, bytes | None]:
+        """Permission, handler, reactions: the events of a command, its reply, and the reply as it is told once."""
         rights = rights_in(group.room, group.actors.get(call.principal.user_id), call.principal)
         if call.spec.within:
             project = RoomKey(group.room.tenant_id, "project", getattr(call.payload, call.spec.within))
             await session.many("lock_rooms", room_ids=[project.id])  # before any row of the project
             rights = await read_rights(session, project, call.principal)
         tx = Tx(
-            session, group.room, call.principal, rights, group.now, call.command_id, call.expected_version
-        )
+            session, group.room, call.principal, rights, group.now, self._settings,
+            call.command_id, call.expected_version,
+        )  # fmt: skip
         if call.spec.needs:
             tx.require(call.spec.needs)
-        events, data = _unpack(await call.spec.handler(tx, call.payload))
+        events, data, once = _unpack(await call.spec.handler(tx, call.payload))
         for event in tuple(events):
             for react in REACTIONS.get(type(event), ()):
                 events.extend(await react(tx, event) or ())
-        return events, data
+        return events, data, once
 
-    def _record(self, group: _Group, call: Call, events: list[Event], data: bytes) -> None:
+    def _record(
+        self, group: _Group, call: Call, events: list[Event], data: bytes, once: bytes | None
+    ) -> None:
         seq = group.head + sum(entry.room == group.room for entry in group.entries)
         for event in events:
             target = event.room or group.room
@@ -339,7 +355,7 @@ class Dispatcher:
         applied = _Applied(call.fingerprint(), group.room.id, seq, data)
         group.known[call.identity] = applied
         group.applied.append((call, applied))
-        group.answers.append((call, Result(data, group.room, seq)))
+        group.answers.append((call, Result(once or data, group.room, seq)))
 
     async def _append_or_split(self, group: _Group, session: Session) -> list[Batch]:
         """Append; when one entry makes that fail, such as an id used in another room just now, split the group."""
@@ -424,11 +440,12 @@ def _repeat(room: RoomKey, call: Call, first: _Applied) -> Result | AtriumError:
     return Result(first.data, room, first.seq, duplicate=True)
 
 
-def _unpack(outcome: Event | list[Event] | Outcome) -> tuple[list[Event], bytes]:
+def _unpack(outcome: Event | list[Event] | Outcome[Any, Any]) -> tuple[list[Event], bytes, bytes | None]:
     if isinstance(outcome, Outcome):
-        return list(outcome.events), _dump(outcome.data)
+        once = _dump(outcome.once) if outcome.once is not None else None
+        return list(outcome.events), _dump(outcome.data), once
     events = list(outcome) if isinstance(outcome, list) else [outcome]
-    return events, events[0].dump() if events else b"{}"
+    return events, events[0].dump() if events else b"{}", None
 
 
 def _dump(data: BaseModel) -> bytes:

@@ -157,12 +157,22 @@ class Page(Generic[R]):
     pagination: Pagination
 
 
-@dataclass(slots=True)
-class Outcome:
-    """A command's events, where the reply is not simply the first of them."""
+E = TypeVar("E", bound=Event, default=Event)
+Told = TypeVar("Told", bound=BaseModel, default=BaseModel)
 
-    events: list[Event]
-    data: BaseModel
+
+@dataclass(slots=True)
+class Outcome(Generic[E, Told]):
+    """A command's events, where the reply is not simply the first of them.
+
+    `Outcome[TaskMoved, MoveReply]` tells the descriptions what it holds.
+    """
+
+    events: list[E]
+    data: Told
+    once: Told | None = None
+    """The reply with a secret that is shown once: to the caller of the first try, and never written down.
+    A repeated command gets `data`."""
 
 
 class Paging(Payload):

@@ -14,6 +14,7 @@ from handlers.errors import Forbidden, NotFound, ValidationFailed
 from handlers.registry import SNAPSHOTS, Page, Pagination, Payload, Reply, Seq, query
 from storage.postgres import Database, Row, Session
 from storage.rooms import Position, RoomKey, event_of, read_events
+from storage.settings import Settings
 
 VIEW = {"tenant": "tenant.view", "project": "project.view", "user": None}
 """The permission that seeing a kind of room takes."""
@@ -99,8 +100,9 @@ class RoomReader:
     comes while one is under way waits for the next, which begins after he was attached and so misses nothing.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
+        self._settings = settings
         self._next: dict[tuple[RoomKey, int], asyncio.Future[tuple[Position, bytes]]] = {}
         self._readings: dict[tuple[RoomKey, int], asyncio.Task[None]] = {}
 
@@ -124,7 +126,7 @@ class RoomReader:
             if since is not None and _in_reach(since, position, max(row["floor_seq"], position.seq - limit)):
                 return await _missed(session, room, rights, row, since)
             if room.kind == "user":
-                tx = Tx(session, room, principal, rights, row["now"])
+                tx = Tx(session, room, principal, rights, row["now"], self._settings)
                 return RoomState(
                     position,
                     rights,
@@ -163,7 +165,7 @@ class RoomReader:
         room, window = key
         async with self._db.snapshot(room.tenant_id) as session:
             row = await session.one("room_position", room_id=room.id)
-            tx = Tx(session, room, principal, rights, row["now"])
+            tx = Tx(session, room, principal, rights, row["now"], self._settings)
             body = _body(await SNAPSHOTS[room.kind](tx, window))
             return Position(str(row["epoch"]), row["head_seq"]), body
 

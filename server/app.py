@@ -106,7 +106,10 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         redis = settings.redis_url
         bus = RedisBus(redis.get_secret_value(), silence=settings.bus_silence) if redis else LocalBus()
     hub = Hub(db, bus, settings)
-    dispatcher = Dispatcher(db, settings, deliver=hub.deliver, behind=hub.behind)
+    outbox = Outbox(db, settings, open_mailer(settings))
+    dispatcher = Dispatcher(
+        db, settings, deliver=hub.deliver, behind=hub.behind, mails_queued=outbox.wake
+    )  # fmt: skip
     tokens = Tokens(instance_secret(settings), settings)
     sessions = Sessions(db, tokens)
     gateway = Gateway(settings, dispatcher, hub, sessions)
@@ -122,7 +125,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         tokens,
         Passwords(settings),
         maintenance,
-        Outbox(db, settings, open_mailer(settings)),
+        outbox,
     )
     await hub.start()
     gateway.presence.start()

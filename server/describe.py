@@ -22,7 +22,7 @@ from handlers.errors import (
     ValidationFailed,
     VersionConflict,
 )
-from handlers.registry import LOCATORS, SNAPSHOTS, SPECS, Page, Route, Spec
+from handlers.registry import LOCATORS, SNAPSHOTS, SPECS, Outcome, Page, Route, Spec
 from handlers.rooms import RawEvents, RawSnapshot
 from server.messages import (
     ANSWERS,
@@ -154,6 +154,9 @@ def reply(spec: Spec) -> type[BaseModel]:
     if get_origin(spec.returns) is Page:
         model: type[BaseModel] = get_args(spec.returns)[0]
         return model
+    if get_origin(spec.returns) is Outcome:
+        told: type[BaseModel] = get_args(spec.returns)[1]
+        return told
     if spec.events:
         return spec.events[0]
     if isinstance(spec.returns, type) and issubclass(spec.returns, BaseModel):

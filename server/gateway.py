@@ -60,7 +60,7 @@ class Gateway:
         self.hub = hub
         self.sessions = sessions
         self.presence = Presence(hub, settings)
-        self.reader = RoomReader(dispatcher.db)
+        self.reader = RoomReader(dispatcher.db, settings)
         self.rights = RightsWatch(self, dispatcher.db)
         self.draining = False
         self._tenants: dict[UUID, set[Connection]] = {}

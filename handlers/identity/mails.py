@@ -71,12 +71,17 @@ def letter(kind: str) -> Callable[[Letter], Letter]:
 
 async def tell(
     session: Session, kind: str, to_address: str, *, user_id: UUID | None = None, **data: object
-) -> None:
-    """Queue a mail; call `edge.wake_outbox()` after the commit, or it leaves some seconds later."""
+) -> UUID:
+    """Queue a mail, and return its id. An endpoint calls `edge.wake_outbox()` after the commit, or the mail leaves
+    some seconds later; a command need not. With `tenant_id` among the data, it is written in that tenant.
+    """
+    mail_id = new_id()
     await session.exec(
-        "queue_mail", mail_id=new_id(), kind=kind, to_address=to_address, user_id=user_id,
+        "queue_mail", mail_id=mail_id, kind=kind, to_address=to_address, user_id=user_id,
         data=orjson.dumps(data).decode(),
     )  # fmt: skip
+    session.values["mails_queued"] = True
+    return mail_id
 
 
 async def ask(session: Session, kind: str, to_address: str) -> None:
@@ -86,7 +91,8 @@ async def ask(session: Session, kind: str, to_address: str) -> None:
 
 async def write(db: Database, settings: Settings, queued: Queued) -> EmailMessage | None:
     """The mail as it goes out; None where it need not be sent any more."""
-    async with db.transaction(None) as session:
+    tenant_id = queued.data.get("tenant_id")
+    async with db.transaction(UUID(tenant_id) if tenant_id else None) as session:
         values = await LETTERS[queued.kind](session, settings, queued)
     if values is None:
         return None
