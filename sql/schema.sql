@@ -315,7 +315,11 @@ CREATE TABLE public.sessions (
     expires_at timestamp with time zone NOT NULL,
     revoked_at timestamp with time zone,
     revoked_reason text,
-    last_used_at timestamp with time zone DEFAULT now() NOT NULL
+    last_used_at timestamp with time zone DEFAULT now() NOT NULL,
+    method text DEFAULT 'password'::text NOT NULL,
+    second_factor_at timestamp with time zone,
+    proven_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT sessions_method_check CHECK ((method = ANY (ARRAY['password'::text, 'passkey'::text, 'oidc'::text])))
 );
 
 -- TABLE: statuses

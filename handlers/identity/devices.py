@@ -8,6 +8,7 @@ from pydantic import Field
 
 from handlers.context import Edge
 from handlers.errors import NotFound
+from handlers.identity.entry import Method
 from handlers.identity.people import Done, Nothing
 from handlers.identity.signin import end_sessions, raise_rights
 from handlers.registry import Entity, Payload, Reply, Timestamp, endpoint
@@ -32,6 +33,7 @@ class SignIn(Entity):
     """One session: one sign-in on one device."""
 
     id: UUID
+    method: Method = Field(description="What it was opened with.")
     device: str = Field(description="Such as `Firefox 145 on Windows`.")
     user_agent: str
     address: str = Field(description="The network address that it was last used from.")

@@ -1,30 +1,31 @@
 """Signing in and staying signed in: login, refresh, logout, and the tenant that one's tokens name."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import timedelta
 from uuid import UUID
 
 from pydantic import Field
 
 from handlers.context import Edge
-from handlers.errors import Forbidden, NotFound, Unauthorized, ValidationFailed
+from handlers.errors import NotFound, Unauthorized, ValidationFailed
 from handlers.identity import lockout
-from handlers.identity.people import Done, Email, Password, Token, User
+from handlers.identity.entry import (
+    AS_COOKIE,
+    WRONG,
+    Changed,
+    SignedIn,
+    SignInReply,
+    add_refresh_token,
+    choose_tenant,
+    finish_sign_in,
+    signed_in,
+    tenant_of,
+)
+from handlers.identity.people import Done, Email, Password, Token
 from handlers.identity.profiles import follow_everywhere
 from handlers.identity.tenants import Tenant, found_tenant
-from handlers.identity.tokens import hash_token, new_token
-from handlers.registry import Name, Payload, Reply, endpoint
-from storage.ids import new_id
+from handlers.identity.tokens import hash_token
+from handlers.registry import Name, Payload, endpoint
 from storage.postgres import Row, Session
-
-WRONG: Final = "Address or password is wrong"
-"""The one answer to every sign-in that fails, whatever the reason."""
-
-AS_COOKIE: Final = Field(
-    False,
-    description="For pages: the refresh token comes as an HTTP-only cookie and not in the body. Needs the header "
-    "X-Requested-With and an allowed Origin.",
-)
 
 
 class Login(Payload):
@@ -54,21 +55,8 @@ class FoundTenant(Payload):
     cookie: bool = AS_COOKIE
 
 
-class SignedIn(Reply):
-    """A new pair of tokens. The access token names one tenant and lives `expires_in` seconds."""
-
-    user: User
-    tenant: Tenant | None
-    access_token: str
-    refresh_token: str | None = Field(
-        None, exclude_if=lambda token: token is None, description="Left out where it is in the cookie."
-    )
-    expires_in: int
-    token_type: str = "Bearer"  # noqa: S105  # the scheme's name
-
-
 @endpoint("auth.login", rest="POST /auth/login", public=True)
-async def login(edge: Edge, cmd: Login) -> SignedIn:
+async def login(edge: Edge, cmd: Login) -> SignInReply:
     """Sign in with address and password.
 
     Every failure has the same answer and takes the same time. Too many of them lock the address for a while:
@@ -77,16 +65,10 @@ async def login(edge: Edge, cmd: Login) -> SignedIn:
     """
     if cmd.cookie:
         edge.require_page()
-    for _ in range(2):
-        user = await check_password(edge, cmd.email, cmd.password)
-        if user["status"] == "pending":
-            raise Forbidden("Follow the link in our mail first", details={"reason": "email_not_verified"})
-        if opened := await _open_if_unchanged(edge, user, cmd):
-            tenant_id, session_id, token = opened
-            await follow_everywhere(edge, user["id"])
-            tenant = await _tenant(edge, tenant_id)
-            return signed_in(edge, user, session_id, tenant, token, cookie=cmd.cookie)
-    raise Unauthorized(WRONG)
+    try:
+        return await _login(edge, cmd)
+    except Changed:
+        return await _login(edge, cmd)
 
 
 @endpoint("auth.refresh", rest="POST /auth/refresh", public=True)
@@ -139,9 +121,17 @@ async def switch(edge: Edge, cmd: SwitchTenant) -> SignedIn:
         edge.require_page()
     async with edge.db.transaction(None) as session:
         user = await session.one("user_by_id", user_id=account.user_id)
-        if await _choose_tenant(session, account.user_id, cmd.tenant_id, lenient=True) != cmd.tenant_id:
+        if await choose_tenant(session, account.user_id, cmd.tenant_id, lenient=True) != cmd.tenant_id:
             raise NotFound("There is no such tenant")
-    return await _renew(edge, user, account.session_id, await _tenant(edge, cmd.tenant_id), cookie=cmd.cookie)
+    return await _renew(
+        edge, user, account.session_id, await tenant_of(edge, cmd.tenant_id), cookie=cmd.cookie
+    )
+
+
+async def _login(edge: Edge, cmd: Login) -> SignInReply:
+    user = await check_password(edge, cmd.email, cmd.password)
+    user = await _renew_hash(edge, user, cmd.password)
+    return await finish_sign_in(edge, user, method="password", tenant_id=cmd.tenant_id, cookie=cmd.cookie)
 
 
 async def check_password(edge: Edge, email: str, password: str) -> Row:
@@ -159,38 +149,6 @@ async def check_password(edge: Edge, email: str, password: str) -> Row:
     if not right or user is None:
         raise Unauthorized(WRONG)
     return user
-
-
-async def open_session(
-    edge: Edge, session: Session, user_id: UUID, tenant_id: UUID | None
-) -> tuple[UUID, str]:
-    """A new session and its first refresh token."""
-    session_id = new_id()
-    expires_at = datetime.now(UTC) + timedelta(seconds=edge.settings.refresh_token_ttl)
-    await session.exec(
-        "create_session",
-        session_id=session_id,
-        user_id=user_id,
-        user_agent=edge.origin.user_agent,
-        address=edge.origin.address,
-        expires_at=expires_at,
-    )
-    return session_id, await _add_refresh_token(edge, session, session_id, tenant_id)
-
-
-def signed_in(
-    edge: Edge, user: Row, session_id: UUID, tenant: Tenant | None, refresh_token: str, *, cookie: bool
-) -> SignedIn:
-    """The pair of tokens as the caller wants it."""
-    if cookie:
-        edge.new_cookie = refresh_token
-    return SignedIn(
-        user=User.of(user),
-        tenant=tenant,
-        access_token=edge.tokens.issue(user["id"], session_id, tenant.id if tenant else None),
-        refresh_token=None if cookie else refresh_token,
-        expires_in=edge.tokens.ttl,
-    )
 
 
 async def end_session(session: Session, user_id: UUID, session_id: UUID, reason: str) -> dict[UUID, int]:
@@ -213,19 +171,16 @@ async def raise_rights(session: Session, user_id: UUID) -> dict[UUID, int]:
     return {row["tenant_id"]: row["rights_seq"] for row in rows}
 
 
-async def _open_if_unchanged(edge: Edge, user: Row, cmd: Login) -> tuple[UUID | None, UUID, str] | None:
-    """A session, unless the hash that was verified has been replaced meanwhile.
-
-    A sign-in beside this one may have renewed it, or a new password has ended all sessions: verify once more.
-    """
-    outdated = edge.passwords.outdated(user["password_hash"])
-    rehashed = await edge.passwords.hash(cmd.password) if outdated else None
+async def _renew_hash(edge: Edge, user: Row, password: str) -> Row:
+    """The person with a hash of today, where the one that was verified is older."""
+    if not edge.passwords.outdated(user["password_hash"]):
+        return user
+    rehashed = await edge.passwords.hash(password)
     async with edge.db.transaction(None) as session:
-        verified = user["password_hash"]
-        if not await session.maybe("signed_in", user_id=user["id"], verified=verified, rehashed=rehashed):
-            return None
-        tenant_id = await _choose_tenant(session, user["id"], cmd.tenant_id)
-        return tenant_id, *await open_session(edge, session, user["id"], tenant_id)
+        fresh = await session.maybe(
+            "renew_hash", user_id=user["id"], verified=user["password_hash"], rehashed=rehashed
+        )
+    return fresh or user
 
 
 async def _refresh(edge: Edge, token_hash: bytes, *, by_cookie: bool) -> SignedIn:
@@ -242,14 +197,14 @@ async def _refresh(edge: Edge, token_hash: bytes, *, by_cookie: bool) -> SignedI
             user = await session.one("user_by_id", user_id=old["user_id"])
             if user["status"] != "active":
                 raise Unauthorized("This account is not active")
-            tenant_id = await _choose_tenant(session, user["id"], old["tenant_id"], lenient=True)
-            token = await _add_refresh_token(edge, session, old["session_id"], tenant_id)
+            tenant_id = await choose_tenant(session, user["id"], old["tenant_id"], lenient=True)
+            token = await add_refresh_token(edge, session, old["session_id"], tenant_id)
             await _touch(edge, session, old["session_id"])
     if stolen:
         edge.rights_changed(changes)
         raise Unauthorized("The refresh token was used before: the session has been ended")
     await follow_everywhere(edge, user["id"])
-    tenant = await _tenant(edge, tenant_id)
+    tenant = await tenant_of(edge, tenant_id)
     return signed_in(edge, user, old["session_id"], tenant, token, cookie=by_cookie)
 
 
@@ -260,30 +215,9 @@ def _cookie(edge: Edge) -> str:
     return edge.cookie
 
 
-async def _choose_tenant(
-    session: Session, user_id: UUID, wanted: UUID | None, *, lenient: bool = False
-) -> UUID | None:
-    """The wanted tenant if one is a member of it, else the first one joined, else none."""
-    active = [row["tenant_id"] for row in await session.many("memberships", user_id=user_id)
-              if row["tenant_status"] == "active"]  # fmt: skip
-    if wanted in active:
-        return wanted
-    if wanted is not None and not lenient:
-        raise Unauthorized(WRONG)
-    return active[0] if active else None
-
-
-async def _tenant(edge: Edge, tenant_id: UUID | None) -> Tenant | None:
-    if tenant_id is None:
-        return None
-    async with edge.db.transaction(tenant_id) as session:
-        row = await session.maybe("tenant")
-    return Tenant.of(row) if row else None
-
-
 async def _renew(edge: Edge, user: Row, session_id: UUID, tenant: Tenant | None, *, cookie: bool) -> SignedIn:
     async with edge.db.transaction(None) as session:
-        token = await _add_refresh_token(edge, session, session_id, tenant.id if tenant else None)
+        token = await add_refresh_token(edge, session, session_id, tenant.id if tenant else None)
         await _touch(edge, session, session_id)
     return signed_in(edge, user, session_id, tenant, token, cookie=cookie)
 
@@ -292,16 +226,3 @@ async def _touch(edge: Edge, session: Session, session_id: UUID) -> None:
     await session.exec(
         "touch_session", session_id=session_id, user_agent=edge.origin.user_agent, address=edge.origin.address
     )
-
-
-async def _add_refresh_token(edge: Edge, session: Session, session_id: UUID, tenant_id: UUID | None) -> str:
-    token, token_hash = new_token()
-    expires_at = datetime.now(UTC) + timedelta(seconds=edge.settings.refresh_token_ttl)
-    await session.exec(
-        "add_refresh_token",
-        token_hash=token_hash,
-        session_id=session_id,
-        tenant_id=tenant_id,
-        expires_at=expires_at,
-    )
-    return token

@@ -7,8 +7,8 @@ from pydantic import Field
 from handlers.context import Edge
 from handlers.errors import Conflict, ValidationFailed
 from handlers.identity import mails
+from handlers.identity.entry import AS_COOKIE, open_session, signed_in
 from handlers.identity.people import Email, Membership, Nothing, Password, Profile, User
-from handlers.identity.signin import AS_COOKIE, open_session, signed_in
 from handlers.identity.tenants import Tenant, found_tenant
 from handlers.registry import Name, Payload, Reply, endpoint
 from storage.ids import new_id
@@ -65,7 +65,9 @@ async def register(edge: Edge, cmd: Register) -> Registered:
     if pending or user is None:
         return Registered(user=None, tenant=None, verify_email=True, access_token=None, expires_in=None)
     async with edge.db.transaction(None) as session:
-        session_id, token = await open_session(edge, session, user["id"], tenant.id if tenant else None)
+        session_id, token = await open_session(
+            edge, session, user["id"], tenant.id if tenant else None, method="password"
+        )
     tokens = signed_in(edge, user, session_id, tenant, token, cookie=cmd.cookie)
     return Registered(
         user=tokens.user,

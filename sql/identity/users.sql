@@ -16,16 +16,20 @@ SELECT u.* FROM users AS u WHERE u.id = :user_id;
 
 -- Whoever changes a password locks the row, so that a sign-in with the old one is either ended by it or refused here.
 -- signed_in :maybe
-UPDATE users SET last_login_at = now(), password_hash = coalesce(:rehashed, password_hash)
-WHERE id = :user_id AND password_hash = :verified AND status = 'active'
+UPDATE users SET last_login_at = now()
+WHERE id = :user_id AND password_hash IS NOT DISTINCT FROM :verified AND status = 'active'
 RETURNING id;
+
+-- renew_hash :maybe
+UPDATE users SET password_hash = :rehashed WHERE id = :user_id AND password_hash = :verified
+RETURNING *;
 
 -- memberships :many
 SELECT m.* FROM memberships_of(:user_id) AS m;
 
 -- create_session :exec
-INSERT INTO sessions (id, user_id, user_agent, address, expires_at)
-VALUES (:session_id, :user_id, :user_agent, :address, :expires_at);
+INSERT INTO sessions (id, user_id, method, user_agent, address, expires_at)
+VALUES (:session_id, :user_id, :method, :user_agent, :address, :expires_at);
 
 -- add_refresh_token :exec
 INSERT INTO refresh_tokens (token_hash, session_id, tenant_id, expires_at)
@@ -56,7 +60,7 @@ WHERE s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now();
 UPDATE sessions SET last_used_at = now(), user_agent = :user_agent, address = :address WHERE id = :session_id;
 
 -- sessions_of :many
-SELECT s.id, s.user_agent, s.address, s.created_at, s.last_used_at, s.expires_at
+SELECT s.id, s.method, s.user_agent, s.address, s.created_at, s.last_used_at, s.expires_at
 FROM sessions AS s
 WHERE s.user_id = :user_id AND s.revoked_at IS NULL AND s.expires_at > now()
 ORDER BY s.last_used_at DESC, s.id DESC

@@ -1,0 +1,166 @@
+"""The end of every sign-in, whatever proved who it is: a session and its first pair of tokens."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from handlers.context import Edge
+from handlers.errors import Forbidden, Unauthorized
+from handlers.identity.people import User
+from handlers.identity.profiles import follow_everywhere
+from handlers.identity.tenants import Tenant
+from handlers.identity.tokens import new_token
+from handlers.registry import Reply
+from storage.ids import new_id
+from storage.postgres import Row, Session
+
+Method = Literal["password", "passkey", "oidc"]
+"""What a session was opened with."""
+
+WRONG: Final = "Address or password is wrong"
+"""The one answer to every sign-in that fails, whatever the reason."""
+
+AS_COOKIE: Final = Field(
+    False,
+    description="For pages: the refresh token comes as an HTTP-only cookie and not in the body. Needs the header "
+    "X-Requested-With and an allowed Origin.",
+)
+
+
+class Changed(Unauthorized):
+    """The account has changed since it was proven: a new password, a renewed hash, another status."""
+
+    def __init__(self) -> None:
+        super().__init__(WRONG)
+
+
+class SignedIn(Reply):
+    """A new pair of tokens. The access token names one tenant and lives `expires_in` seconds."""
+
+    user: User
+    tenant: Tenant | None
+    access_token: str
+    refresh_token: str | None = Field(
+        None, exclude_if=lambda token: token is None, description="Left out where it is in the cookie."
+    )
+    expires_in: int
+    token_type: str = "Bearer"  # noqa: S105  # the scheme's name
+
+
+class SecondFactorNeeded(Reply):
+    """The first half of a sign-in is done; `token` and a second factor make the other, at POST /auth/second-factor."""
+
+    token: str = Field(description="Good once, for some minutes, and for this only.")
+    expires_in: int = Field(description="How long it is good for (seconds).")
+    methods: list[Literal["totp", "passkey", "recovery_code"]] = Field(
+        description="What this account has to offer."
+    )
+
+
+class SignInReply(Reply):
+    """A new pair of tokens; or `second_factor` and no tokens, where the account asks for more than one proof."""
+
+    user: User | None
+    tenant: Tenant | None
+    access_token: str | None = Field(description="Null where a second factor is still to be given.")
+    refresh_token: str | None = Field(
+        None, exclude_if=lambda token: token is None, description="Left out where it is in the cookie."
+    )
+    expires_in: int | None
+    token_type: str = "Bearer"  # noqa: S105  # the scheme's name
+    second_factor: SecondFactorNeeded | None = Field(
+        None, exclude_if=lambda needed: needed is None, description="Left out where none is needed."
+    )
+
+
+async def finish_sign_in(
+    edge: Edge, user: Row, *, method: Method, tenant_id: UUID | None = None, cookie: bool = False
+) -> SignInReply:
+    """Every sign-in ends here, once it is proven who it is.
+
+    `user` is the row as it was read when it was proven. `Changed`, an UNAUTHORIZED, where it is not so any more:
+    a sign-in beside this one may have renewed the hash, or a new password has ended all sessions.
+    """
+    if cookie:
+        edge.require_page()
+    if user["status"] == "pending":
+        raise Forbidden("Follow the link in our mail first", details={"reason": "email_not_verified"})
+    async with edge.db.transaction(None) as session:
+        if not await session.maybe("signed_in", user_id=user["id"], verified=user["password_hash"]):
+            raise Changed
+        chosen = await choose_tenant(session, user["id"], tenant_id)
+        session_id, token = await open_session(edge, session, user["id"], chosen, method=method)
+    await follow_everywhere(edge, user["id"])
+    tokens = signed_in(edge, user, session_id, await tenant_of(edge, chosen), token, cookie=cookie)
+    return SignInReply(**dict(tokens))
+
+
+async def open_session(
+    edge: Edge, session: Session, user_id: UUID, tenant_id: UUID | None, *, method: Method
+) -> tuple[UUID, str]:
+    """A new session and its first refresh token."""
+    session_id = new_id()
+    expires_at = datetime.now(UTC) + timedelta(seconds=edge.settings.refresh_token_ttl)
+    await session.exec(
+        "create_session",
+        session_id=session_id,
+        user_id=user_id,
+        method=method,
+        user_agent=edge.origin.user_agent,
+        address=edge.origin.address,
+        expires_at=expires_at,
+    )
+    return session_id, await add_refresh_token(edge, session, session_id, tenant_id)
+
+
+def signed_in(
+    edge: Edge, user: Row, session_id: UUID, tenant: Tenant | None, refresh_token: str, *, cookie: bool
+) -> SignedIn:
+    """The pair of tokens as the caller wants it."""
+    if cookie:
+        edge.new_cookie = refresh_token
+    return SignedIn(
+        user=User.of(user),
+        tenant=tenant,
+        access_token=edge.tokens.issue(user["id"], session_id, tenant.id if tenant else None),
+        refresh_token=None if cookie else refresh_token,
+        expires_in=edge.tokens.ttl,
+    )
+
+
+async def add_refresh_token(edge: Edge, session: Session, session_id: UUID, tenant_id: UUID | None) -> str:
+    """One more refresh token of a session."""
+    token, token_hash = new_token()
+    expires_at = datetime.now(UTC) + timedelta(seconds=edge.settings.refresh_token_ttl)
+    await session.exec(
+        "add_refresh_token",
+        token_hash=token_hash,
+        session_id=session_id,
+        tenant_id=tenant_id,
+        expires_at=expires_at,
+    )
+    return token
+
+
+async def choose_tenant(
+    session: Session, user_id: UUID, wanted: UUID | None, *, lenient: bool = False
+) -> UUID | None:
+    """The wanted tenant if one is a member of it, else the first one joined, else none."""
+    active = [row["tenant_id"] for row in await session.many("memberships", user_id=user_id)
+              if row["tenant_status"] == "active"]  # fmt: skip
+    if wanted in active:
+        return wanted
+    if wanted is not None and not lenient:
+        raise Unauthorized(WRONG)
+    return active[0] if active else None
+
+
+async def tenant_of(edge: Edge, tenant_id: UUID | None) -> Tenant | None:
+    """The tenant that a pair of tokens names."""
+    if tenant_id is None:
+        return None
+    async with edge.db.transaction(tenant_id) as session:
+        row = await session.maybe("tenant")
+    return Tenant.of(row) if row else None
