@@ -31,7 +31,7 @@ from handlers.dispatch import Dispatcher
 from handlers.identity.passwords import Passwords
 from handlers.identity.sessions import Sessions
 from handlers.identity.tokens import Tokens
-from server import docs, health, pages, rest
+from server import docs, headers, health, pages, rest
 from server.gateway import Gateway
 from server.hub import Hub
 from server.maintenance import Maintenance
@@ -150,6 +150,7 @@ async def close_node(node: Node) -> None:
 def make_app(node: Node) -> web.Application:
     """The HTTP and Socket.IO doors of a node."""
     app = web.Application(client_max_size=node.settings.max_payload, middlewares=[rest.edge(node)])
+    headers.guard(app, node)
     for path, engine in node.gateway.engines.items():
         engine.attach(app, path)
     health.add_routes(app, node)

@@ -113,7 +113,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
     def __init__(self, server: Engine, sid: str, request: web.Request) -> None:
         super().__init__(server, sid)
         self.codec = server.codec
-        self.origin = origin_of(request)
+        self.origin = origin_of(request, server.settings)
         self.transport: asyncio.Transport | None = None
         self.descriptor = -1
         self.held_bytes = 0

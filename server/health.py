@@ -6,8 +6,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from server import metrics
-from server.engine import LOOPBACK
 from server.node import Node
+from server.origin import is_local
 from storage.postgres import LOST
 
 
@@ -51,6 +51,6 @@ async def _postgres(node: Node) -> bool:
 def _may_read(node: Node, request: web.Request) -> bool:
     token = node.settings.metrics_token
     if token is None:
-        return (request.remote or "") in LOOPBACK
+        return is_local(request, node.settings)
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     return hmac.compare_digest(given.encode(), token.get_secret_value().encode())

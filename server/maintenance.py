@@ -1,4 +1,4 @@
-"""Retention: replies and events older than the settings say are removed, once an hour, by one node at a time."""
+"""Retention: replies, events and sessions older than the settings say are removed, once an hour."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,9 @@ log = structlog.get_logger(__name__)
 
 INTERVAL: Final = 3600.0
 """Time between two rounds (seconds)."""
+
+BATCH: Final = 5000
+"""Rows that one transaction removes at most (count), so that none holds its locks for long."""
 
 
 class Maintenance:
@@ -44,11 +47,24 @@ class Maintenance:
             )
         return replies, events
 
+    async def sessions(self, now: datetime | None = None) -> int:
+        """Forget sessions that have ended, and refresh tokens that have expired; returns how many of both."""
+        older_than = (now or datetime.now(UTC)) - timedelta(days=self._settings.session_retention)
+        gone = 0
+        while True:
+            async with self._db.transaction(None) as session:
+                some: int = await session.value("purge_sessions", older_than=older_than, most=BATCH)
+                some += await session.value("purge_refresh_tokens", older_than=older_than, most=BATCH)
+            gone += some
+            if some == 0:
+                return gone
+
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL)
             try:
                 replies, events = await self.once()
-                log.info("maintenance.done", replies=replies, events=events)
+                sessions = await self.sessions()
+                log.info("maintenance.done", replies=replies, events=events, sessions=sessions)
             except Exception:
                 log.exception("maintenance.failed")

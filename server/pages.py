@@ -12,12 +12,8 @@ CSP: Final = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self' ws: wss:; img-src 'self' data:; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'; object-src 'none'"
 )
-HEADERS: Final = {
-    "Content-Security-Policy": CSP,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
+HEADERS: Final = {"Content-Security-Policy": CSP}
+"""What a page says beside what every answer does: see server/headers.py."""
 
 
 def add_routes(app: web.Application, node: Node) -> None:

@@ -46,7 +46,7 @@ Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def edge(node: Node) -> Middleware:
-    """The outermost layer: request id, CORS, errors in the envelope, security headers."""
+    """The outermost layer: request id, CORS, errors in the envelope."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -66,8 +66,6 @@ def edge(node: Node) -> Middleware:
         finally:
             structlog.contextvars.clear_contextvars()
         response.headers["X-Request-Id"] = request_id
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Cache-Control"] = "no-store"
         _allow_origin(node, request, response)
         _set_cookie(node, request, response)
         return response
@@ -124,7 +122,7 @@ def _route(node: Node, spec: Spec) -> Route:
 
 
 async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
-    principal = await node.sessions.principal(_token(request), origin_of(request))
+    principal = await node.sessions.principal(_token(request), origin_of(request, node.settings))
     structlog.contextvars.bind_contextvars(tenant=str(principal.tenant_id), user=str(principal.user_id))
     checked = calls.check(spec, await _payload(spec, request))
     if spec.room == "tenant" and checked.room not in (None, f"tenant:{principal.tenant_id}"):
@@ -147,7 +145,7 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result:
         passwords=node.passwords,
         tokens=node.tokens,
         account=account,
-        origin=origin_of(request),
+        origin=origin_of(request, node.settings),
         rights_changed=node.gateway.announce_rights,
         submit=lambda spec, payload, principal: _submit(node, spec, payload, principal),
         wake_outbox=node.outbox.wake,

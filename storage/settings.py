@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from storage.networks import networks
+
 
 class Settings(BaseSettings):
     """What an operator may choose. Read once at start from the environment."""
@@ -193,6 +195,28 @@ class Settings(BaseSettings):
         None,
         description="Bearer token that /metrics asks for. Unset: only loopback addresses may read it.",
     )
+    trusted_proxies: str = Field(
+        "",
+        description="Comma-separated networks of the proxies in front, such as 10.0.0.0/8: from these, and from nobody "
+        "else, X-Forwarded-For is believed.",
+    )
+    hsts: str = Field(
+        "max-age=31536000; includeSubDomains",
+        pattern="^(max-age=[0-9]+(; ?includeSubDomains)?(; ?preload)?)?$",
+        description="Strict-Transport-Security of every answer while ATRIUM_PUBLIC_URL is https. Empty: none.",
+    )
+    session_retention: int = Field(
+        30,
+        ge=1,
+        description="How long the record of an ended session, and of an expired refresh token, is kept (days).",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def are_networks(cls, text: str) -> str:
+        """Refuse what no proxy could be in."""
+        networks(text)
+        return text
 
     @field_validator("secret_key")
     @classmethod

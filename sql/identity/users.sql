@@ -76,3 +76,28 @@ RETURNING id;
 UPDATE sessions SET revoked_at = now(), revoked_reason = :reason
 WHERE user_id = :user_id AND id IS DISTINCT FROM :but_session_id::uuid AND revoked_at IS NULL AND expires_at > now()
 RETURNING id;
+
+-- Sessions that ended long ago, with their refresh tokens; whatever another node is removing is left to it.
+-- purge_sessions :value
+WITH gone AS (
+    DELETE FROM sessions WHERE id IN (
+        SELECT s.id FROM sessions AS s
+        WHERE s.expires_at < :older_than OR s.revoked_at < :older_than
+        LIMIT :most
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING 1
+)
+SELECT count(*) FROM gone;
+
+-- purge_refresh_tokens :value
+WITH gone AS (
+    DELETE FROM refresh_tokens WHERE token_hash IN (
+        SELECT r.token_hash FROM refresh_tokens AS r
+        WHERE r.expires_at < :older_than
+        LIMIT :most
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING 1
+)
+SELECT count(*) FROM gone;

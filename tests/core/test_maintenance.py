@@ -66,3 +66,54 @@ async def test_every_tenant_is_kept_tidy(world: World) -> None:
     removed: Any = await world.node.maintenance.once(datetime.now(UTC) + timedelta(days=365))
     assert removed[1] == everything
     assert await _count(world, "room_events") == 0
+
+
+async def test_ended_sessions_are_forgotten_after_their_days(world: World) -> None:
+    kept, ended, expired = [await world.person("bob").sign_in() for _ in range(3)]
+    headers = {"Authorization": f"Bearer {ended.access_token}"}
+    await world.request("POST", "/auth/logout", headers=headers)
+    before = await _count(world, "sessions"), await _count(world, "refresh_tokens")
+    assert await world.node.maintenance.sessions() == 0
+    days = world.node.settings.session_retention
+    async with world.sql() as db:
+        await db.execute(
+            "UPDATE sessions SET revoked_at = now() - make_interval(days => $1, hours => 1) "
+            "WHERE revoked_at IS NOT NULL",
+            days,
+        )
+        of_expired = await db.fetchval(
+            "SELECT session_id FROM refresh_tokens WHERE token_hash = sha256($1)",
+            expired.refresh_token.encode(),
+        )
+        await db.execute(
+            "UPDATE sessions SET expires_at = now() - make_interval(days => $1, hours => 1) WHERE id = $2",
+            days,
+            of_expired,
+        )
+    assert await world.node.maintenance.sessions() == 2
+    assert await world.node.maintenance.sessions() == 0
+    # The refresh tokens went with their sessions.
+    assert (await _count(world, "sessions"), await _count(world, "refresh_tokens")) == (
+        before[0] - 2,
+        before[1] - 2,
+    )
+    body = {"refresh_token": kept.refresh_token}
+    assert (await world.request("POST", "/auth/refresh", json=body)).success
+
+
+async def test_expired_refresh_tokens_of_a_living_session_go_too(world: World) -> None:
+    tokens = await world.person("bob").sign_in()
+    body = {"refresh_token": tokens.refresh_token}
+    renewed = (await world.request("POST", "/auth/refresh", json=body)).data
+    async with world.sql() as db:
+        await db.execute(
+            "UPDATE refresh_tokens SET expires_at = now() - make_interval(days => $1, hours => 1) "
+            "WHERE token_hash = sha256($2)",
+            world.node.settings.session_retention,
+            tokens.refresh_token.encode(),
+        )
+    assert await world.node.maintenance.sessions() == 1
+    # What is left still works, and what was used before still is no use.
+    assert (await world.request("POST", "/auth/refresh", json=body)).status == 401
+    body = {"refresh_token": renewed.refresh_token}
+    assert (await world.request("POST", "/auth/refresh", json=body)).success

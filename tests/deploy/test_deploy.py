@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from server import app, cli, serving
+from storage.networks import networks
 from storage.settings import Settings
 from tests.debian import program
 
@@ -175,6 +176,15 @@ def test_the_balancer_knows_every_node_and_every_engine() -> None:
     assert engines == set(acl[1].split())
     assert {name for name in re.findall(r"use_backend (\S+)|default_backend (\S+)", HAPROXY) for name in name if name} \
         <= set(re.findall(r"^backend (\S+)", HAPROXY, flags=re.MULTILINE))  # fmt: skip
+
+
+def test_the_nodes_believe_the_balancer_and_nobody_outside() -> None:
+    assert re.search(r"^\s+option forwardfor$", HAPROXY, flags=re.MULTILINE)
+    (trusted,) = networks(SERVICES["atrium-1"]["environment"]["ATRIUM_TRUSTED_PROXIES"])
+    (config,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+    assert str(trusted) == config["subnet"]
+    assert trusted.is_private
+    assert all("ports" not in SERVICES[node] for node in NODES)
 
 
 def test_ports_meet() -> None:
