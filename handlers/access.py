@@ -1,7 +1,7 @@
 """Who may do what: one list of permissions, one matrix of roles, one function that decides."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
@@ -55,13 +55,28 @@ MATRIX: Final[dict[Role, frozenset[str]]] = {
     "guest": _GUEST,
 }
 
-SEES_EVERY_PROJECT: Final = frozenset({"owner", "admin", "manager", "member", "viewer"})
-"""The others see only projects that they are members of."""
+OUTSIDE: Final = frozenset({"client", "guest"})
+"""Roles of people from outside: they see only what is shared with them, whatever permissions they are given."""
+
+STAFF_NOUNS: Final = frozenset({"tenant", "security", "audit", "member", "role", "team", "unit"})
+STAFF_ONLY: Final = frozenset(name for name in PERMISSIONS if name.partition(".")[0] in STAFF_NOUNS) | {
+    "project.create", "project.delete", "project.share",
+}  # fmt: skip
+"""What no permission beside the role gives to people from outside."""
 
 
 def above(role: Role, other: Role) -> bool:
     """Whether a role is higher than another."""
     return ROLES.index(role) < ROLES.index(other)
+
+
+@lru_cache(maxsize=4096)
+def permissions_of(role: Role, allowed: tuple[str, ...] = (), denied: tuple[str, ...] = ()) -> frozenset[str]:
+    """What a role gives, with the permissions beside it; an owner may do everything."""
+    if role == "owner":
+        return MATRIX[role]
+    more = set(allowed) - STAFF_ONLY if role in OUTSIDE else set(allowed)
+    return (MATRIX[role] | more) - set(denied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +85,22 @@ class Rights:
 
     role: Role
     permissions: frozenset[str]
+    own: frozenset[str]
+    """What she may do by herself, without limits of the credential: what she can be compared with others by."""
+    every_project: bool
+    """Whether she sees all projects of the tenant; otherwise those that she takes part in."""
 
     def allow(self, permission: str) -> bool:
         return permission in self.permissions
 
+    @property
+    def to_give(self) -> frozenset[str]:
+        """What she may let others do: nobody gives what he does not have."""
+        return self.permissions & self.own
+
     def within(self, scopes: frozenset[str] | None) -> "Rights":
         """The part of them that a credential with these scopes may use; None is one without limits."""
-        return self if scopes is None else Rights(self.role, self.permissions & scopes)
+        return self if scopes is None else replace(self, permissions=self.permissions & scopes)
 
 
 def rights(actor: Mapping[str, Any], room_kind: str, room_id: UUID) -> Rights | None:
@@ -87,19 +111,23 @@ def rights(actor: Mapping[str, Any], room_kind: str, room_id: UUID) -> Rights | 
     """
     if not actor["live"] or (room_kind == "user" and str(room_id) != str(actor["user_id"])):
         return None
-    if room_kind == "project" and not actor["in_project"] and actor["role"] not in SEES_EVERY_PROJECT:
-        return None
-    return _rights(
+    found = _rights(
         actor["role"], actor["project_role"], tuple(actor["allowed"] or ()), tuple(actor["denied"] or ())
     )
+    if room_kind == "project" and not actor["in_project"] and not found.every_project:
+        return None
+    return found
 
 
 @lru_cache(maxsize=4096)
 def _rights(
     role: Role, project_role: Role | None, allowed: tuple[str, ...], denied: tuple[str, ...]
 ) -> Rights:
-    """A project role replaces the one in the tenant; what is denied to a person is denied everywhere."""
-    here = role if project_role is None or role in ("owner", "admin") else project_role
-    if role == "owner":
-        return Rights(role, MATRIX[role])
-    return Rights(here, (MATRIX[here] | set(allowed)) - set(denied))
+    """A project role replaces the one in the tenant with all that is allowed beside it; what is denied to a person
+    is denied everywhere.
+    """
+    in_tenant = permissions_of(role, allowed, denied)
+    here, permissions = role, in_tenant
+    if project_role is not None and role not in ("owner", "admin"):
+        here, permissions = project_role, permissions_of(project_role, (), denied)
+    return Rights(here, permissions, permissions, every_project="tenant.view" in in_tenant)

@@ -1,12 +1,12 @@
 """What a handler is given: who asks, in which room, and a transaction to do it in."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from handlers.access import Rights, Role, above
+from handlers.access import Rights, Role, above, permissions_of
 from handlers.errors import Forbidden, Unauthorized, VersionConflict
 from handlers.identity.passwords import Passwords
 from handlers.identity.tokens import Tokens
@@ -101,10 +101,35 @@ class Tx:
         if not self.rights.allow(permission):
             raise Forbidden(f"This needs the permission {permission}", details={"permission": permission})
 
-    def may_give(self, role: Role) -> None:
-        """Nobody gives a role above his own."""
+    def may_give(
+        self,
+        role: Role,
+        allowed: Iterable[str] | None = None,
+        denied: Iterable[str] | None = None,
+        *,
+        before: frozenset[str] = frozenset(),
+    ) -> None:
+        """Nobody gives a role above his own, nor a permission that he does not have.
+
+        `allowed` and `denied` are the permissions beside the role, `before` what the person may do already.
+        """
         if above(role, self.rights.role):
             raise Forbidden(f"Only somebody who is {role} can make another", details={"role": role})
+        given = permissions_of(role, tuple(allowed or ()), tuple(denied or ())) - before
+        if missing := sorted(given - self.rights.to_give):
+            raise Forbidden(
+                "Nobody gives a permission that he does not have", details={"permissions": missing}
+            )
+
+    def may_change(
+        self, role: Role, allowed: Iterable[str] | None = None, denied: Iterable[str] | None = None
+    ) -> None:
+        """Nobody changes the rights of somebody whose role is above his own, or who may do what he may not."""
+        if above(role, self.rights.role):
+            raise Forbidden(f"Only somebody who is {role} can change another", details={"role": role})
+        more = sorted(permissions_of(role, tuple(allowed or ()), tuple(denied or ())) - self.rights.own)
+        if more:
+            raise Forbidden("This person may do more than you", details={"permissions": more})
 
     def check_version(self, current: Row, entity: type[Entity]) -> None:
         """Refuse to overwrite what the caller has not seen; the room lock makes the comparison safe."""

@@ -16,6 +16,7 @@ import handlers.identity.credentials
 import handlers.identity.devices
 import handlers.identity.members
 import handlers.identity.profiles
+import handlers.identity.roles
 import handlers.identity.signin
 import handlers.identity.snapshots
 import handlers.identity.tenants
@@ -55,6 +56,7 @@ NOUNS: Final = (
     handlers.identity.devices,
     handlers.identity.profiles,
     handlers.identity.tenants,
+    handlers.identity.roles,
     handlers.identity.members,
     handlers.identity.snapshots,
     handlers.work.projects,

@@ -13,6 +13,7 @@ PLURALS: Final = {
     "column": "columns",
     "member": "members",
     "project": "projects",
+    "role": "roles",
     "status": "statuses",
     "task": "tasks",
     "tenant": "tenants",

@@ -1,18 +1,21 @@
 """Members of a tenant: who works here, as what, and until when."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from pydantic import AfterValidator, EmailStr, Field, StringConstraints
+from pydantic import AfterValidator, EmailStr, Field, StringConstraints, model_validator
 
-from handlers.access import Role
+from handlers.access import Role, permissions_of
 from handlers.context import Tx
-from handlers.errors import Conflict, NotFound, ValidationFailed
+from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed
+from handlers.identity.roles import PermissionList, check_beside, custom_role
 from handlers.registry import Entity, Event, Payload, Timestamp, When, command
 from handlers.work.boards import Gone
 from handlers.work.projects import ProjectMemberRemoved
 from storage.postgres import Row
 from storage.rooms import RoomKey
+
+CHANGEABLE: Final = ("role", "role_id", "allowed", "denied", "expires_at")
 
 
 class Member(Entity):
@@ -22,6 +25,9 @@ class Member(Entity):
     name: str
     avatar_url: str | None
     role: Role
+    role_id: UUID | None = Field(description="The role of the tenant's own that she has; `role` is its base.")
+    allowed: list[str] = Field(description="Permissions given to her alone.")
+    denied: list[str] = Field(description="Permissions taken from her alone.")
     expires_at: Timestamp | None
     joined_at: Timestamp
 
@@ -32,6 +38,9 @@ class MemberWas(Entity):
     name: str | None = None
     avatar_url: str | None = None
     role: Role | None = None
+    role_id: UUID | None = None
+    allowed: list[str] | None = None
+    denied: list[str] | None = None
     expires_at: Timestamp | None = None
 
 
@@ -62,8 +71,23 @@ class AddMember(Payload):
 
 class UpdateMember(Payload):
     user_id: UUID
-    role: Role | None = Field(None, description="Unset: as it is.")
+    role: Role | None = Field(None, description="One of the seven. Unset: as it is.")
+    role_id: UUID | None = Field(
+        None, description="A role of the tenant's own, instead of `role`; null: its base."
+    )
+    allowed: PermissionList | None = Field(
+        None, description="Permissions for her alone, beside the role: all of them."
+    )
+    denied: PermissionList | None = Field(
+        None, description="Permissions that she lacks, whatever gives them: all."
+    )
     expires_at: When | None = Field(None, description="When the membership ends; null for never.")
+
+    @model_validator(mode="after")
+    def one_role(self) -> "UpdateMember":
+        if self.role is not None and self.role_id is not None:
+            raise ValueError("give role or role_id, not both")
+        return self
 
 
 class RemoveMember(Payload):
@@ -95,19 +119,18 @@ async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
     "member.update", needs="member.manage", rest="PUT /tenants/{tenant_id}/members/{user_id}", room="tenant"
 )
 async def update_member(tx: Tx, cmd: UpdateMember) -> MemberUpdated:
-    """Give a member another role or another end of the membership; it takes effect at once, everywhere."""
+    """Give a member another role, permissions beside it, or another end; it takes effect at once, everywhere."""
     member = await _member(tx, cmd.user_id)
-    role = cmd.role or member["role"]
-    tx.may_give(role)
-    tx.may_give(member["role"])
-    expires_at = cmd.expires_at if "expires_at" in cmd.model_fields_set else member["expires_at"]
-    if role == "guest" and expires_at is None:
-        raise ValidationFailed.field("expires_at", "is needed for a guest")
-    if member["role"] == "owner" and (role != "owner" or expires_at is not None):
+    tx.may_change(member["role"], member["all_allowed"], member["all_denied"])
+    wanted = {**dict(member), **await _wanted(tx, cmd, member)}
+    _check(tx, cmd, member, wanted)
+    if member["role"] == "owner" and (wanted["role"] != "owner" or wanted["expires_at"] is not None):
         await _require_another_owner(tx, cmd.user_id)
-    fresh = await tx.one("update_member", cmd, role=role, expires_at=expires_at)
+    fields = {name: wanted[name] for name in CHANGEABLE}
+    fresh = await tx.one("update_member", cmd, **fields)
+    tx.may_give(fresh["role"], fresh["all_allowed"], fresh["all_denied"], before=_permissions(member))
     await tx.rights_changed()
-    was = {name: member[name] for name in ("role", "expires_at") if member[name] != fresh[name]}
+    was = {name: member[name] for name in CHANGEABLE if member[name] != fresh[name]}
     return MemberUpdated(member=Member(**fresh), was=MemberWas(**was))
 
 
@@ -121,7 +144,7 @@ async def remove_member(tx: Tx, cmd: RemoveMember) -> list[MemberRemoved | Proje
     """End a membership: the person's sockets in this tenant are closed, and she is in none of its projects."""
     await tx.many("lock_projects_of", cmd)
     member = await _member(tx, cmd.user_id)
-    tx.may_give(member["role"])
+    tx.may_change(member["role"], member["all_allowed"], member["all_denied"])
     if member["role"] == "owner":
         await _require_another_owner(tx, cmd.user_id)
     await tx.exec("remove_member", cmd)
@@ -142,6 +165,43 @@ async def _member(tx: Tx, user_id: UUID) -> Row:
     if row is None:
         raise NotFound("There is no such member")
     return row
+
+
+async def _wanted(tx: Tx, cmd: UpdateMember, member: Row) -> dict[str, Any]:
+    """What the call changes: a role of either kind replaces the other kind."""
+    given = cmd.model_fields_set - {"user_id"}
+    if given & {"allowed", "denied"}:
+        tx.require("role.manage")
+    wanted: dict[str, Any] = {name: getattr(cmd, name) or [] for name in given & {"allowed", "denied"}}
+    if "expires_at" in given:
+        wanted["expires_at"] = cmd.expires_at
+    if cmd.role_id is not None:
+        wanted |= {"role_id": cmd.role_id, "role": (await custom_role(tx, cmd.role_id))["base"]}
+    elif cmd.role is not None:
+        wanted |= {"role_id": None, "role": cmd.role}
+    elif "role_id" in given:
+        wanted["role_id"] = None
+    return wanted
+
+
+def _check(tx: Tx, cmd: UpdateMember, member: Row, wanted: dict[str, Any]) -> None:
+    if cmd.allowed or cmd.denied:
+        check_beside(wanted["role"], wanted["allowed"], wanted["denied"])
+    if wanted["role"] == "owner":
+        if cmd.allowed or cmd.denied:
+            raise ValidationFailed.field("role", "owner may do everything: nothing is beside it")
+        wanted |= {"allowed": [], "denied": []}
+    if wanted["role"] == "guest" and wanted["expires_at"] is None:
+        raise ValidationFailed.field("expires_at", "is needed for a guest")
+    ends, ended = wanted["expires_at"], member["expires_at"]
+    if member["id"] == tx.actor.user_id and ended is not None and (ends is None or ends > ended):
+        raise Forbidden("Nobody extends his own membership")
+
+
+def _permissions(member: Row) -> frozenset[str]:
+    return permissions_of(
+        member["role"], tuple(member["all_allowed"] or ()), tuple(member["all_denied"] or ())
+    )
 
 
 async def _require_another_owner(tx: Tx, user_id: UUID) -> None:

@@ -3,6 +3,7 @@
 from handlers.context import Tx
 from handlers.identity.members import Member
 from handlers.identity.people import Profile
+from handlers.identity.roles import CustomRole
 from handlers.identity.tenants import Tenant
 from handlers.registry import Reply, snapshot
 from handlers.work.assignments import Assignment
@@ -14,6 +15,7 @@ class TenantSnapshot(Reply):
 
     tenants: list[Tenant]
     members: list[Member]
+    roles: list[CustomRole]
     projects: list[Project]
 
 
@@ -26,10 +28,11 @@ class UserSnapshot(Reply):
 
 @snapshot("tenant")
 async def read_tenant(tx: Tx, window: int) -> TenantSnapshot:
-    """The tenant, its members and its projects."""
+    """The tenant, its members, the roles it has defined, and its projects."""
     return TenantSnapshot(
         tenants=[Tenant.of(await tx.one("tenant"))],
         members=[Member.of(row) for row in await tx.many("members_of")],
+        roles=[CustomRole.of(row) for row in await tx.many("custom_roles_of")],
         projects=[Project.of(row) for row in await tx.many("all_projects")],
     )
 

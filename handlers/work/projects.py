@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from handlers.access import SEES_EVERY_PROJECT, Role
+from handlers.access import Role
 from handlers.context import Tx
 from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
 from handlers.paging import decode_cursor, encode_cursor
@@ -253,7 +253,7 @@ async def list_projects(tx: Tx, ask: Paging) -> Page[ProjectList]:
         "projects_of",
         after_name=place[0],
         after_id=place[1],
-        sees_all=tx.rights.role in SEES_EVERY_PROJECT,
+        sees_all=tx.rights.every_project,
         max_rows=ask.limit + 1,
     )
     more = (

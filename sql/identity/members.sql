@@ -7,24 +7,37 @@ VALUES (:tenant_id, :user_id, :role, :expires_at, :actor_id)
 ON CONFLICT (tenant_id, user_id) DO UPDATE
 SET
     role = excluded.role, expires_at = excluded.expires_at, invited_by = excluded.invited_by,
+    role_id = NULL, own_allowed = NULL, own_denied = NULL, allowed = NULL, denied = NULL,
     status = 'active', joined_at = now(), version = m.version + 1
 WHERE m.status = 'removed'
 RETURNING
     m.user_id AS id, (SELECT p.avatar_url FROM profiles AS p WHERE p.user_id = m.user_id) AS avatar_url,
-    m.role, m.expires_at, m.joined_at;
+    m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
+    m.expires_at, m.joined_at;
 
 -- member :maybe
-SELECT m.user_id AS id, u.name, m.role, m.expires_at, m.joined_at, m.version
+SELECT
+    m.user_id AS id, u.name, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
+    m.expires_at, m.joined_at, m.version,
+    m.allowed AS all_allowed, m.denied AS all_denied
 FROM members AS m JOIN users AS u ON u.id = m.user_id
 WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active';
 
+-- What the role gives and what is given to or taken from this person alone, and the outcome of both.
 -- update_member :one
-UPDATE members AS m SET role = :role, expires_at = :expires_at, version = m.version + 1
-FROM users AS u
+UPDATE members AS m
+SET
+    role = :role, role_id = :role_id, expires_at = :expires_at,
+    own_allowed = :allowed::text [], own_denied = :denied::text [],
+    allowed = beside_role(r.allowed, :allowed::text [], :denied::text []),
+    denied = beside_role(r.denied, :denied::text [], :allowed::text []),
+    version = m.version + 1
+FROM users AS u LEFT JOIN custom_roles AS r ON r.tenant_id = :tenant_id AND r.id = :role_id
 WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active' AND u.id = m.user_id
 RETURNING
     m.user_id AS id, u.name, (SELECT p.avatar_url FROM profiles AS p WHERE p.user_id = m.user_id) AS avatar_url,
-    m.role, m.expires_at, m.joined_at;
+    m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
+    m.expires_at, m.joined_at, m.allowed AS all_allowed, m.denied AS all_denied;
 
 -- remove_member :exec
 UPDATE members SET status = 'removed', version = version + 1
@@ -53,7 +66,9 @@ SELECT EXISTS (
 );
 
 -- members_of :many
-SELECT m.user_id AS id, u.name, p.avatar_url, m.role, m.expires_at, m.joined_at
+SELECT
+    m.user_id AS id, u.name, p.avatar_url, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
+    m.expires_at, m.joined_at
 FROM members AS m JOIN users AS u ON u.id = m.user_id LEFT JOIN profiles AS p ON p.user_id = m.user_id
 WHERE m.tenant_id = :tenant_id AND m.status = 'active'
 ORDER BY u.name, u.id;

@@ -9,6 +9,7 @@ from tests.world import Person, World
 
 Payload = dict[str, Any]
 NEW_ID: Final = "0199c0de-0000-7000-8000-000000000001"
+OTHER_ID: Final = "0199c0de-0000-7000-8000-000000000002"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,21 @@ async def _newcomers(world: World, _alice: Person) -> None:
     for name in ("newcomer", "latecomer"):
         account = {"email": f"{name}@new.example", "password": "a long password", "name": name}
         assert (await world.request("POST", "/auth/register", json=account)).success
+
+
+async def _free_roles(world: World, alice: Person) -> None:
+    for role_id, name in ((NEW_ID, "Lead"), (OTHER_ID, "Helper")):
+        lead = {"id": role_id, "name": name, "base": "member", "allowed": ["project.share"]}
+        assert (await alice.call("role.create", lead)).success
+
+
+async def _a_role(world: World, alice: Person) -> None:
+    """A role that somebody has, with a permission of her own beside it."""
+    await _free_roles(world, alice)
+    given = await alice.send(
+        "member.update", user_id=world.user_ids["bob"], role_id=NEW_ID, allowed=["project.edit"]
+    )
+    assert given.success, given
 
 
 _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
@@ -218,6 +234,31 @@ EXAMPLES: Final[dict[str, Example]] = {
         lambda w: {"room": w.tenant, "user_id": w.user_ids["carol"]},
         another=lambda w: {"room": w.tenant, "user_id": w.user_ids["gus"]},
     ),
+    # Roles.
+    "role.create": Example(
+        lambda w: {
+            "room": w.tenant,
+            "id": NEW_ID,
+            "name": "Lead",
+            "base": "member",
+            "allowed": ["project.share", "board.edit"],
+            "denied": ["task.delete"],
+            "colour": "#2f6fed",
+        },
+        another=lambda w: {"room": w.tenant, "name": "Helper", "base": "client", "allowed": ["task.edit"]},
+    ),
+    "role.update": Example(
+        lambda w: {"room": w.tenant, "role_id": NEW_ID, "base": "viewer", "name": "Looker"},
+        another=lambda w: {"room": w.tenant, "role_id": NEW_ID, "denied": ["comment.add"]},
+        before=_a_role,
+        touch=("role.update", lambda w: {"room": w.tenant, "role_id": NEW_ID, "description": "Touched"}),
+    ),
+    "role.delete": Example(
+        lambda w: {"room": w.tenant, "role_id": NEW_ID},
+        another=lambda w: {"room": w.tenant, "role_id": OTHER_ID},
+        before=_free_roles,
+    ),
+    "role.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_free_roles),
     # Rooms.
     "room.snapshot": Example(lambda w: {"room": w.project}),
     "room.events": Example(lambda w: {"room": w.project, "since": 1, "limit": 2}),
