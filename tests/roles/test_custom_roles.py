@@ -253,4 +253,4 @@ async def test_people_from_outside_get_nothing_of_the_staff(world: World, alice:
     refused = await changed(alice, "carol", allowed=["tenant.view"])
     assert list(refused.error.field_errors) == ["allowed"]
     for role in ("client", "guest"):
-        assert not permissions_of(role, tuple(PERMISSIONS)) & STAFF_ONLY  # type: ignore[arg-type]
+        assert not permissions_of(role, tuple(PERMISSIONS)) & STAFF_ONLY
