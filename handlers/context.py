@@ -1,6 +1,6 @@
 """What a handler is given: who asks, in which room, and a transaction to do it in."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -8,8 +8,10 @@ from uuid import UUID
 
 from handlers.access import Rights, Role, above, permissions_of
 from handlers.errors import Forbidden, Unauthorized, VersionConflict
+from handlers.identity.oidc.client import OidcClient
 from handlers.identity.passwords import Passwords
 from handlers.identity.tokens import Tokens
+from handlers.identity.vault import Vault
 from handlers.registry import Entity, Payload, Spec
 from storage.postgres import Database, Row, Session
 from storage.rooms import RoomKey, timestamp
@@ -66,6 +68,8 @@ class Tx:
     settings: Settings
     command_id: UUID | None = None
     expected_version: int | None = None
+    vault: Vault | None = None
+    """Seals secrets that have to be read again; queries have no use for it."""
     values: dict[str, Any] = field(default_factory=dict)
     window: int = 500
     """Tasks per column that a snapshot holds where the caller names no number."""
@@ -96,6 +100,12 @@ class Tx:
     async def rights_changed(self) -> None:
         """Say that this command changes who may do what: every node checks its sockets before it goes on."""
         self.session.values["rights_seq"] = await self.value("raise_rights")
+
+    def seal(self, use: str, owner: UUID, secret: str) -> bytes:
+        """A secret as it may be stored: for this use by this owner only."""
+        if self.vault is None:
+            raise RuntimeError("only commands seal secrets")
+        return self.vault.seal(use, owner, secret.encode())
 
     def require(self, permission: str) -> None:
         if not self.rights.allow(permission):
@@ -156,6 +166,8 @@ class Account:
     user_id: UUID
     session_id: UUID
     tenant_id: UUID | None
+    bound_to: UUID | None = None
+    """The only tenant that this session may work in: a provider of that tenant has opened it."""
 
 
 @dataclass(slots=True)
@@ -174,10 +186,16 @@ class Edge:
     """Runs a command in the room of a principal's tenant, for what an endpoint changes there."""
     wake_outbox: Callable[[], None]
     """Says that mails were queued, so that they leave at once; without it they leave a little later."""
+    oidc: OidcClient
+    vault: Vault
     from_page: bool = False
     """Whether a script of an allowed origin calls: no other site can send such a request in a browser."""
     cookie: str | None = None
     """The refresh token that came as a cookie; it counts only after `require_page`."""
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    """All that came."""
+    new_cookies: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Name -> value and life (seconds) of cookies to set, HttpOnly and SameSite=Lax; a life of 0 removes one."""
     new_cookie: str | None = None
     """The refresh token to set as a cookie; empty to remove it, None to leave it alone."""
 

@@ -30,6 +30,7 @@ from handlers.errors import (
     broken,
     constraint,
 )
+from handlers.identity.vault import Vault
 from handlers.locate import Locator
 from handlers.registry import REACTIONS, Event, Outcome, Page, Pagination, Payload, Reply, Spec
 from storage.ids import new_id
@@ -157,6 +158,7 @@ class Dispatcher:
         deliver: Callable[[Batch], None],
         behind: Callable[[RoomKey, str, int], None],
         mails_queued: Callable[[], None] = lambda: None,
+        vault: Vault | None = None,
     ) -> None:
         self.db = db
         self.locator = Locator(db)
@@ -165,6 +167,7 @@ class Dispatcher:
         self._deliver = deliver
         self._behind = behind
         self._mails_queued = mails_queued
+        self._vault = vault
         self._queues: dict[RoomKey, list[Call]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -329,7 +332,7 @@ class Dispatcher:
             rights = await read_rights(session, project, call.principal)
         tx = Tx(
             session, group.room, call.principal, rights, group.now, self._settings,
-            call.command_id, call.expected_version,
+            call.command_id, call.expected_version, self._vault,
         )  # fmt: skip
         if call.spec.needs:
             tx.require(call.spec.needs)

@@ -140,6 +140,12 @@ class Reply(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+class Redirect(Reply):
+    """An endpoint's answer to a browser that is to go on somewhere else (302)."""
+
+    location: str
+
+
 R = TypeVar("R", bound=Reply, default=Reply)
 
 
@@ -210,6 +216,10 @@ class Spec:
     versioned: bool = False
     within: str | None = None
     public: bool = False
+    bound: bool = False
+    """Whether a session that a tenant's own provider has opened may use an endpoint."""
+    form: bool = False
+    """Whether the body may also be a form, as other servers send it."""
     status: int = 200
 
     @property
@@ -257,9 +267,17 @@ def signal(name: str, *, needs: str, room: str = "") -> Callable[[H], H]:
     return _register("signal", name, room=room, needs=needs, rest=None)
 
 
-def endpoint(name: str, *, rest: str, public: bool = False, status: int = 200) -> Callable[[H], H]:
-    """Register REST that stands outside of rooms: `handler(edge, payload)`."""
-    return _register("endpoint", name, room="", needs=None, rest=rest, public=public, status=status)
+def endpoint(
+    name: str, *, rest: str, public: bool = False, bound: bool = False, form: bool = False, status: int = 200
+) -> Callable[[H], H]:
+    """Register REST that stands outside of rooms: `handler(edge, payload)` returns a Reply.
+
+    It is about the account, which belongs to no tenant. So a session that the provider of a tenant has opened may use
+    it only where `bound` says that this cannot reach beyond that tenant.
+    """
+    return _register(
+        "endpoint", name, room="", needs=None, rest=rest, public=public, bound=bound, form=form, status=status
+    )
 
 
 def control(name: str) -> Callable[[H], H]:
@@ -269,7 +287,8 @@ def control(name: str) -> Callable[[H], H]:
 
 def _register(
     kind: Kind, name: str, *, room: str, needs: str | None, rest: str | None,
-    within: str | None = None, versioned: bool = False, public: bool = False, status: int = 200,
+    within: str | None = None, versioned: bool = False, public: bool = False, bound: bool = False,
+    form: bool = False, status: int = 200,
 ) -> Callable[[H], H]:  # fmt: skip
     def add(handler: H) -> H:
         hints = get_type_hints(handler, include_extras=True)
@@ -282,7 +301,8 @@ def _register(
         route = Route(*rest.split(" ", 1)) if rest else None
         SPECS[name] = Spec(
             kind=kind, name=name, payload=payload, returns=returns, handler=handler, doc=handler.__doc__ or "",
-            room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, status=status,
+            room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, bound=bound, form=form,
+            status=status,
         )  # fmt: skip
         return handler
 

@@ -29,9 +29,11 @@ import handlers.work.tasks
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
+from handlers.identity.oidc.client import OidcClient
 from handlers.identity.passwords import Passwords
 from handlers.identity.sessions import Sessions
 from handlers.identity.tokens import Tokens
+from handlers.identity.vault import Vault
 from server import docs, headers, health, pages, rest
 from server.gateway import Gateway
 from server.hub import Hub
@@ -43,6 +45,7 @@ from storage.bus import Bus, LocalBus, RedisBus
 from storage.embedded import EmbeddedPostgres
 from storage.mail import open_mailer
 from storage.migrations import check_login, migrate
+from storage.outbound import Outbound
 from storage.postgres import LOGIN_ROLE, Database
 from storage.settings import Settings
 
@@ -108,10 +111,12 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         redis = settings.redis_url
         bus = RedisBus(redis.get_secret_value(), silence=settings.bus_silence) if redis else LocalBus()
     hub = Hub(db, bus, settings)
+    vault = Vault(instance_secret(settings))
     outbox = Outbox(db, settings, open_mailer(settings))
     dispatcher = Dispatcher(
-        db, settings, deliver=hub.deliver, behind=hub.behind, mails_queued=outbox.wake
+        db, settings, deliver=hub.deliver, behind=hub.behind, mails_queued=outbox.wake, vault=vault
     )  # fmt: skip
+    outbound = Outbound(settings)
     tokens = Tokens(instance_secret(settings), settings)
     sessions = Sessions(db, tokens)
     gateway = Gateway(settings, dispatcher, hub, sessions)
@@ -128,6 +133,9 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         Passwords(settings),
         maintenance,
         outbox,
+        outbound,
+        OidcClient(outbound, settings),
+        vault,
     )
     await hub.start()
     gateway.presence.start()
@@ -145,6 +153,7 @@ async def close_node(node: Node) -> None:
     await node.maintenance.stop()
     await node.gateway.presence.stop()
     await node.hub.stop()
+    await node.outbound.close()
     node.passwords.close()
     await node.db.close()
 

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handlers.dispatch import Dispatcher
+from handlers.identity.oidc.client import OidcClient
 from handlers.identity.passwords import Passwords
 from handlers.identity.sessions import Sessions
 from handlers.identity.tokens import Tokens
+from handlers.identity.vault import Vault
 from server.gateway import Gateway
 from server.hub import Hub
 from server.maintenance import Maintenance
 from server.outbox import Outbox
 from storage.bus import Bus
+from storage.outbound import Outbound
 from storage.postgres import Database
 from storage.settings import Settings
 
@@ -31,6 +34,9 @@ class Node:
     passwords: Passwords
     maintenance: Maintenance
     outbox: Outbox
+    outbound: Outbound
+    oidc: OidcClient
+    vault: Vault
     ready: bool = False
     demo_offered: bool = False
 

@@ -22,7 +22,7 @@ from handlers.errors import (
     UnknownCommand,
     ValidationFailed,
 )
-from handlers.registry import SPECS, Payload, Spec
+from handlers.registry import SPECS, Payload, Redirect, Spec
 from server import calls, envelope, logs, metrics
 from server.engine import origin_allowed
 from server.node import Node
@@ -40,6 +40,7 @@ BY_COOKIE: Final = frozenset({"auth.logout"})
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,100}")
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 NEW_COOKIE: Final = web.RequestKey("new_cookie", str)
+NEW_COOKIES: Final = web.RequestKey("new_cookies", dict[str, tuple[str, int]])
 _VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})"')
 
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -106,6 +107,10 @@ def _route(node: Node, spec: Spec) -> Route:
         outcome = "ok"
         try:
             result = await (_endpoint if spec.kind == "endpoint" else _dispatch)(node, spec, request)
+            if isinstance(result, Redirect):
+                return web.Response(
+                    status=302, headers={"Location": result.location, "Referrer-Policy": "no-referrer"}
+                )
             body = envelope.success(result, request[REQUEST_ID])
             return web.Response(body=body, status=spec.status, content_type="application/json")
         except Exception as error:
@@ -136,8 +141,13 @@ async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
     )  # fmt: skip
 
 
-async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result:
+async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Redirect:
     account = None if spec.public else await _account(node, spec, request)
+    if account is not None and account.bound_to is not None and not spec.bound:
+        raise Forbidden(
+            "A session that the provider of a tenant has opened ends at that tenant: sign in to your account",
+            details={"reason": "session_bound"},
+        )
     checked = calls.check(spec, await _payload(spec, request))
     context = Edge(
         db=node.db,
@@ -151,12 +161,18 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result:
         wake_outbox=node.outbox.wake,
         from_page=_from_page(node, request),
         cookie=request.cookies.get(COOKIE),
+        cookies=request.cookies,
+        oidc=node.oidc,
+        vault=node.vault,
     )
     try:
         reply: BaseModel = await spec.handler(context, checked.payload)
     finally:
+        request[NEW_COOKIES] = context.new_cookies
         if context.new_cookie is not None:
             request[NEW_COOKIE] = context.new_cookie
+    if isinstance(reply, Redirect):
+        return reply
     return Result(reply.model_dump_json().encode())
 
 
@@ -189,6 +205,11 @@ def _from_page(node: Node, request: web.Request) -> bool:
 
 
 def _set_cookie(node: Node, request: web.Request, response: web.StreamResponse) -> None:
+    secure = node.settings.public_url.startswith("https:")
+    for name, (value, max_age) in request.get(NEW_COOKIES, {}).items():
+        response.set_cookie(
+            name, value, max_age=max_age, path="/", httponly=True, samesite="Lax", secure=secure
+        )
     if NEW_COOKIE in request:
         token = request[NEW_COOKIE]
         response.set_cookie(
@@ -198,14 +219,20 @@ def _set_cookie(node: Node, request: web.Request, response: web.StreamResponse) 
             path=f"{BASE}/auth",
             httponly=True,
             samesite="Strict",
-            secure=node.settings.public_url.startswith("https:"),
+            secure=secure,
         )
 
 
 async def _payload(spec: Spec, request: web.Request) -> dict[str, Any]:
     """Body, query string, path and headers, put together as the payload that a socket would send."""
     assert spec.route is not None
-    data: dict[str, Any] = dict(request.query) if request.method == "GET" else await _body(request)
+    data: dict[str, Any]
+    if request.method == "GET":
+        data = dict(request.query)
+    elif spec.form and request.content_type == "application/x-www-form-urlencoded":
+        data = dict(await request.post())
+    else:
+        data = await _body(request)
     for name, value in request.match_info.items():
         kind = name.removesuffix("_id")
         if name in spec.payload.model_fields or name == "room":

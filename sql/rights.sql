@@ -19,7 +19,12 @@ JOIN members AS m
     ON m.tenant_id = :tenant_id AND m.user_id = s.user_id AND m.status = 'active'
     AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
 JOIN tenants AS t ON t.id = m.tenant_id AND t.status = 'active'
-WHERE s.id = ANY(:session_ids::uuid []) AND s.revoked_at IS NULL AND s.expires_at > now();
+WHERE
+    s.id = ANY(:session_ids::uuid []) AND s.revoked_at IS NULL AND s.expires_at > now()
+    AND (
+        s.bound_to = t.id
+        OR (s.bound_to IS NULL AND (m.role = 'owner' OR NOT sso_required(t.id, u.email)))
+    );
 
 -- The rights of some people in some rooms.
 -- rights_in_rooms :many

@@ -1,11 +1,17 @@
 """Every setting: its name in the environment, unit, default and meaning. docs/settings.md is made from this."""
 
+import ipaddress
 from email.utils import parseaddr
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from storage.issuers import InstanceIssuer, read_issuers, with_names_of_their_own
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 from storage.networks import networks
 
@@ -131,6 +137,47 @@ class Settings(BaseSettings):
     )
     mail_retention: int = Field(7, ge=1, description="How long the record of a mail is kept (days).")
 
+    oidc_issuers: Annotated[
+        tuple[InstanceIssuer, ...],
+        NoDecode,
+        BeforeValidator(read_issuers),
+        AfterValidator(with_names_of_their_own),
+    ] = Field(
+        (),
+        description="Providers of identity (OpenID Connect) that the instance trusts: a JSON list, or the path of a "
+        "file that holds one. See docs/single-sign-on.md for the fields.",
+    )
+    oidc_flow_ttl: int = Field(600, ge=30, description="How long a sign-in at a provider may take (seconds).")
+    oidc_cache: float = Field(
+        3600, gt=0, description="How long a provider's configuration and keys are kept (seconds)."
+    )
+    oidc_keys_pause: float = Field(
+        60,
+        ge=0,
+        description="Shortest time between two looks for a key that a provider may have added (seconds).",
+    )
+    app_redirects: str = Field(
+        "",
+        description="Comma-separated addresses of apps that a sign-in at a provider may return to, such as "
+        "com.example.app:/signed-in. Pages of allowed origins, and loopback addresses of programs, need no entry.",
+    )
+    domain_ttl: int = Field(
+        398,
+        ge=1,
+        description="After so long another tenant that proves to own a domain takes it over (days).",
+    )
+    domain_code_ttl: int = Field(
+        86400, ge=60, description="How long a code that proves a domain is good for (seconds)."
+    )
+    outbound_networks: str = Field(
+        "",
+        description="Comma-separated networks that requests to addresses chosen by tenants may reach although they "
+        "are private, such as 10.1.2.0/24. Empty: the public internet only.",
+    )
+    outbound_timeout: float = Field(
+        10, gt=0, description="Longest time for one request to another server (seconds)."
+    )
+
     ping_interval: float = Field(12, gt=0, description="Time between heartbeats of a connection (seconds).")
     ping_timeout: float = Field(
         8, gt=0, description="A connection that leaves a heartbeat unanswered for so long is dead (seconds)."
@@ -254,6 +301,21 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as Atrium <atrium@example.com>")
         return sender
 
+    @field_validator("outbound_networks")
+    @classmethod
+    def are_networks(cls, networks: str) -> str:
+        """Refuse what is not a list of networks."""
+        _networks(networks)
+        return networks
+
+    @property
+    def outbound_allowed(self) -> tuple[Network, ...]:
+        return _networks(self.outbound_networks)
+
     @property
     def allowed_origins(self) -> frozenset[str]:
         return frozenset(origin.strip().rstrip("/") for origin in self.origins.split(",") if origin.strip())
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())

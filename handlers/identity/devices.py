@@ -53,21 +53,25 @@ class EndSession(Payload):
     session_id: UUID
 
 
-@endpoint("auth.list_sessions", rest="GET /auth/sessions")
+@endpoint("auth.list_sessions", rest="GET /auth/sessions", bound=True)
 async def list_sessions(edge: Edge, ask: Nothing) -> SignIns:
     """Where one is signed in, the last used first."""
     account = edge.signed_in()
     async with edge.db.transaction(None) as session:
-        rows = await session.many("sessions_of", user_id=account.user_id, max_sessions=MAX_SESSIONS)
+        rows = await session.many(
+            "sessions_of", user_id=account.user_id, bound_to=account.bound_to, max_sessions=MAX_SESSIONS
+        )
     return SignIns(sessions=[_sign_in(row, account.session_id) for row in rows])
 
 
-@endpoint("auth.end_session", rest="DELETE /auth/sessions/{session_id}")
+@endpoint("auth.end_session", rest="DELETE /auth/sessions/{session_id}", bound=True)
 async def end_session(edge: Edge, cmd: EndSession) -> Done:
     """Sign out one of one's sessions: its tokens end, and its sockets are closed at once."""
     account = edge.signed_in()
     async with edge.db.transaction(None) as session:
-        if not await session.maybe("revoke_own_session", cmd, user_id=account.user_id, reason="revoked"):
+        if not await session.maybe(
+            "revoke_own_session", cmd, user_id=account.user_id, bound_to=account.bound_to, reason="revoked"
+        ):
             raise NotFound("There is no such session")
         changes = await raise_rights(session, account.user_id)
     edge.rights_changed(changes)

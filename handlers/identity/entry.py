@@ -1,5 +1,6 @@
 """The end of every sign-in, whatever proved who it is: a session and its first pair of tokens."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
@@ -27,6 +28,18 @@ AS_COOKIE: Final = Field(
     description="For pages: the refresh token comes as an HTTP-only cookie and not in the body. Needs the header "
     "X-Requested-With and an allowed Origin.",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """The provider that has signed somebody in; all text, so that it can wait for a second factor as JSON."""
+
+    provider: str
+    subject: str
+    sid: str | None = None
+    """What the provider calls its own session."""
+    bound_to: str | None = None
+    """The tenant whose provider it is: the session may work in no other."""
 
 
 class Changed(Unauthorized):
@@ -76,13 +89,22 @@ class SignInReply(Reply):
 
 
 async def finish_sign_in(
-    edge: Edge, user: Row, *, method: Method, tenant_id: UUID | None = None, cookie: bool = False
+    edge: Edge,
+    user: Row,
+    *,
+    method: Method,
+    tenant_id: UUID | None = None,
+    cookie: bool = False,
+    through: Through | None = None,
+    two_factors: bool = False,
 ) -> SignInReply:
     """Every sign-in ends here, once it is proven who it is.
 
     `user` is the row as it was read when it was proven. `Changed`, an UNAUTHORIZED, where it is not so any more:
     a sign-in beside this one may have renewed the hash, or a new password has ended all sessions.
+    `two_factors` where a provider has proven more than one, so that no other is asked for.
     """
+    bound_to = UUID(through.bound_to) if through and through.bound_to else None
     if cookie:
         edge.require_page()
     if user["status"] == "pending":
@@ -90,15 +112,24 @@ async def finish_sign_in(
     async with edge.db.transaction(None) as session:
         if not await session.maybe("signed_in", user_id=user["id"], verified=user["password_hash"]):
             raise Changed
-        chosen = await choose_tenant(session, user["id"], tenant_id)
-        session_id, token = await open_session(edge, session, user["id"], chosen, method=method)
+        chosen = await choose_tenant(session, user["id"], bound_to or tenant_id, bound_to=bound_to)
+        session_id, token = await open_session(
+            edge, session, user["id"], chosen, method=method, through=through, two_factors=two_factors
+        )
     await follow_everywhere(edge, user["id"])
     tokens = signed_in(edge, user, session_id, await tenant_of(edge, chosen), token, cookie=cookie)
     return SignInReply(**dict(tokens))
 
 
 async def open_session(
-    edge: Edge, session: Session, user_id: UUID, tenant_id: UUID | None, *, method: Method
+    edge: Edge,
+    session: Session,
+    user_id: UUID,
+    tenant_id: UUID | None,
+    *,
+    method: Method,
+    through: Through | None = None,
+    two_factors: bool = False,
 ) -> tuple[UUID, str]:
     """A new session and its first refresh token."""
     session_id = new_id()
@@ -111,7 +142,11 @@ async def open_session(
         user_agent=edge.origin.user_agent,
         address=edge.origin.address,
         expires_at=expires_at,
+        bound_to=UUID(through.bound_to) if through and through.bound_to else None,
+        two_factors=two_factors,
     )
+    if through is not None:
+        await session.exec("add_provider_session", through, session_id=session_id)
     return session_id, await add_refresh_token(edge, session, session_id, tenant_id)
 
 
@@ -145,16 +180,45 @@ async def add_refresh_token(edge: Edge, session: Session, session_id: UUID, tena
 
 
 async def choose_tenant(
-    session: Session, user_id: UUID, wanted: UUID | None, *, lenient: bool = False
+    session: Session,
+    user_id: UUID,
+    wanted: UUID | None,
+    *,
+    bound_to: UUID | None = None,
+    lenient: bool = False,
 ) -> UUID | None:
-    """The wanted tenant if one is a member of it, else the first one joined, else none."""
+    """The wanted tenant if one may enter it, else the first one joined, else none.
+
+    A session that a tenant's own provider has opened may enter that tenant alone. FORBIDDEN, `reason` `sso_required`,
+    where one is a member and the tenant lets one in by its provider only.
+    """
     active = [row["tenant_id"] for row in await session.many("memberships", user_id=user_id)
-              if row["tenant_status"] == "active"]  # fmt: skip
-    if wanted in active:
+              if row["tenant_status"] == "active" and bound_to in (None, row["tenant_id"])]  # fmt: skip
+    closed = {} if bound_to else await by_provider_only(session, user_id)
+    entered = [tenant_id for tenant_id in active if tenant_id not in closed]
+    if wanted in entered:
         return wanted
-    if wanted is not None and not lenient:
-        raise Unauthorized(WRONG)
-    return active[0] if active else None
+    if not lenient:
+        shut = [tenant_id for tenant_id in active if tenant_id in closed]
+        if wanted in shut or (wanted is None and shut and not entered):
+            raise provider_needed(closed[wanted or shut[0]])
+        if wanted is not None:
+            raise Unauthorized(WRONG)
+    return entered[0] if entered else None
+
+
+async def by_provider_only(session: Session, user_id: UUID) -> dict[UUID, UUID]:
+    """The tenants that this person may enter only by a provider of theirs, and by which."""
+    rows = await session.many("sso_required_of", user_id=user_id)
+    return {row["tenant_id"]: row["sso_id"] for row in rows}
+
+
+def provider_needed(sso_id: UUID) -> Forbidden:
+    """What somebody is told who comes into a tenant by another way than its provider."""
+    return Forbidden(
+        "This tenant lets you in by its own provider only",
+        details={"reason": "sso_required", "issuer": str(sso_id)},
+    )
 
 
 async def tenant_of(edge: Edge, tenant_id: UUID | None) -> Tenant | None:

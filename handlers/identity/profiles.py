@@ -98,7 +98,7 @@ class ProfileReply(Reply):
     user: Profile
 
 
-@endpoint("auth.update_profile", rest="PUT /auth/me")
+@endpoint("auth.update_profile", rest="PUT /auth/me", bound=True)
 async def update(edge: Edge, cmd: UpdateProfile) -> ProfileReply:
     """Change one's own profile.
 

@@ -41,9 +41,10 @@ class Sessions:
         """The person behind an access token, in whatever tenant or in none."""
         claims = self._tokens.check(token)
         async with self._db.transaction(None) as session:
-            if await session.maybe("session_of", session_id=claims.session_id) is None:
-                raise Unauthorized("The session has ended")
-        return Account(claims.user_id, claims.session_id, claims.tenant_id)
+            row = await session.maybe("session_of", session_id=claims.session_id)
+        if row is None:
+            raise Unauthorized("The session has ended")
+        return Account(claims.user_id, claims.session_id, claims.tenant_id, row["bound_to"])
 
     async def account_of_refresh(self, token: str) -> Account:
         """The person behind a refresh token, for ending the session it belongs to."""
@@ -51,4 +52,4 @@ class Sessions:
             row = await session.maybe("refresh_token", token_hash=hash_token(token))
             if row is None or await session.maybe("session_of", session_id=row["session_id"]) is None:
                 raise Unauthorized("The session has ended")
-        return Account(row["user_id"], row["session_id"], row["tenant_id"])
+        return Account(row["user_id"], row["session_id"], row["tenant_id"], row["bound_to"])

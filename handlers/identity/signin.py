@@ -15,8 +15,10 @@ from handlers.identity.entry import (
     SignedIn,
     SignInReply,
     add_refresh_token,
+    by_provider_only,
     choose_tenant,
     finish_sign_in,
+    provider_needed,
     signed_in,
     tenant_of,
 )
@@ -86,7 +88,7 @@ async def refresh(edge: Edge, cmd: Refresh) -> SignedIn:
         raise
 
 
-@endpoint("auth.logout", rest="POST /auth/logout")
+@endpoint("auth.logout", rest="POST /auth/logout", bound=True)
 async def logout(edge: Edge, cmd: Logout) -> Done:
     """End this session: its tokens and its sockets.
 
@@ -113,7 +115,7 @@ async def create_tenant(edge: Edge, cmd: FoundTenant) -> SignedIn:
     return await _renew(edge, user, account.session_id, tenant, cookie=cmd.cookie)
 
 
-@endpoint("tenant.switch", rest="POST /tenants/{tenant_id}/switch")
+@endpoint("tenant.switch", rest="POST /tenants/{tenant_id}/switch", bound=True)
 async def switch(edge: Edge, cmd: SwitchTenant) -> SignedIn:
     """Tokens for another tenant that one is a member of."""
     account = edge.signed_in()
@@ -121,7 +123,12 @@ async def switch(edge: Edge, cmd: SwitchTenant) -> SignedIn:
         edge.require_page()
     async with edge.db.transaction(None) as session:
         user = await session.one("user_by_id", user_id=account.user_id)
-        if await choose_tenant(session, account.user_id, cmd.tenant_id, lenient=True) != cmd.tenant_id:
+        bound_to = account.bound_to
+        closed = {} if bound_to else await by_provider_only(session, account.user_id)
+        chosen = await choose_tenant(session, account.user_id, cmd.tenant_id, bound_to=bound_to, lenient=True)
+        if chosen != cmd.tenant_id:
+            if cmd.tenant_id in closed:
+                raise provider_needed(closed[cmd.tenant_id])
             raise NotFound("There is no such tenant")
     return await _renew(
         edge, user, account.session_id, await tenant_of(edge, cmd.tenant_id), cookie=cmd.cookie
@@ -197,7 +204,11 @@ async def _refresh(edge: Edge, token_hash: bytes, *, by_cookie: bool) -> SignedI
             user = await session.one("user_by_id", user_id=old["user_id"])
             if user["status"] != "active":
                 raise Unauthorized("This account is not active")
-            tenant_id = await choose_tenant(session, user["id"], old["tenant_id"], lenient=True)
+            tenant_id = await choose_tenant(
+                session, user["id"], old["tenant_id"], bound_to=old["bound_to"], lenient=True
+            )
+            if tenant_id is None and old["bound_to"] is not None:
+                raise Unauthorized("The tenant of this session is not open to it any more")
             token = await add_refresh_token(edge, session, old["session_id"], tenant_id)
             await _touch(edge, session, old["session_id"])
     if stolen:

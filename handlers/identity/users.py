@@ -79,7 +79,7 @@ async def register(edge: Edge, cmd: Register) -> Registered:
     )
 
 
-@endpoint("auth.me", rest="GET /auth/me")
+@endpoint("auth.me", rest="GET /auth/me", bound=True)
 async def me(edge: Edge, ask: Nothing) -> Me:
     """Who one is, the tenant of the token, and the tenants one may switch to."""
     account = edge.signed_in()
@@ -90,7 +90,9 @@ async def me(edge: Edge, ask: Nothing) -> Me:
     return Me(
         user=Profile.of(profile),
         tenant=Tenant.of(tenant) if tenant else None,
-        memberships=[Membership.of(row) for row in memberships],
+        memberships=[
+            Membership.of(row) for row in memberships if account.bound_to in (None, row["tenant_id"])
+        ],
     )
 
 

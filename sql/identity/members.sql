@@ -73,7 +73,7 @@ FROM members AS m JOIN users AS u ON u.id = m.user_id LEFT JOIN profiles AS p ON
 WHERE m.tenant_id = :tenant_id AND m.status = 'active'
 ORDER BY u.name, u.id;
 
--- The person behind a token: still a member, session not revoked, tenant active.
+-- The person behind a token: still a member, session not revoked, tenant active and open to this kind of session.
 -- principal :maybe
 SELECT
     u.id, u.name, u.email, m.role, m.expires_at, t.name AS tenant_name, t.slug AS tenant_slug, t.rights_seq
@@ -83,4 +83,9 @@ JOIN members AS m
     ON m.tenant_id = :tenant_id AND m.user_id = u.id AND m.status = 'active'
     AND (m.expires_at IS NULL OR m.expires_at > now())
 JOIN tenants AS t ON t.id = m.tenant_id AND t.status = 'active'
-WHERE u.id = :user_id AND u.status = 'active';
+WHERE
+    u.id = :user_id AND u.status = 'active'
+    AND (
+        s.bound_to = t.id
+        OR (s.bound_to IS NULL AND (m.role = 'owner' OR NOT sso_required(t.id, u.email)))
+    );

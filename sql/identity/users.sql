@@ -28,8 +28,11 @@ RETURNING *;
 SELECT m.* FROM memberships_of(:user_id) AS m;
 
 -- create_session :exec
-INSERT INTO sessions (id, user_id, method, user_agent, address, expires_at)
-VALUES (:session_id, :user_id, :method, :user_agent, :address, :expires_at);
+INSERT INTO sessions (id, user_id, method, user_agent, address, expires_at, bound_to, second_factor_at)
+VALUES (
+    :session_id, :user_id, :method, :user_agent, :address, :expires_at, :bound_to,
+    CASE WHEN :two_factors::boolean THEN now() END
+);
 
 -- add_refresh_token :exec
 INSERT INTO refresh_tokens (token_hash, session_id, tenant_id, expires_at)
@@ -38,7 +41,7 @@ VALUES (:token_hash, :session_id, :tenant_id, :expires_at);
 -- The row stays locked until the rotation is written, so that of two racing tabs one comes second.
 -- refresh_token :maybe
 SELECT
-    r.session_id, r.tenant_id, r.used_at, r.expires_at, s.user_id, s.revoked_at, s.expires_at AS session_expires_at,
+    r.session_id, r.tenant_id, r.used_at, r.expires_at, s.user_id, s.bound_to, s.revoked_at, s.expires_at AS session_expires_at,
     now() - r.used_at AS used_for, r.expires_at <= now() OR s.expires_at <= now() AS expired
 FROM refresh_tokens AS r JOIN sessions AS s ON s.id = r.session_id
 WHERE r.token_hash = :token_hash
@@ -63,12 +66,14 @@ UPDATE sessions SET last_used_at = now(), user_agent = :user_agent, address = :a
 SELECT s.id, s.method, s.user_agent, s.address, s.created_at, s.last_used_at, s.expires_at
 FROM sessions AS s
 WHERE s.user_id = :user_id AND s.revoked_at IS NULL AND s.expires_at > now()
+    AND (:bound_to::uuid IS NULL OR s.bound_to = :bound_to)
 ORDER BY s.last_used_at DESC, s.id DESC
 LIMIT :max_sessions;
 
 -- revoke_own_session :maybe
 UPDATE sessions SET revoked_at = now(), revoked_reason = :reason
 WHERE id = :session_id AND user_id = :user_id AND revoked_at IS NULL
+    AND (:bound_to::uuid IS NULL OR bound_to = :bound_to)
 RETURNING id;
 
 -- Of a person's sessions all but one, or all of them.

@@ -24,7 +24,7 @@ ORDER BY 1
 INSTANCE_TABLES = ["refresh_tokens"]
 """They mention a tenant, but belong to a person: sign-in reads them before a tenant is chosen."""
 
-UNPEOPLED = {"custom_roles", "task_assignees"}
+UNPEOPLED = {"custom_roles", "sso_domains", "sso_issuers", "task_assignees"}
 """Tables that the named world has no rows in."""
 
 
