@@ -64,6 +64,16 @@ CREATE FUNCTION public.raise_rights_of(person uuid) RETURNS TABLE(tenant_id uuid
     RETURNING t.id, t.rights_seq
 $$;
 
+-- FUNCTION: release_domain(uuid, text, timestamp with time zone)
+
+CREATE FUNCTION public.release_domain(claimant uuid, claimed text, older_than timestamp with time zone) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    UPDATE sso_domains SET verified_at = NULL
+    WHERE domain = claimed AND tenant_id <> claimant AND verified_at < older_than
+$$;
+
 -- FUNCTION: room_heads(uuid[], uuid[])
 
 CREATE FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) RETURNS TABLE(tenant_id uuid, id uuid, epoch uuid, head_seq bigint, rights_seq bigint)
@@ -74,6 +84,61 @@ CREATE FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) RETURNS TA
     FROM unnest(tenant_ids, room_ids) AS wanted (tenant_id, id)
     JOIN rooms AS r ON r.tenant_id = wanted.tenant_id AND r.id = wanted.id
     JOIN tenants AS t ON t.id = r.tenant_id
+$$;
+
+-- FUNCTION: sso_issuers_for(text)
+
+CREATE FUNCTION public.sso_issuers_for(address_domain text) RETURNS TABLE(id uuid, name text, required boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT i.id, i.name, i.required
+    FROM sso_domains AS d
+    JOIN sso_issuers AS i ON i.tenant_id = d.tenant_id AND (i.domains = '{}' OR d.domain = ANY(i.domains))
+    JOIN tenants AS t ON t.id = i.tenant_id AND t.status = 'active'
+    WHERE d.domain = address_domain AND d.verified_at IS NOT NULL
+    ORDER BY i.name, i.id
+$$;
+
+-- FUNCTION: sso_required(uuid, text)
+
+CREATE FUNCTION public.sso_required(tenant uuid, address text) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT EXISTS (
+        SELECT 1 FROM sso_issuers AS i
+        JOIN sso_domains AS d
+            ON d.tenant_id = i.tenant_id AND d.domain = split_part(address, '@', 2) AND d.verified_at IS NOT NULL
+            AND (i.domains = '{}' OR d.domain = ANY(i.domains))
+        WHERE i.tenant_id = tenant AND i.required
+    )
+$$;
+
+-- FUNCTION: sso_required_of(uuid)
+
+CREATE FUNCTION public.sso_required_of(person uuid) RETURNS TABLE(tenant_id uuid, sso_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT DISTINCT ON (m.tenant_id) m.tenant_id, i.id
+    FROM users AS u
+    JOIN members AS m ON m.user_id = u.id AND m.status = 'active' AND m.role <> 'owner'
+    JOIN sso_issuers AS i ON i.tenant_id = m.tenant_id AND i.required
+    JOIN sso_domains AS d
+        ON d.tenant_id = i.tenant_id AND d.domain = split_part(u.email, '@', 2) AND d.verified_at IS NOT NULL
+        AND (i.domains = '{}' OR d.domain = ANY(i.domains))
+    WHERE u.id = person
+    ORDER BY m.tenant_id, i.id
+$$;
+
+-- FUNCTION: sso_tenant_of(uuid)
+
+CREATE FUNCTION public.sso_tenant_of(provider uuid) RETURNS uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT t.id FROM sso_issuers AS i JOIN tenants AS t ON t.id = i.tenant_id AND t.status = 'active'
+    WHERE i.id = provider
 $$;
 
 -- FUNCTION: trim_room_events(timestamp with time zone)
@@ -182,6 +247,28 @@ CREATE TABLE public.custom_roles (
 
 ALTER TABLE ONLY public.custom_roles FORCE ROW LEVEL SECURITY;
 
+-- TABLE: domain_codes
+
+CREATE TABLE public.domain_codes (
+    code_hash bytea NOT NULL,
+    domain_id uuid NOT NULL,
+    claimed_by uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+-- TABLE: identities
+
+CREATE TABLE public.identities (
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    provider text NOT NULL,
+    subject text NOT NULL,
+    label text NOT NULL,
+    email text NOT NULL,
+    linked_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone
+);
+
 -- TABLE: login_failures
 
 CREATE TABLE public.login_failures (
@@ -288,6 +375,15 @@ CREATE TABLE public.projects (
 
 ALTER TABLE ONLY public.projects FORCE ROW LEVEL SECURITY;
 
+-- TABLE: provider_sessions
+
+CREATE TABLE public.provider_sessions (
+    session_id uuid NOT NULL,
+    provider text NOT NULL,
+    subject text NOT NULL,
+    sid text
+);
+
 -- TABLE: refresh_tokens
 
 CREATE TABLE public.refresh_tokens (
@@ -353,8 +449,62 @@ CREATE TABLE public.sessions (
     method text DEFAULT 'password'::text NOT NULL,
     second_factor_at timestamp with time zone,
     proven_at timestamp with time zone DEFAULT now() NOT NULL,
+    bound_to uuid,
     CONSTRAINT sessions_method_check CHECK ((method = ANY (ARRAY['password'::text, 'passkey'::text, 'oidc'::text])))
 );
+
+-- TABLE: sign_in_flows
+
+CREATE TABLE public.sign_in_flows (
+    state_hash bytea NOT NULL,
+    secret_hash bytea NOT NULL,
+    provider text NOT NULL,
+    return_to text NOT NULL,
+    in_browser boolean NOT NULL,
+    names_issuer boolean NOT NULL,
+    user_id uuid,
+    code_hash bytea,
+    provider_code text,
+    expires_at timestamp with time zone NOT NULL
+);
+
+-- TABLE: sso_domains
+
+CREATE TABLE public.sso_domains (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    domain text NOT NULL,
+    verified_at timestamp with time zone,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.sso_domains FORCE ROW LEVEL SECURITY;
+
+-- TABLE: sso_issuers
+
+CREATE TABLE public.sso_issuers (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    issuer text NOT NULL,
+    client_id text NOT NULL,
+    client_secret bytea,
+    scopes text NOT NULL,
+    domains text[] DEFAULT '{}'::text[] NOT NULL,
+    required boolean DEFAULT false NOT NULL,
+    jit_role text,
+    second_factor text NOT NULL,
+    email_verified_claim text NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT sso_issuers_jit_role_check CHECK ((jit_role = ANY (ARRAY['manager'::text, 'member'::text, 'viewer'::text, 'client'::text]))),
+    CONSTRAINT sso_issuers_second_factor_check CHECK ((second_factor = ANY (ARRAY['never'::text, 'claimed'::text, 'always'::text])))
+);
+
+ALTER TABLE ONLY public.sso_issuers FORCE ROW LEVEL SECURITY;
 
 -- TABLE: statuses
 
@@ -479,6 +629,26 @@ ALTER TABLE ONLY public.boards
 ALTER TABLE ONLY public.custom_roles
     ADD CONSTRAINT custom_roles_pkey PRIMARY KEY (tenant_id, id);
 
+-- CONSTRAINT: domain_codes domain_codes_pkey
+
+ALTER TABLE ONLY public.domain_codes
+    ADD CONSTRAINT domain_codes_pkey PRIMARY KEY (code_hash);
+
+-- CONSTRAINT: identities identities_pkey
+
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_pkey PRIMARY KEY (id);
+
+-- CONSTRAINT: identities identities_subject_key
+
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_subject_key UNIQUE (provider, subject);
+
+-- CONSTRAINT: identities identities_user_key
+
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_user_key UNIQUE (user_id, provider);
+
 -- CONSTRAINT: login_failures login_failures_pkey
 
 ALTER TABLE ONLY public.login_failures
@@ -519,6 +689,11 @@ ALTER TABLE ONLY public.projects
 ALTER TABLE ONLY public.projects
     ADD CONSTRAINT projects_pkey PRIMARY KEY (tenant_id, id);
 
+-- CONSTRAINT: provider_sessions provider_sessions_pkey
+
+ALTER TABLE ONLY public.provider_sessions
+    ADD CONSTRAINT provider_sessions_pkey PRIMARY KEY (session_id);
+
 -- CONSTRAINT: refresh_tokens refresh_tokens_pkey
 
 ALTER TABLE ONLY public.refresh_tokens
@@ -543,6 +718,36 @@ ALTER TABLE ONLY public.schema_migrations
 
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+
+-- CONSTRAINT: sign_in_flows sign_in_flows_code_key
+
+ALTER TABLE ONLY public.sign_in_flows
+    ADD CONSTRAINT sign_in_flows_code_key UNIQUE (code_hash);
+
+-- CONSTRAINT: sign_in_flows sign_in_flows_pkey
+
+ALTER TABLE ONLY public.sign_in_flows
+    ADD CONSTRAINT sign_in_flows_pkey PRIMARY KEY (state_hash);
+
+-- CONSTRAINT: sso_domains sso_domains_domain_key
+
+ALTER TABLE ONLY public.sso_domains
+    ADD CONSTRAINT sso_domains_domain_key UNIQUE (tenant_id, domain);
+
+-- CONSTRAINT: sso_domains sso_domains_pkey
+
+ALTER TABLE ONLY public.sso_domains
+    ADD CONSTRAINT sso_domains_pkey PRIMARY KEY (tenant_id, id);
+
+-- CONSTRAINT: sso_issuers sso_issuers_issuer_key
+
+ALTER TABLE ONLY public.sso_issuers
+    ADD CONSTRAINT sso_issuers_issuer_key UNIQUE (tenant_id, issuer);
+
+-- CONSTRAINT: sso_issuers sso_issuers_pkey
+
+ALTER TABLE ONLY public.sso_issuers
+    ADD CONSTRAINT sso_issuers_pkey PRIMARY KEY (tenant_id, id);
 
 -- CONSTRAINT: statuses statuses_name_key
 
@@ -613,6 +818,10 @@ CREATE INDEX boards_project_idx ON public.boards USING btree (tenant_id, project
 
 CREATE UNIQUE INDEX custom_roles_name_key ON public.custom_roles USING btree (tenant_id, lower(name));
 
+-- INDEX: domain_codes_domain_idx
+
+CREATE INDEX domain_codes_domain_idx ON public.domain_codes USING btree (domain_id);
+
 -- INDEX: login_failures_last_at_idx
 
 CREATE INDEX login_failures_last_at_idx ON public.login_failures USING btree (last_at);
@@ -641,6 +850,14 @@ CREATE INDEX outbox_mails_user_idx ON public.outbox_mails USING btree (user_id) 
 
 CREATE INDEX project_members_user_idx ON public.project_members USING btree (tenant_id, user_id);
 
+-- INDEX: provider_sessions_sid_idx
+
+CREATE INDEX provider_sessions_sid_idx ON public.provider_sessions USING btree (provider, sid) WHERE (sid IS NOT NULL);
+
+-- INDEX: provider_sessions_subject_idx
+
+CREATE INDEX provider_sessions_subject_idx ON public.provider_sessions USING btree (provider, subject);
+
 -- INDEX: refresh_tokens_session_idx
 
 CREATE INDEX refresh_tokens_session_idx ON public.refresh_tokens USING btree (session_id);
@@ -652,6 +869,14 @@ CREATE INDEX room_events_at_idx ON public.room_events USING brin (at);
 -- INDEX: sessions_user_idx
 
 CREATE INDEX sessions_user_idx ON public.sessions USING btree (user_id);
+
+-- INDEX: sign_in_flows_expires_idx
+
+CREATE INDEX sign_in_flows_expires_idx ON public.sign_in_flows USING btree (expires_at);
+
+-- INDEX: sso_domains_verified_key
+
+CREATE UNIQUE INDEX sso_domains_verified_key ON public.sso_domains USING btree (domain) WHERE (verified_at IS NOT NULL);
 
 -- INDEX: task_assignees_user_idx
 
@@ -684,6 +909,11 @@ ALTER TABLE ONLY public.boards
 
 ALTER TABLE ONLY public.custom_roles
     ADD CONSTRAINT custom_roles_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+-- FK CONSTRAINT: identities identities_user_id_fkey
+
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: members members_role_fkey
 
@@ -725,6 +955,11 @@ ALTER TABLE ONLY public.project_members
 ALTER TABLE ONLY public.projects
     ADD CONSTRAINT projects_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
+-- FK CONSTRAINT: provider_sessions provider_sessions_session_id_fkey
+
+ALTER TABLE ONLY public.provider_sessions
+    ADD CONSTRAINT provider_sessions_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: refresh_tokens refresh_tokens_session_id_fkey
 
 ALTER TABLE ONLY public.refresh_tokens
@@ -734,6 +969,21 @@ ALTER TABLE ONLY public.refresh_tokens
 
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: sign_in_flows sign_in_flows_user_id_fkey
+
+ALTER TABLE ONLY public.sign_in_flows
+    ADD CONSTRAINT sign_in_flows_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: sso_domains sso_domains_tenant_id_fkey
+
+ALTER TABLE ONLY public.sso_domains
+    ADD CONSTRAINT sso_domains_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+-- FK CONSTRAINT: sso_issuers sso_issuers_tenant_id_fkey
+
+ALTER TABLE ONLY public.sso_issuers
+    ADD CONSTRAINT sso_issuers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 -- FK CONSTRAINT: statuses statuses_tenant_id_project_id_fkey
 
@@ -802,6 +1052,14 @@ CREATE POLICY definer ON public.room_events TO atrium USING (true);
 
 CREATE POLICY definer ON public.rooms TO atrium USING (true);
 
+-- POLICY: sso_domains definer
+
+CREATE POLICY definer ON public.sso_domains TO atrium USING (true);
+
+-- POLICY: sso_issuers definer
+
+CREATE POLICY definer ON public.sso_issuers FOR SELECT TO atrium USING (true);
+
 -- POLICY: tenants definer
 
 CREATE POLICY definer ON public.tenants TO atrium USING (true);
@@ -825,6 +1083,14 @@ ALTER TABLE public.room_events ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: rooms
 
 ALTER TABLE public.rooms ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: sso_domains
+
+ALTER TABLE public.sso_domains ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: sso_issuers
+
+ALTER TABLE public.sso_issuers ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: statuses
 
@@ -873,6 +1139,14 @@ CREATE POLICY tenant ON public.room_events TO atrium_app USING ((tenant_id = pub
 -- POLICY: rooms tenant
 
 CREATE POLICY tenant ON public.rooms TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: sso_domains tenant
+
+CREATE POLICY tenant ON public.sso_domains TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: sso_issuers tenant
+
+CREATE POLICY tenant ON public.sso_issuers TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: statuses tenant
 
@@ -924,10 +1198,35 @@ GRANT ALL ON FUNCTION public.purge_applied_commands(older_than timestamp with ti
 REVOKE ALL ON FUNCTION public.raise_rights_of(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.raise_rights_of(person uuid) TO atrium_app;
 
+-- ACL: FUNCTION release_domain(claimant uuid, claimed text, older_than timestamp with time zone)
+
+REVOKE ALL ON FUNCTION public.release_domain(claimant uuid, claimed text, older_than timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_domain(claimant uuid, claimed text, older_than timestamp with time zone) TO atrium_app;
+
 -- ACL: FUNCTION room_heads(tenant_ids uuid[], room_ids uuid[])
 
 REVOKE ALL ON FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) TO atrium_app;
+
+-- ACL: FUNCTION sso_issuers_for(address_domain text)
+
+REVOKE ALL ON FUNCTION public.sso_issuers_for(address_domain text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.sso_issuers_for(address_domain text) TO atrium_app;
+
+-- ACL: FUNCTION sso_required(tenant uuid, address text)
+
+REVOKE ALL ON FUNCTION public.sso_required(tenant uuid, address text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.sso_required(tenant uuid, address text) TO atrium_app;
+
+-- ACL: FUNCTION sso_required_of(person uuid)
+
+REVOKE ALL ON FUNCTION public.sso_required_of(person uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.sso_required_of(person uuid) TO atrium_app;
+
+-- ACL: FUNCTION sso_tenant_of(provider uuid)
+
+REVOKE ALL ON FUNCTION public.sso_tenant_of(provider uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.sso_tenant_of(provider uuid) TO atrium_app;
 
 -- ACL: FUNCTION trim_room_events(older_than timestamp with time zone)
 
@@ -954,6 +1253,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.boards TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.custom_roles TO atrium_app;
 
+-- ACL: TABLE domain_codes
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.domain_codes TO atrium_app;
+
+-- ACL: TABLE identities
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.identities TO atrium_app;
+
 -- ACL: TABLE login_failures
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO atrium_app;
@@ -978,6 +1285,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_members TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.projects TO atrium_app;
 
+-- ACL: TABLE provider_sessions
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.provider_sessions TO atrium_app;
+
 -- ACL: TABLE refresh_tokens
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO atrium_app;
@@ -993,6 +1304,18 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rooms TO atrium_app;
 -- ACL: TABLE sessions
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO atrium_app;
+
+-- ACL: TABLE sign_in_flows
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sign_in_flows TO atrium_app;
+
+-- ACL: TABLE sso_domains
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sso_domains TO atrium_app;
+
+-- ACL: TABLE sso_issuers
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sso_issuers TO atrium_app;
 
 -- ACL: TABLE statuses
 
