@@ -14,7 +14,8 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from storage.settings import Network, Settings
+from storage.networks import Networks
+from storage.settings import Settings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -127,7 +128,7 @@ class Outbound:
         return socket.socket(family, kind, protocol)
 
 
-def is_open(address: Address, allowed: tuple[Network, ...] = ()) -> bool:
+def is_open(address: Address, allowed: Networks = ()) -> bool:
     """Whether a stranger's request may go to an address: to the public internet, or to what the operator allows."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped

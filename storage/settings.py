@@ -1,6 +1,5 @@
 """Every setting: its name in the environment, unit, default and meaning. docs/settings.md is made from this."""
 
-import ipaddress
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from storage.issuers import InstanceIssuer, read_issuers, with_names_of_their_own
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-from storage.networks import networks
+from storage.networks import Networks, networks
 
 
 class Settings(BaseSettings):
@@ -258,10 +254,10 @@ class Settings(BaseSettings):
         description="How long the record of an ended session, and of an expired refresh token, is kept (days).",
     )
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "outbound_networks")
     @classmethod
     def are_networks(cls, text: str) -> str:
-        """Refuse what no proxy could be in."""
+        """Refuse what is no network."""
         networks(text)
         return text
 
@@ -301,21 +297,10 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as Atrium <atrium@example.com>")
         return sender
 
-    @field_validator("outbound_networks")
-    @classmethod
-    def are_networks(cls, networks: str) -> str:
-        """Refuse what is not a list of networks."""
-        _networks(networks)
-        return networks
-
     @property
-    def outbound_allowed(self) -> tuple[Network, ...]:
-        return _networks(self.outbound_networks)
+    def outbound_allowed(self) -> Networks:
+        return networks(self.outbound_networks)
 
     @property
     def allowed_origins(self) -> frozenset[str]:
         return frozenset(origin.strip().rstrip("/") for origin in self.origins.split(",") if origin.strip())
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
