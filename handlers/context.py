@@ -3,9 +3,12 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
+from typing_extensions import Unpack
+
+from handlers import evidence
 from handlers.access import Rights, Role, above, permissions_of
 from handlers.errors import Forbidden, Unauthorized, VersionConflict
 from handlers.identity.oidc.client import OidcClient
@@ -73,6 +76,10 @@ class Tx:
     values: dict[str, Any] = field(default_factory=dict)
     window: int = 500
     """Tasks per column that a snapshot holds where the caller names no number."""
+    resource: str = ""
+    """What the audit log calls the thing that this command is about; empty for what payload and events tell."""
+    changes: Mapping[str, Any] | None = None
+    """The fields that the audit log shows; None for those of the payload. Secrets in it are hidden by their names."""
 
     def __post_init__(self) -> None:
         self.now = self.now.astimezone(UTC)
@@ -168,6 +175,20 @@ class Account:
     tenant_id: UUID | None
     bound_to: UUID | None = None
     """The only tenant that this session may work in: a provider of that tenant has opened it."""
+    impersonator_id: UUID | None = None
+    """The platform administrator who acts as this person."""
+
+
+class About(TypedDict, total=False):
+    """What the audit log says of one call of an endpoint, beyond who calls what from where; see `Edge.about`."""
+
+    tenant_id: UUID | None
+    person: UUID | None
+    actor_id: UUID | None
+    session_id: UUID | None
+    resource: str
+    changes: Mapping[str, Any] | None
+    was: Mapping[str, Any] | None
 
 
 @dataclass(slots=True)
@@ -198,6 +219,12 @@ class Edge:
     """Name -> value and life (seconds) of cookies to set, HttpOnly and SameSite=Lax; a life of 0 removes one."""
     new_cookie: str | None = None
     """The refresh token to set as a cookie; empty to remove it, None to leave it alone."""
+    call: str = ""
+    """The endpoint's name: the action of its audit entry."""
+    payload: Payload | None = None
+    facts: About = field(default_factory=About)
+    noted: str | None = None
+    """The outcome that the audit log has of this call already."""
 
     def signed_in(self) -> Account:
         if self.account is None:
@@ -211,3 +238,41 @@ class Edge:
                 "Cookies are for pages: send the header X-Requested-With, from an allowed Origin",
                 details={"header": "X-Requested-With"},
             )
+
+    def about(self, **facts: Unpack[About]) -> None:
+        """Say what the audit entry of this call will tell; it is written even when the handler fails after this.
+
+        `tenant_id`: the tenant whose log gets it (`evidence.INSTANCE` for the instance's). `person`: every tenant
+        that this person belongs to gets it instead. With neither: the tenant of the token, or where it names none
+        every tenant of the caller, or the instance. `actor_id`, `session_id`: where nobody is signed in yet.
+        `resource`: such as `session:<id>`. `changes`, `was`: fields and their values; unset: the payload, without
+        its secrets. Fields with secret names are hidden.
+        """
+        self.facts.update(facts)
+
+    async def note(self, session: Session, *, outcome: str = evidence.OK, **facts: Unpack[About]) -> None:
+        """Write the audit entry of this call now, in the transaction of the fact that it tells of; see `about`.
+
+        An endpoint that does not is noted when it ends, before its answer goes out.
+        """
+        self.about(**facts)
+        self.noted = outcome
+        known, account = self.facts, self.account
+        tenant_id, person = known.get("tenant_id"), known.get("person")
+        if tenant_id is None and person is None and account is not None:
+            tenant_id, person = account.tenant_id, account.user_id
+        changes, was = known.get("changes"), known.get("was")
+        if changes is None and self.payload is not None:
+            changed: str | None = evidence.changes(
+                self.payload, self.payload.model_dump_json(exclude_unset=True)
+            )
+        else:
+            changed = evidence.bounded(changes) if changes else None
+        await evidence.record(
+            session, tenant_id=tenant_id, person=person, action=self.call, outcome=outcome,
+            actor_id=known.get("actor_id") or (account.user_id if account else None),
+            impersonator_id=account.impersonator_id if account else None,
+            session_id=known.get("session_id") or (account.session_id if account else None),
+            resource=known.get("resource", ""), address=self.origin.address, user_agent=self.origin.user_agent,
+            changes=changed, was=evidence.bounded(was) if was else None,
+        )  # fmt: skip

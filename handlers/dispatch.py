@@ -17,7 +17,7 @@ import orjson
 import structlog
 from pydantic import BaseModel
 
-from handlers import access
+from handlers import access, evidence
 from handlers.context import Principal, Tx
 from handlers.errors import (
     AtriumError,
@@ -78,6 +78,11 @@ class Call:
     command_id: UUID
     expected_version: int | None
     done: asyncio.Future[Result]
+    body: str = ""
+    """The payload as JSON, without what was not set."""
+
+    def __post_init__(self) -> None:
+        self.body = self.payload.model_dump_json(exclude_unset=True)
 
     @property
     def identity(self) -> tuple[UUID, UUID]:
@@ -85,8 +90,7 @@ class Call:
 
     def fingerprint(self) -> bytes:
         """Tells a repeated command from another one under the same id."""
-        body = self.payload.model_dump_json(exclude_unset=True)
-        text = f"{self.spec.name}\n{self.room.id}\n{self.expected_version}\n{body}"
+        text = f"{self.spec.name}\n{self.room.id}\n{self.expected_version}\n{self.body}"
         return blake2b(text.encode(), digest_size=16).digest()
 
     def succeed(self, result: Result) -> None:
@@ -106,6 +110,15 @@ class _Applied:
     room_id: UUID
     seq: int
     data: bytes
+
+
+@dataclass(slots=True)
+class _Evidence:
+    """What the audit log says of a command."""
+
+    resource: str
+    changes: str
+    was: str | None
 
 
 @dataclass(slots=True)
@@ -132,6 +145,7 @@ class _Group:
     known: dict[tuple[UUID, UUID], _Applied]
     entries: list[_Entry] = field(default_factory=list)
     applied: list[tuple[Call, _Applied]] = field(default_factory=list)
+    evidence: list[_Evidence] = field(default_factory=list)
     answers: list[tuple[Call, Result | AtriumError]] = field(default_factory=list)
 
 
@@ -307,8 +321,9 @@ class Dispatcher:
             if repeated is not None:
                 group.answers.append((call, _repeat(group.room, call, repeated)))
                 return
-            events, data, once = await self._execute(group, session, call)
+            tx, events, data, once = await self._execute(group, session, call)
             self._record(group, call, events, data, once)
+            group.evidence.append(_evidence(tx, call, events))
         except AtriumError as error:
             if session.wrote:
                 raise _Spoiled(error) from error
@@ -323,7 +338,7 @@ class Dispatcher:
 
     async def _execute(
         self, group: _Group, session: Session, call: Call
-    ) -> tuple[list[Event], bytes, bytes | None]:
+    ) -> tuple[Tx, list[Event], bytes, bytes | None]:
         """Permission, handler, reactions: the events of a command, its reply, and the reply as it is told once."""
         rights = rights_in(group.room, group.actors.get(call.principal.user_id), call.principal)
         if call.spec.within:
@@ -340,7 +355,7 @@ class Dispatcher:
         for event in tuple(events):
             for react in REACTIONS.get(type(event), ()):
                 events.extend(await react(tx, event) or ())
-        return events, data, once
+        return tx, events, data, once
 
     def _record(
         self, group: _Group, call: Call, events: list[Event], data: bytes, once: bytes | None
@@ -398,6 +413,13 @@ class Dispatcher:
             fingerprints=[applied.fingerprint for _, applied in group.applied],
             reply_seqs=[applied.seq for _, applied in group.applied],
             replies=[applied.data.decode() for _, applied in group.applied],
+            impersonator_ids=[call.principal.impersonator_id for call, _ in group.applied],
+            session_ids=[call.principal.session_id for call, _ in group.applied],
+            addresses=[call.principal.origin.address for call, _ in group.applied],
+            user_agents=[call.principal.origin.user_agent for call, _ in group.applied],
+            resources=[said.resource for said in group.evidence],
+            changes=[said.changes for said in group.evidence],
+            was=[said.was for said in group.evidence],
             event_rooms=[entry.room.id for entry in group.entries],
             event_seqs=[entry.seq for entry in group.entries],
             event_names=[entry.name for entry in group.entries],
@@ -433,6 +455,15 @@ async def _lock_others(session: Session, rooms: set[RoomKey]) -> dict[RoomKey, t
     if any(row["kind"] != by_id[row["id"]].kind for row in rows):
         raise RuntimeError("a room is of another kind than its event")
     return {by_id[row["id"]]: (str(row["epoch"]), row["head_seq"]) for row in rows}
+
+
+def _evidence(tx: Tx, call: Call, events: list[Event]) -> _Evidence:
+    """What the handler said that it did, else what payload and events tell."""
+    return _Evidence(
+        tx.resource or evidence.resource(call.spec.name, call.payload, events, call.room),
+        evidence.bounded(tx.changes) if tx.changes is not None else evidence.changes(call.payload, call.body),
+        evidence.was(events),
+    )
 
 
 def _repeat(room: RoomKey, call: Call, first: _Applied) -> Result | AtriumError:

@@ -66,6 +66,12 @@ def _in_utc(value: datetime) -> datetime:
     return in_range(value).astimezone(UTC)
 
 
+class Secret:
+    """Marks a type whose values must never be written down: `Annotated[str, SECRET]`. The audit log hides them."""
+
+
+SECRET: Final = Secret()
+
 Text = Annotated[str, AfterValidator(_no_nul)]
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_no_nul)

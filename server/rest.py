@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from pydantic import BaseModel
 
+from handlers import evidence
 from handlers.context import Account, Edge, Principal
 from handlers.dispatch import Result, translate
 from handlers.errors import (
@@ -28,6 +29,7 @@ from server.engine import origin_allowed
 from server.node import Node
 from server.origin import origin_of
 from storage.ids import new_id
+from storage.postgres import LOST
 from storage.rooms import KINDS, RoomKey
 
 log = structlog.get_logger(__name__)
@@ -164,9 +166,11 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Re
         cookies=request.cookies,
         oidc=node.oidc,
         vault=node.vault,
+        call=spec.name,
+        payload=checked.payload,
     )
     try:
-        reply: BaseModel = await spec.handler(context, checked.payload)
+        reply: BaseModel = await _noted(context, request, spec.handler(context, checked.payload))
     finally:
         request[NEW_COOKIES] = context.new_cookies
         if context.new_cookie is not None:
@@ -174,6 +178,25 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Re
     if isinstance(reply, Redirect):
         return reply
     return Result(reply.model_dump_json().encode())
+
+
+async def _noted(context: Edge, request: web.Request, handled: Awaitable[BaseModel]) -> BaseModel:
+    """No endpoint that may change something answers without an audit entry, of success or of failure."""
+    try:
+        reply = await handled
+    except Exception as error:
+        outcome = translate(error).code
+        if request.method != "GET" and context.noted != outcome:
+            try:
+                async with context.db.transaction(None) as session:
+                    await context.note(session, outcome=outcome)
+            except LOST as lost:
+                log.warning("audit.not_written", action=context.call, outcome=outcome, error=repr(lost))
+        raise
+    if request.method != "GET" and context.noted != evidence.OK:
+        async with context.db.transaction(None) as session:
+            await context.note(session)
+    return reply
 
 
 async def _account(node: Node, spec: Spec, request: web.Request) -> Account:

@@ -46,19 +46,38 @@ WHERE r.tenant_id = :tenant_id AND r.id = ANY(:room_ids::uuid [])
 ORDER BY array_position(ARRAY['tenant', 'project', 'channel', 'document', 'user'], r.kind), r.id
 FOR UPDATE;
 
--- Events, replies and heads of a whole group in one statement.
+-- Events, replies, evidence and heads of a whole group in one statement: there is no command without its audit entry.
 -- append_log :exec
-WITH heads AS (
+WITH calls AS (
+    SELECT c.* FROM unnest(
+        :actor_ids::uuid [], :command_ids::uuid [], :command_names::text [],
+        :fingerprints::bytea [], :reply_seqs::bigint [], :replies::text [],
+        :impersonator_ids::uuid [], :session_ids::uuid [], :resources::text [], :addresses::text [],
+        :user_agents::text [], :changes::text [], :was::text []
+    ) WITH ORDINALITY AS c (
+        actor_id, command_id, name, fingerprint, seq, reply,
+        impersonator_id, session_id, resource, address, user_agent, changes, was, place
+    )
+), heads AS (
     UPDATE rooms AS r SET head_seq = h.seq
     FROM unnest(:head_rooms::uuid [], :head_seqs::bigint []) AS h (id, seq)
     WHERE r.tenant_id = :tenant_id AND r.id = h.id
 ), replies AS (
     INSERT INTO applied_commands (tenant_id, actor_id, command_id, room_id, name, fingerprint, seq, reply, at)
     SELECT :tenant_id, c.actor_id, c.command_id, :room_id, c.name, c.fingerprint, c.seq, c.reply::json, :now
-    FROM unnest(
-        :actor_ids::uuid [], :command_ids::uuid [], :command_names::text [],
-        :fingerprints::bytea [], :reply_seqs::bigint [], :replies::text []
-    ) AS c (actor_id, command_id, name, fingerprint, seq, reply)
+    FROM calls AS c
+), entries AS (
+    INSERT INTO audit_entries (
+        tenant_id, id, at, action, outcome, actor_id, impersonator_id, session_id, command_id, room_id,
+        resource, address, user_agent, changes, was
+    )
+    SELECT
+        :tenant_id, audit_id(:now, c.place), :now, c.name, 'ok', c.actor_id, c.impersonator_id, c.session_id,
+        c.command_id, :room_id, c.resource, c.address, c.user_agent, c.changes::json, c.was::json
+    FROM calls AS c
+    RETURNING id
+), pending AS (
+    INSERT INTO audit_pending (tenant_id, entry_ids) SELECT :tenant_id, array_agg(e.id) FROM entries AS e
 )
 INSERT INTO room_events (tenant_id, room_id, seq, name, at, actor_id, command_id, data)
 SELECT :tenant_id, e.room_id, e.seq, e.name, :now, e.actor_id, e.command_id, e.data::json

@@ -147,6 +147,10 @@ async def open_session(
     )
     if through is not None:
         await session.exec("add_provider_session", through, session_id=session_id)
+    await edge.note(
+        session, tenant_id=tenant_id, person=user_id, actor_id=user_id, session_id=session_id,
+        resource=f"session:{session_id}", changes={"method": method},
+    )  # fmt: skip
     return session_id, await add_refresh_token(edge, session, session_id, tenant_id)
 
 

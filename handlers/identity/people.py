@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 import orjson
 from pydantic import AfterValidator, BeforeValidator, EmailStr, StringConstraints
 
-from handlers.registry import Entity, Payload, Reply, Text, Timestamp
+from handlers.registry import SECRET, Entity, Payload, Reply, Text, Timestamp
 
 PREFERENCES_SIZE: Final = 16_384
 """The most that one object of preferences may hold (bytes of JSON)."""
@@ -86,8 +86,8 @@ def _parsed(value: object) -> object:
 
 
 Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(_fold)]
-Password = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Token = Annotated[Text, StringConstraints(max_length=200)]
+Password = Annotated[str, StringConstraints(min_length=1, max_length=256), SECRET]
+Token = Annotated[Text, StringConstraints(max_length=200), SECRET]
 Username = Annotated[Text, StringConstraints(max_length=100), AfterValidator(_username)]
 Phone = Annotated[Text, StringConstraints(max_length=40), AfterValidator(_phone)]
 Timezone = Annotated[Text, StringConstraints(max_length=60), AfterValidator(_timezone)]

@@ -97,6 +97,7 @@ async def logout(edge: Edge, cmd: Logout) -> Done:
     account = edge.signed_in()
     async with edge.db.transaction(None) as session:
         changes = await end_session(session, account.user_id, account.session_id, "signed out")
+        await edge.note(session, resource=f"session:{account.session_id}", changes={})
     edge.rights_changed(changes)
     if edge.cookie is not None:
         edge.new_cookie = ""
@@ -112,6 +113,7 @@ async def create_tenant(edge: Edge, cmd: FoundTenant) -> SignedIn:
     async with edge.db.transaction(None) as session:
         user = await session.one("user_by_id", user_id=account.user_id)
     tenant = await found_tenant(edge.db, account.user_id, cmd.name)
+    edge.about(tenant_id=tenant.id, resource=f"tenant:{tenant.id}")
     return await _renew(edge, user, account.session_id, tenant, cookie=cmd.cookie)
 
 
@@ -130,6 +132,7 @@ async def switch(edge: Edge, cmd: SwitchTenant) -> SignedIn:
             if cmd.tenant_id in closed:
                 raise provider_needed(closed[cmd.tenant_id])
             raise NotFound("There is no such tenant")
+    edge.about(tenant_id=cmd.tenant_id, resource=f"tenant:{cmd.tenant_id}")
     return await _renew(
         edge, user, account.session_id, await tenant_of(edge, cmd.tenant_id), cookie=cmd.cookie
     )
@@ -144,8 +147,10 @@ async def _login(edge: Edge, cmd: Login) -> SignInReply:
 async def check_password(edge: Edge, email: str, password: str) -> Row:
     """The person with this address and password who may sign in, or has only to prove the address yet."""
     async with edge.db.transaction(None) as session:
-        await lockout.check(session, email)
         user = await session.maybe("user_by_email", email=email)
+        if user is not None:
+            edge.about(person=user["id"], resource=f"user:{user['id']}")
+        await lockout.check(session, email)
     verified = await edge.passwords.verify(user["password_hash"] if user else None, password)
     right = verified and user is not None and user["status"] in ("active", "pending")
     async with edge.db.transaction(None) as session:
@@ -195,10 +200,15 @@ async def _refresh(edge: Edge, token_hash: bytes, *, by_cookie: bool) -> SignedI
         old = await session.maybe("refresh_token", token_hash=token_hash)
         if old is None or old["expired"] or old["revoked_at"] is not None:
             raise Unauthorized("The refresh token is not valid")
+        edge.about(
+            person=old["user_id"], actor_id=old["user_id"], session_id=old["session_id"],
+            resource=f"session:{old['session_id']}",
+        )  # fmt: skip
         grace = timedelta(seconds=edge.settings.refresh_grace)
         stolen = old["used_at"] is not None and old["used_for"] > grace
         if stolen:
             changes = await end_session(session, old["user_id"], old["session_id"], "refresh token reused")
+            await edge.note(session, outcome=Unauthorized.code, changes={"reason": "refresh token reused"})
         else:
             await session.exec("use_refresh_token", token_hash=token_hash)
             user = await session.one("user_by_id", user_id=old["user_id"])
@@ -211,6 +221,7 @@ async def _refresh(edge: Edge, token_hash: bytes, *, by_cookie: bool) -> SignedI
                 raise Unauthorized("The tenant of this session is not open to it any more")
             token = await add_refresh_token(edge, session, old["session_id"], tenant_id)
             await _touch(edge, session, old["session_id"])
+            await edge.note(session, tenant_id=tenant_id, changes={})
     if stolen:
         edge.rights_changed(changes)
         raise Unauthorized("The refresh token was used before: the session has been ended")
@@ -230,6 +241,7 @@ async def _renew(edge: Edge, user: Row, session_id: UUID, tenant: Tenant | None,
     async with edge.db.transaction(None) as session:
         token = await add_refresh_token(edge, session, session_id, tenant.id if tenant else None)
         await _touch(edge, session, session_id)
+        await edge.note(session)
     return signed_in(edge, user, session_id, tenant, token, cookie=cookie)
 
 
