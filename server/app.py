@@ -34,7 +34,7 @@ from handlers.identity.passwords import Passwords
 from handlers.identity.sessions import Sessions
 from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
-from server import docs, headers, health, pages, rest
+from server import docs, fanout, headers, health, pages, rest
 from server.gateway import Gateway
 from server.hub import Hub
 from server.maintenance import Maintenance
@@ -137,6 +137,8 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         OidcClient(outbound, settings),
         vault,
     )
+    fanout.use_ring(settings.io_uring)
+    log.info("node.fan_out", by="io_uring" if fanout.by_ring() else "write")
     await hub.start()
     gateway.presence.start()
     maintenance.start()

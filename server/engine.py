@@ -9,9 +9,8 @@ the stock driver negotiates deflate with every browser, which costs 91 KB a conn
 import asyncio
 import contextlib
 import logging
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ import structlog
 from aiohttp import WSMsgType, web
 from engineio import async_socket, exceptions, packet
 
+from server.fanout import fan_out
 from server.frames import BINARY, JsonCodec, frame
 from server.origin import origin_of
 from storage.settings import Settings
@@ -335,40 +335,6 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         self.queue.put_nowait(None)
         if self._ws is not None and not self._ws.closed:
             await self._ws.close(code=code)
-
-
-def fan_out(sockets: Iterable[EngineSocket], frames: bytes, hard_limit: int) -> list[EngineSocket]:
-    """Write the same ready frames to many sockets; returns those that took none of it: they have more than
-    `hard_limit` bytes unsent, or no WebSocket to write to.
-
-    Where nothing is waiting, the bytes go to the kernel in one system call from here: uvloop's own write would
-    queue them and come back at the end of the turn, which costs as much again. What the kernel does not take at
-    once is the transport's. A descriptor is used only while its transport is open: only this thread closes it.
-    """
-    left = []
-    length = len(frames)
-    for socket in sockets:
-        transport = socket.transport
-        if transport is None:
-            left.append(socket)
-            continue
-        if transport.is_closing():
-            continue
-        unsent = transport.get_write_buffer_size()
-        if unsent == 0:
-            try:
-                sent = os.write(socket.descriptor, frames)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                continue  # the peer has gone; the reading side will notice and close
-            if sent < length:
-                transport.write(frames[sent:])
-        elif unsent > hard_limit:
-            left.append(socket)
-        else:
-            transport.write(frames)
-    return left
 
 
 def origin_allowed(settings: Settings, origin: str | None, host: str) -> bool:

@@ -15,7 +15,8 @@ import msgpack
 import structlog
 
 from server import metrics
-from server.engine import EngineSocket, fan_out
+from server.engine import EngineSocket
+from server.fanout import fan_out
 from server.frames import JSON, JsonCodec
 from storage.bus import CONTROL, Bus
 from storage.postgres import LOST, Database

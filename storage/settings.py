@@ -204,6 +204,11 @@ class Settings(BaseSettings):
     send_hard_limit: int = Field(
         4 * 1024 * 1024, ge=4096, description="Unsent bytes after which a member is told to resync (bytes)."
     )
+    io_uring: bool = Field(
+        True,
+        description="Whether events go to the members of a room through io_uring, many in one system call, where the "
+        "kernel allows it (Linux 6.1 or later). Without it each member costs a system call.",
+    )
     sweep_interval: float = Field(
         2.5, gt=0, description="How often the heads of active rooms are compared with Postgres (seconds)."
     )

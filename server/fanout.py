@@ -1,0 +1,108 @@
+"""Ready frames to many sockets: the inner loop of everything that rooms are about."""
+
+import errno
+import os
+import threading
+from array import array
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
+
+from server.ring import ENTRIES, Ring, UnavailableError
+
+FEW: Final = 4
+"""Sockets up to which a system call for each is as cheap as one for all (count)."""
+
+
+class Outlet(Protocol):
+    """A connection that frames are written to."""
+
+    transport: Any
+    """An asyncio transport; None while there is no WebSocket to write to."""
+
+    @property
+    def descriptor(self) -> int: ...
+
+
+_threads = threading.local()
+"""The ring of each thread that runs an event loop: a ring belongs to one thread."""
+
+
+def fan_out(outlets: Iterable[Outlet], frames: bytes, hard_limit: int) -> list[Any]:
+    """Write the same ready frames to many sockets; returns those that took none of it: they have more than
+    `hard_limit` bytes unsent, or no WebSocket to write to.
+
+    Where nothing is waiting, the bytes go to the kernel from here, and not by way of the transport, which would queue
+    them and come back at the end of the turn. What the kernel does not take at once is the transport's. A descriptor
+    is used only while its transport is open: only this thread closes it.
+    """
+    left, ready = [], []
+    for outlet in outlets:
+        transport = outlet.transport
+        if transport is None:
+            left.append(outlet)
+        elif not transport.is_closing():
+            unsent = transport.get_write_buffer_size()
+            if unsent == 0:
+                ready.append(outlet)
+            elif unsent > hard_limit:
+                left.append(outlet)
+            else:
+                transport.write(frames)
+    ring = _ring() if len(ready) > FEW else None
+    if ring is None:
+        for outlet in ready:
+            write_now(outlet, frames)
+    else:
+        for at in range(0, len(ready), ENTRIES):
+            _send(ring, ready[at : at + ENTRIES], frames)
+    return left
+
+
+def write_now(outlet: Outlet, frames: bytes) -> None:
+    """Write to one open socket that has nothing waiting."""
+    try:
+        sent = os.write(outlet.descriptor, frames)
+    except BlockingIOError:
+        sent = 0
+    except OSError:
+        return  # the peer has gone; the reading side will notice and close
+    if sent < len(frames):
+        outlet.transport.write(frames[sent:])
+
+
+def by_ring() -> bool:
+    """Whether this thread's fan-out goes through io_uring."""
+    return _ring() is not None
+
+
+def use_ring(wanted: bool) -> None:
+    """Say whether this thread may use io_uring."""
+    if not wanted:
+        _threads.ring = None
+    elif getattr(_threads, "ring", None) is None:
+        _threads.__dict__.pop("ring", None)
+
+
+def _ring() -> Ring | None:
+    try:
+        ring: Ring | None = _threads.ring
+    except AttributeError:
+        try:
+            ring = Ring()
+        except UnavailableError:
+            ring = None
+        _threads.ring = ring
+    return ring
+
+
+def _send(ring: Ring, outlets: list[Outlet], frames: bytes) -> None:
+    try:
+        odd = ring.send(array("i", [outlet.descriptor for outlet in outlets]), frames)
+    except OSError:
+        for outlet in outlets:
+            write_now(outlet, frames)
+        return
+    for place, result in odd.items():
+        sent = 0 if result == -errno.EAGAIN else result
+        if sent >= 0:  # otherwise the peer has gone; the reading side will notice and close
+            outlets[place].transport.write(frames[sent:])
