@@ -42,6 +42,8 @@ from storage.postgres import Row
 from storage.rooms import RoomKey, timestamp
 
 Kind = Literal["command", "query", "signal", "endpoint", "control"]
+Strict = Literal["", "sign_in", "register", "recovery"]
+"""The stricter budget, of an address, that an endpoint without a sign-in is charged to beside the common one."""
 Handler = Callable[..., Awaitable[Any]]
 H = TypeVar("H", bound=Handler)
 
@@ -227,6 +229,7 @@ class Spec:
     form: bool = False
     """Whether the body may also be a form, as other servers send it."""
     status: int = 200
+    limit: Strict = ""
 
     @property
     def events(self) -> tuple[type[Event], ...]:
@@ -274,15 +277,25 @@ def signal(name: str, *, needs: str, room: str = "") -> Callable[[H], H]:
 
 
 def endpoint(
-    name: str, *, rest: str, public: bool = False, bound: bool = False, form: bool = False, status: int = 200
-) -> Callable[[H], H]:
+    name: str, *, rest: str, public: bool = False, bound: bool = False, form: bool = False, status: int = 200,
+    limit: Strict = "",
+) -> Callable[[H], H]:  # fmt: skip
     """Register REST that stands outside of rooms: `handler(edge, payload)` returns a Reply.
 
     It is about the account, which belongs to no tenant. So a session that the provider of a tenant has opened may use
-    it only where `bound` says that this cannot reach beyond that tenant.
+    it only where `bound` says that this cannot reach beyond that tenant. What can be guessed at takes a `limit`.
     """
     return _register(
-        "endpoint", name, room="", needs=None, rest=rest, public=public, bound=bound, form=form, status=status
+        "endpoint",
+        name,
+        room="",
+        needs=None,
+        rest=rest,
+        public=public,
+        bound=bound,
+        form=form,
+        status=status,
+        limit=limit,
     )
 
 
@@ -294,7 +307,7 @@ def control(name: str) -> Callable[[H], H]:
 def _register(
     kind: Kind, name: str, *, room: str, needs: str | None, rest: str | None,
     within: str | None = None, versioned: bool = False, public: bool = False, bound: bool = False,
-    form: bool = False, status: int = 200,
+    form: bool = False, status: int = 200, limit: Strict = "",
 ) -> Callable[[H], H]:  # fmt: skip
     def add(handler: H) -> H:
         hints = get_type_hints(handler, include_extras=True)
@@ -308,7 +321,7 @@ def _register(
         SPECS[name] = Spec(
             kind=kind, name=name, payload=payload, returns=returns, handler=handler, doc=handler.__doc__ or "",
             room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, bound=bound, form=form,
-            status=status,
+            status=status, limit=limit,
         )  # fmt: skip
         return handler
 

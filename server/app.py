@@ -37,6 +37,7 @@ from handlers.identity.vault import Vault
 from server import docs, fanout, headers, health, pages, rest
 from server.gateway import Gateway
 from server.hub import Hub
+from server.limits import Limits, unknown_name
 from server.maintenance import Maintenance
 from server.node import Node
 from server.outbox import Outbox
@@ -48,6 +49,7 @@ from storage.migrations import check_login, migrate
 from storage.outbound import Outbound
 from storage.postgres import LOGIN_ROLE, Database
 from storage.settings import Settings
+from storage.shared_rates import SharedBudgets
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +121,9 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     outbound = Outbound(settings)
     tokens = Tokens(instance_secret(settings), settings)
     sessions = Sessions(db, tokens)
-    gateway = Gateway(settings, dispatcher, hub, sessions)
+    shared = SharedBudgets(settings.redis_url.get_secret_value() if settings.redis_url else None)
+    limits = Limits(settings, shared)
+    gateway = Gateway(settings, dispatcher, hub, sessions, limits)
     maintenance = Maintenance(db, settings)
     node = Node(
         settings,
@@ -136,10 +140,12 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         outbound,
         OidcClient(outbound, settings),
         vault,
+        limits,
     )
     fanout.use_ring(settings.io_uring)
     log.info("node.fan_out", by="io_uring" if fanout.by_ring() else "write")
     await hub.start()
+    shared.start()
     gateway.presence.start()
     maintenance.start()
     node.outbox.start()
@@ -156,6 +162,7 @@ async def close_node(node: Node) -> None:
     await node.gateway.presence.stop()
     await node.hub.stop()
     await node.outbound.close()
+    await node.limits.shared.stop()
     node.passwords.close()
     await node.db.close()
 
@@ -174,7 +181,9 @@ def make_app(node: Node) -> web.Application:
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse what is safe on one's own machine only."""
+    """Refuse what names nothing, and what is safe on one's own machine only."""
+    if (name := unknown_name(settings)) is not None:
+        raise Refused(f"ATRIUM_LIMIT_COMMANDS: there is no command, query, signal or endpoint {name}")
     if settings.environment == "production":
         if not settings.allowed_origins:
             raise Refused("set ATRIUM_ORIGINS to the origins that browsers may connect from")

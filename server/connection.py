@@ -14,6 +14,7 @@ from handlers.access import Rights
 from handlers.context import Principal
 from handlers.dispatch import Result, translate
 from handlers.errors import AtriumError, Conflict, Unavailable
+from handlers.registry import SPECS
 from server import calls, envelope, logs, metrics
 from server.engine import EngineSocket
 from server.frames import JSON
@@ -117,6 +118,7 @@ class Connection:
 
     async def _carry_out(self, incoming: Incoming, request_id: str) -> None:
         try:
+            self.gateway.limits.call(incoming.name, self.principal)
             spec = calls.find(incoming.name, ("command", "query", "signal", "control"))
             checked = calls.check(spec, incoming.data)
             if spec.kind == "command":
@@ -177,7 +179,7 @@ class Connection:
             self.socket.push(JSON.ack(incoming.ack_id, envelope.success(result, request_id)))
 
     def _refuse(self, incoming: Incoming, request_id: str, error: AtriumError) -> None:
-        known = incoming.name if error.code != "UNKNOWN_COMMAND" else "unknown"
+        known = incoming.name if isinstance(incoming.name, str) and incoming.name in SPECS else "unknown"
         metrics.COMMANDS.labels(known, error.code).inc()
         logs.refused(
             error, name=known, request_id=request_id,

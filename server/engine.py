@@ -9,6 +9,7 @@ the stock driver negotiates deflate with every browser, which costs 91 KB a conn
 import asyncio
 import contextlib
 import logging
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ import structlog
 from aiohttp import WSMsgType, web
 from engineio import async_socket, exceptions, packet
 
+from handlers.errors import RateLimited
 from server.fanout import fan_out
 from server.frames import BINARY, JsonCodec, frame
 from server.origin import origin_of
@@ -50,6 +52,9 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 class PacketHandler(Protocol):
     """Who gets what clients send: the gateway."""
+
+    def admit(self, address: str) -> None:
+        """Raises RateLimited where an address begins too many connections."""
 
     def opened(self, socket: "EngineSocket") -> None: ...
 
@@ -85,7 +90,12 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio ships no t
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:
         sid = self.generate_id()
-        socket = self.sockets[sid] = EngineSocket(self, sid, environ["aiohttp.request"])
+        socket = EngineSocket(self, sid, environ["aiohttp.request"])
+        try:
+            self.handler.admit(socket.origin.address)
+        except RateLimited as error:
+            return _too_many(error)
+        self.sockets[sid] = socket
         opening = packet.Packet(packet.OPEN, {
             "sid": sid,
             "upgrades": self._upgrades(sid, transport),
@@ -335,6 +345,13 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         self.queue.put_nowait(None)
         if self._ws is not None and not self._ws.closed:
             await self._ws.close(code=code)
+
+
+def _too_many(error: RateLimited) -> dict[str, Any]:
+    """An answer to a handshake, before there is a connection. Stock clients try again, later each time."""
+    wait = str(max(1, math.ceil(error.retry_after or 0)))
+    headers = [("Content-Type", "text/plain"), ("Retry-After", wait)]
+    return {"status": "429 TOO MANY REQUESTS", "headers": headers, "response": error.message.encode()}
 
 
 def origin_allowed(settings: Settings, origin: str | None, host: str) -> bool:

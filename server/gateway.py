@@ -20,6 +20,7 @@ from handlers.errors import (
     Forbidden,
     NotFound,
     PayloadTooLarge,
+    RateLimited,
     Unauthorized,
     Unavailable,
     ValidationFailed,
@@ -31,6 +32,7 @@ from server.connection import Connection
 from server.engine import Engine, EngineSocket
 from server.frames import JSON, MSGPACK, holds_bytes, unpack
 from server.hub import Hub
+from server.limits import Limits
 from server.presence import Presence
 from server.rights import RETRY, RightsWatch
 from storage.ids import new_id
@@ -54,8 +56,11 @@ _NO_BINARY: Final = ValidationFailed("Payloads hold no binary data")
 class Gateway:
     """All connections of this node."""
 
-    def __init__(self, settings: Settings, dispatcher: Dispatcher, hub: Hub, sessions: Sessions) -> None:
+    def __init__(
+        self, settings: Settings, dispatcher: Dispatcher, hub: Hub, sessions: Sessions, limits: Limits
+    ) -> None:
         self.settings = settings
+        self.limits = limits
         self.dispatcher = dispatcher
         self.hub = hub
         self.sessions = sessions
@@ -78,6 +83,9 @@ class Gateway:
         hub.on_rights = self.rights.want
 
     # What the engines report.
+
+    def admit(self, address: str) -> None:
+        self.limits.connection(address)
 
     def opened(self, socket: EngineSocket) -> None:
         loop = asyncio.get_running_loop()
@@ -176,7 +184,13 @@ class Gateway:
             self.keep(asyncio.ensure_future(socket.close(wait=False)))
 
     def _answer_bad(self, socket: EngineSocket, ack_id: int | None, error: AtriumError) -> None:
-        if ack_id is not None and socket.connection is not None:
+        if socket.connection is None:
+            return
+        try:
+            self.limits.call(None, socket.connection.principal)
+        except RateLimited as too_many:
+            error = too_many
+        if ack_id is not None:
             socket.push(JSON.ack(ack_id, envelope.failure(error, new_id().hex)))
 
     # Connecting.

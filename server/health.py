@@ -30,6 +30,7 @@ def add_routes(app: web.Application, node: Node) -> None:
         metrics.ROOMS.set(len(node.hub.rooms))
         metrics.QUEUED.set(node.dispatcher.queued)
         metrics.BUS_HEALTHY.set(node.bus.healthy)
+        metrics.LIMITS_SHARED.set(node.limits.shared.healthy)
         metrics.POOL_SIZE.labels("open").set(node.db.pool.get_size())
         metrics.POOL_SIZE.labels("idle").set(node.db.pool.get_idle_size())
         body = generate_latest(metrics.REGISTRY)

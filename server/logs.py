@@ -19,6 +19,8 @@ def refused(error: AtriumError, **where: Any) -> None:
     """Log an answer that is an error; a fault of the server with its cause, under the request id the client has."""
     if error.code == "INTERNAL":
         log.error("call.failed", exc_info=error.__cause__, **where)
+    elif error.code == "RATE_LIMITED":
+        log.debug("call.refused", code=error.code, **where)  # a flood of calls is not to be one of lines
     else:
         log.info("call.refused", code=error.code, **where)
 

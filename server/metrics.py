@@ -29,3 +29,14 @@ BUS_HEALTHY = Gauge(
 POOL_SIZE = Gauge(
     "atrium_pool_connections", "Connections to Postgres, by state.", ["state"], registry=REGISTRY
 )
+LIMITED = Counter(
+    "atrium_rate_limited",
+    "Calls refused because a budget was used up, by budget.",
+    ["budget"],
+    registry=REGISTRY,
+)
+LIMITS_SHARED = Gauge(
+    "atrium_limits_shared",
+    "1 while budgets count the calls of all nodes, 0 while of this one alone.",
+    registry=REGISTRY,
+)

@@ -11,6 +11,7 @@ from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
 from server.gateway import Gateway
 from server.hub import Hub
+from server.limits import Limits
 from server.maintenance import Maintenance
 from server.outbox import Outbox
 from storage.bus import Bus
@@ -37,6 +38,7 @@ class Node:
     outbound: Outbound
     oidc: OidcClient
     vault: Vault
+    limits: Limits
     ready: bool = False
     demo_offered: bool = False
 

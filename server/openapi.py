@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from handlers.errors import ERRORS, AtriumError, ValidationFailed
+from handlers.errors import ERRORS, AtriumError, RateLimited, ValidationFailed
 from handlers.registry import Route, Spec
 from server.describe import (
     VERSION,
@@ -67,8 +67,18 @@ HEADERS: Final[dict[str, Schema]] = {
         "description": "Wait so long before trying again (seconds).",
         "schema": {"type": "integer"},
     },
+    "RateLimit": {
+        "description": 'What is left in each of the caller\'s windows: `"user-minute";r=88;t=7`.',
+        "schema": {"type": "string"},
+    },
+    "RateLimitPolicy": {
+        "description": 'Size and span (seconds) of each: `"user-minute";q=100;w=60`.',
+        "schema": {"type": "string"},
+    },
     "Authenticate": {"description": "How to authenticate.", "schema": {"type": "string", "const": "Bearer"}},
 }
+RATE_HEADERS: Final = {"RateLimit": "RateLimit", "RateLimit-Policy": "RateLimitPolicy"}
+"""Not there while ATRIUM_RATE_LIMITS is off."""
 EXTRA_HEADERS: Final = {401: ("WWW-Authenticate", "Authenticate")} | dict.fromkeys(
     (429, 503), ("Retry-After", "RetryAfter")
 )
@@ -137,7 +147,10 @@ def _operation(found: Schemas, spec: Spec, route: Route) -> Schema:
     parameters.append(ref("parameters", "RequestId"))
     succeeded = {
         "description": first_line(reply(spec).__doc__) or "Done.",
-        "headers": {"X-Request-Id": ref("headers", "RequestId")},
+        "headers": {
+            name: ref("headers", header)
+            for name, header in {"X-Request-Id": "RequestId", **RATE_HEADERS}.items()
+        },
         "content": {"application/json": {"schema": envelope(found, spec)}},
     }
     failed = {
@@ -207,6 +220,8 @@ def _failure(found: Schemas, errors_: list[type[AtriumError]]) -> Schema:
     headers = {"X-Request-Id": ref("headers", "RequestId")}
     if extra := EXTRA_HEADERS.get(errors_[0].status):
         headers[extra[0]] = ref("headers", extra[1])
+    if errors_[0] is RateLimited:
+        headers |= {name: ref("headers", header) for name, header in RATE_HEADERS.items()}
     schema = {"allOf": [found.heard(Failure), {"properties": {"error": error}}]}
     return {
         "description": " ".join(f"{error.code}: {error.meaning}" for error in errors_),

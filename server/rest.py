@@ -1,5 +1,6 @@
 """REST: one route for every command, query and endpoint, made from the registry."""
 
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,7 @@ from handlers.errors import (
 from handlers.registry import SPECS, Payload, Redirect, Spec
 from server import calls, envelope, logs, metrics
 from server.engine import origin_allowed
+from server.limits import Bill
 from server.node import Node
 from server.origin import origin_of
 from storage.ids import new_id
@@ -39,10 +41,16 @@ COOKIE: Final = "atrium_refresh"
 """Holds a browser's refresh token, out of reach of its scripts; sent to the routes below /auth only."""
 BY_COOKIE: Final = frozenset({"auth.logout"})
 """Endpoints with a sign-in that take the cookie for it, where no access token is sent."""
+EXPOSED: Final = (
+    "X-Request-Id, Retry-After, "
+    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit-Policy, RateLimit"
+)
+"""Headers of answers that a page of another, allowed origin may read."""
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,100}")
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 NEW_COOKIE: Final = web.RequestKey("new_cookie", str)
 NEW_COOKIES: Final = web.RequestKey("new_cookies", dict[str, tuple[str, int]])
+BILL: Final = web.RequestKey("bill", Bill)
 _VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})"')
 
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -69,6 +77,8 @@ def edge(node: Node) -> Middleware:
         finally:
             structlog.contextvars.clear_contextvars()
         response.headers["X-Request-Id"] = request_id
+        if BILL in request:
+            response.headers.update(node.limits.headers(request[BILL]))
         _allow_origin(node, request, response)
         _set_cookie(node, request, response)
         return response
@@ -129,7 +139,7 @@ def _route(node: Node, spec: Spec) -> Route:
 
 
 async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
-    principal = await node.sessions.principal(_token(request), origin_of(request, node.settings))
+    principal = await _principal(node, spec, request)
     structlog.contextvars.bind_contextvars(tenant=str(principal.tenant_id), user=str(principal.user_id))
     checked = calls.check(spec, await _payload(spec, request))
     if spec.room == "tenant" and checked.room not in (None, f"tenant:{principal.tenant_id}"):
@@ -144,7 +154,7 @@ async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
 
 
 async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Redirect:
-    account = None if spec.public else await _account(node, spec, request)
+    account = await _account(node, spec, request)
     if account is not None and account.bound_to is not None and not spec.bound:
         raise Forbidden(
             "A session that the provider of a tenant has opened ends at that tenant: sign in to your account",
@@ -199,7 +209,41 @@ async def _noted(context: Edge, request: web.Request, handled: Awaitable[BaseMod
     return reply
 
 
-async def _account(node: Node, spec: Spec, request: web.Request) -> Account:
+async def _principal(node: Node, spec: Spec, request: web.Request) -> Principal:
+    """Who calls, when the call has been paid for; so has one with a bad token, by its address."""
+    try:
+        principal = await node.sessions.principal(_token(request), origin_of(request, node.settings))
+    except Unauthorized:
+        await _charge_stranger(node, spec, request)
+        raise
+    await _charge(node, request, node.limits.person(spec, principal.user_id, principal.tenant_id))
+    return principal
+
+
+async def _account(node: Node, spec: Spec, request: web.Request) -> Account | None:
+    """Whose account an endpoint is called for, None for a public one; paid for as above."""
+    if spec.public:
+        await _charge_stranger(node, spec, request)
+        return None
+    try:
+        account = await _credential(node, spec, request)
+    except Unauthorized:
+        await _charge_stranger(node, spec, request)
+        raise
+    await _charge(node, request, node.limits.person(spec, account.user_id, account.tenant_id))
+    return account
+
+
+async def _charge_stranger(node: Node, spec: Spec, request: web.Request) -> None:
+    await _charge(node, request, node.limits.stranger(spec, origin_of(request, node.settings).address))
+
+
+async def _charge(node: Node, request: web.Request, bill: Bill) -> None:
+    request[BILL] = bill
+    await node.limits.charge(bill)
+
+
+async def _credential(node: Node, spec: Spec, request: web.Request) -> Account:
     cookie = request.cookies.get(COOKIE)
     if spec.name in BY_COOKIE and cookie and "Authorization" not in request.headers:
         if not _from_page(node, request):
@@ -303,7 +347,7 @@ def _failure(request: web.Request, error: AtriumError) -> web.Response:
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return response
 
 
@@ -317,5 +361,5 @@ def _allow_origin(node: Node, request: web.Request, response: web.StreamResponse
             "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-Id, X-Requested-With"
         )
         response.headers["Access-Control-Allow-Credentials"] = "true"
-        response.headers["Access-Control-Expose-Headers"] = "X-Request-Id, Retry-After"
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED
         response.headers["Access-Control-Max-Age"] = "600"

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from storage.issuers import InstanceIssuer, read_issuers, with_names_of_their_own
 from storage.networks import Networks, networks
+from storage.rates import parse_overrides, parse_rates
 
 
 class Settings(BaseSettings):
@@ -243,6 +244,61 @@ class Settings(BaseSettings):
         None,
         description="Bearer token that /metrics asks for. Unset: only loopback addresses may read it.",
     )
+    rate_limits: bool = Field(
+        True,
+        description="Whether there are limits on how often one may call; `off` is for benchmarks and tests.",
+    )
+    limit_user: str = Field(
+        "1000/hour;100/minute",
+        description="REST calls of one person. Like every limit: amounts and spans, several joined by a semicolon; "
+        "empty for no limit.",
+    )
+    limit_tenant: str = Field("10000/hour", description="REST calls of all people of one tenant.")
+    limit_instance: str = Field("100000/hour", description="REST calls of everybody.")
+    limit_address: str = Field(
+        "3000/hour;300/minute",
+        description="REST calls of one address without a sign-in, such as renewing tokens, and with a bad one. An IPv6 "
+        "address counts with all of its /64.",
+    )
+    limit_sign_in: str = Field(
+        "200/hour;30/minute",
+        description="Sign-ins from one address, whether they succeed or not. Wrong passwords lock an account before: "
+        "see ATRIUM_LOGIN_TRIES.",
+    )
+    limit_register: str = Field("50/hour;10/minute", description="New accounts from one address.")
+    limit_recovery: str = Field(
+        "60/hour;10/minute",
+        description="Links asked for and used, for passwords and addresses, from one address.",
+    )
+    limit_connections: str = Field(
+        "20000/hour;2000/minute", description="Socket.IO connections begun by one address."
+    )
+    limit_socket_commands: str = Field(
+        "20000/hour;1500/minute;100/second", description="Commands of one person by socket."
+    )
+    limit_socket_queries: str = Field(
+        "20000/hour;1500/minute;100/second", description="Queries of one person by socket."
+    )
+    limit_socket_controls: str = Field(
+        "10000/hour;1200/minute",
+        description="Joins, leaves and new tokens of one person by socket, and calls that are none.",
+    )
+    limit_socket_signals: str = Field(
+        "6000/minute;200/second", description="Cursors, presence and typing of one person by socket."
+    )
+    limit_socket_tenant: str = Field(
+        "60000/minute;3000/second",
+        description="Calls by socket of all people of one tenant, without signals.",
+    )
+    limit_socket_instance: str = Field(
+        "300000/minute;15000/second", description="Calls by socket of everybody, without signals."
+    )
+    limit_commands: str = Field(
+        "",
+        description="Budgets of single calls, comma-separated, such as task.move=20/second;600/minute, "
+        "auth.login=5/minute. By socket instead of the budget of their kind, by REST beside the person's. Where "
+        "nobody is signed in they are the address's, instead of that of their kind.",
+    )
     trusted_proxies: str = Field(
         "",
         description="Comma-separated networks of the proxies in front, such as 10.0.0.0/8: from these, and from nobody "
@@ -258,6 +314,35 @@ class Settings(BaseSettings):
         ge=1,
         description="How long the record of an ended session, and of an expired refresh token, is kept (days).",
     )
+
+    @field_validator(
+        "limit_user",
+        "limit_tenant",
+        "limit_instance",
+        "limit_address",
+        "limit_sign_in",
+        "limit_register",
+        "limit_recovery",
+        "limit_connections",
+        "limit_socket_commands",
+        "limit_socket_queries",
+        "limit_socket_controls",
+        "limit_socket_signals",
+        "limit_socket_tenant",
+        "limit_socket_instance",
+    )
+    @classmethod
+    def are_limits(cls, text: str) -> str:
+        """Refuse what is not in the notation, or would let nothing pass."""
+        parse_rates(text)
+        return text
+
+    @field_validator("limit_commands")
+    @classmethod
+    def are_limits_of_calls(cls, text: str) -> str:
+        """Refuse what is not in the notation; that the calls exist is checked at the start."""
+        parse_overrides(text)
+        return text
 
     @field_validator("trusted_proxies", "outbound_networks")
     @classmethod

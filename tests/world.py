@@ -90,6 +90,7 @@ def settings_for(directory: Path, **changes: Any) -> Settings:
         "drain_seconds": 0,
         "pool_min": 2,
         "pool_max": 12,
+        "rate_limits": False,
     }
     return Settings(**{**quick, **changes})
 

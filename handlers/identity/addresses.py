@@ -26,7 +26,7 @@ class ChangeEmail(Payload):
     password: Password
 
 
-@endpoint("auth.verify_email", rest="POST /auth/verify-email", public=True)
+@endpoint("auth.verify_email", rest="POST /auth/verify-email", public=True, limit="recovery")
 async def verify_email(edge: Edge, cmd: VerifyEmail) -> Done:
     """Prove that an address is one's own, with the token of a mail; it is good once.
 
@@ -56,7 +56,7 @@ async def verify_email(edge: Edge, cmd: VerifyEmail) -> Done:
     return Done()
 
 
-@endpoint("auth.resend_verification", rest="POST /auth/resend-verification", public=True)
+@endpoint("auth.resend_verification", rest="POST /auth/resend-verification", public=True, limit="recovery")
 async def resend(edge: Edge, cmd: Resend) -> Done:
     """Ask for another mail that verifies an address. The answer does not tell whether there is an account."""
     async with edge.db.transaction(None) as session:

@@ -51,7 +51,7 @@ async def change_password(edge: Edge, cmd: ChangePassword) -> Done:
     return Done()
 
 
-@endpoint("auth.forgot_password", rest="POST /auth/forgot-password", public=True)
+@endpoint("auth.forgot_password", rest="POST /auth/forgot-password", public=True, limit="recovery")
 async def forgot_password(edge: Edge, cmd: ForgotPassword) -> Done:
     """Ask for a mail with which to set a new password. The answer does not tell whether there is an account."""
     async with edge.db.transaction(None) as session:
@@ -60,7 +60,7 @@ async def forgot_password(edge: Edge, cmd: ForgotPassword) -> Done:
     return Done()
 
 
-@endpoint("auth.reset_password", rest="POST /auth/reset-password", public=True)
+@endpoint("auth.reset_password", rest="POST /auth/reset-password", public=True, limit="recovery")
 async def reset_password(edge: Edge, cmd: ResetPassword) -> Done:
     """Set a new password with the token of a mail; it is good once. All sessions end, with their sockets.
 

@@ -57,7 +57,7 @@ class FoundTenant(Payload):
     cookie: bool = AS_COOKIE
 
 
-@endpoint("auth.login", rest="POST /auth/login", public=True)
+@endpoint("auth.login", rest="POST /auth/login", public=True, limit="sign_in")
 async def login(edge: Edge, cmd: Login) -> SignInReply:
     """Sign in with address and password.
 

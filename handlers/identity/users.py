@@ -45,7 +45,7 @@ class Me(Reply):
     memberships: list[Membership]
 
 
-@endpoint("auth.register", rest="POST /auth/register", public=True, status=201)
+@endpoint("auth.register", rest="POST /auth/register", public=True, status=201, limit="register")
 async def register(edge: Edge, cmd: Register) -> Registered:
     """Create an account, and with `tenant_name` a tenant of one's own. A mail asks to verify the address.
 
