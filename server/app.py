@@ -14,6 +14,8 @@ from aiohttp import web
 import handlers.identity.addresses
 import handlers.identity.credentials
 import handlers.identity.devices
+import handlers.identity.invitations
+import handlers.identity.joining
 import handlers.identity.members
 import handlers.identity.profiles
 import handlers.identity.roles
@@ -63,6 +65,8 @@ NOUNS: Final = (
     handlers.identity.tenants,
     handlers.identity.roles,
     handlers.identity.members,
+    handlers.identity.invitations,
+    handlers.identity.joining,
     handlers.identity.snapshots,
     handlers.work.projects,
     handlers.work.boards,

@@ -8,9 +8,10 @@ import orjson
 import structlog
 
 from handlers.context import Principal
+from handlers.identity.members import ADMIT
 from handlers.identity.passwords import Passwords
 from handlers.identity.tenants import Tenant, found_tenant
-from handlers.registry import SPECS
+from handlers.registry import SPECS, Spec
 from server.node import Node
 from storage.ids import new_id
 from storage.rooms import RoomKey
@@ -55,7 +56,7 @@ async def load(node: Node) -> bool:
     alice = _principal(people["alice"], "Alice", acme)
     for name, role in PEOPLE[1:]:
         expires = datetime.now(UTC) + timedelta(days=365) if role == "guest" else None
-        await _send(node, alice, "member.add", email=f"{name}@acme.example", role=role, expires_at=expires)
+        await _send(node, alice, ADMIT, email=f"{name}@acme.example", role=role, expires_at=expires)
     await _agency(node, alice, people)
     await _send(node, _principal(mallory, "Mallory", rival), "project.create", name="Rival plans")
     log.info("demo.loaded", tenant=acme.slug)
@@ -103,9 +104,9 @@ async def _columns(node: Node, alice: Principal, project_id: UUID) -> dict[str, 
         return {row["name"]: row["id"] for row in await session.many("columns_of", project_id=project_id)}
 
 
-async def _send(node: Node, principal: Principal, name: str, /, **fields: Any) -> Any:
+async def _send(node: Node, principal: Principal, name: str | Spec, /, **fields: Any) -> Any:
     """A command as a client would send it."""
-    spec = SPECS[name]
+    spec = SPECS[name] if isinstance(name, str) else name
     payload = spec.payload.model_validate({key: value for key, value in fields.items() if value is not None})
     room: RoomKey = await node.dispatcher.locator.room(spec, payload, principal, None)
     result = await node.dispatcher.submit(spec, payload, principal, room)

@@ -45,6 +45,10 @@ class Maintenance:
             events = await session.value(
                 "trim_room_events", older_than=now - timedelta(days=self._settings.log_retention)
             )
+        async with self._db.transaction(None) as session:
+            await session.value(
+                "purge_invitations", older_than=now - timedelta(days=self._settings.invitation_retention)
+            )
         return replies, events
 
     async def sessions(self, now: datetime | None = None) -> int:

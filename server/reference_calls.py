@@ -92,15 +92,19 @@ def _fields(found: Schemas, reference: Schema, prefix: str = "") -> Iterable[tup
     definition = found.definition(reference)
     for name, field in definition.get("properties", {}).items():
         choices = [field, *field.get("anyOf", ())]
+        choices += [choice["items"] for choice in choices if "items" in choice]
         inner = next((choice for choice in choices if "$ref" in choice), None)
         inner = inner if inner and "properties" in found.definition(inner) else None
+        listed = "items" in field
         said = field.get("description", "")
         if inner:
             said = said or found.definition(inner).get("description", "")
-        kind = "object" + (" or null" if field.get("anyOf") else "") if inner else type_of(field)
+        kind = type_of(field)
+        if inner:
+            kind = "list of objects" if listed else "object" + (" or null" if field.get("anyOf") else "")
         yield f"`{prefix}{name}`", kind, _default(name, field, definition), said
         if inner:
-            yield from _fields(found, inner, f"{prefix}{name}.")
+            yield from _fields(found, inner, f"{prefix}{name}{'[]' if listed else ''}.")
 
 
 def _default(name: str, field: Schema, definition: Schema) -> str:

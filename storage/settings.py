@@ -97,6 +97,18 @@ class Settings(BaseSettings):
         description="Whether a new account has to follow the link in its mail before it can sign in. "
         "Accounts that exist already are not asked.",
     )
+    open_directory: bool = Field(
+        False,
+        description="Whether everybody with an account counts as known to every tenant, so that administrators may "
+        "add people by address without asking them. For servers of one organisation: it lets them find out "
+        "who has an account.",
+    )
+    invitation_ttl: int = Field(
+        7 * 86400, ge=60, description="How long an invitation is good for (seconds)."
+    )
+    invitation_retention: int = Field(
+        90, ge=1, description="How long an invitation that is over is kept, with its address (days)."
+    )
     verify_token_ttl: int = Field(
         3 * 86400, ge=60, description="How long a link that proves an address is good for (seconds)."
     )

@@ -48,6 +48,8 @@ STAFF: Final[dict[str, Role]] = {
     "carol": "client",
     "gus": "guest",
 }
+NO_DIRECTORY: Final = {"open_directory": False}
+"""As the default has it: the people of other tenants are strangers."""
 TASKS: Final = (
     "Measure the walls",
     "Choose the tiles",
@@ -91,6 +93,7 @@ def settings_for(directory: Path, **changes: Any) -> Settings:
         "pool_min": 2,
         "pool_max": 12,
         "rate_limits": False,
+        "open_directory": True,
     }
     return Settings(**{**quick, **changes})
 
@@ -354,6 +357,7 @@ class World:
     statuses: dict[str, str] = field(default_factory=dict)
     board_id: str = ""
     user_ids: dict[str, str] = field(default_factory=dict)
+    invitations: list[str] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
     _tokens: dict[str, str] = field(default_factory=dict)
 

@@ -106,7 +106,8 @@ async def write(db: Database, settings: Settings, queued: Queued) -> EmailMessag
 def _message(settings: Settings, queued: Queued, values: Values, text: str) -> EmailMessage:
     name, sender = parseaddr(settings.mail_from)
     mail = EmailMessage()
-    mail["From"] = Address(name, addr_spec=sender)
+    # In the name of a tenant, by the address that this server may send from.
+    mail["From"] = Address(values.get("sender_name", name), addr_spec=sender)
     mail["To"] = Address(addr_spec=queued.to_address)
     mail["Subject"] = values["subject"]
     mail["Date"] = format_datetime(datetime.now(UTC))

@@ -1,5 +1,6 @@
 """Members of a tenant: who works here, as what, and until when."""
 
+from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -9,13 +10,14 @@ from handlers.access import Role, permissions_of
 from handlers.context import Tx
 from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed
 from handlers.identity.roles import PermissionList, check_beside, custom_role
-from handlers.registry import Entity, Event, Payload, Timestamp, When, command
+from handlers.registry import Entity, Event, Payload, Spec, Timestamp, When, command
 from handlers.work.boards import Gone
 from handlers.work.projects import ProjectMemberRemoved
 from storage.postgres import Row
 from storage.rooms import RoomKey
 
 CHANGEABLE: Final = ("role", "role_id", "allowed", "denied", "expires_at")
+ALREADY: Final = "is a member already"
 
 
 class Member(Entity):
@@ -98,21 +100,18 @@ class RemoveMember(Payload):
     "member.add", needs="member.manage", rest="POST /tenants/{tenant_id}/members", room="tenant", status=201
 )
 async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
-    """Let a person who has an account join the tenant. Nobody can give a role above his own."""
+    """Let somebody join at once who is known here: who was a member before. Everybody else is invited.
+
+    The answer for a stranger's address is NOT_FOUND, whether or not there is an account. Where the server is one
+    organisation's own (`ATRIUM_OPEN_DIRECTORY`), everybody who has an account is known. Nobody can give a role above
+    his own.
+    """
     tx.may_give(cmd.role)
-    if cmd.role == "guest" and cmd.expires_at is None:
-        raise ValidationFailed.field("expires_at", "is needed for a guest")
-    user = await tx.maybe("user_by_email", email=cmd.email)
+    require_end(cmd.role, cmd.expires_at)
+    user = await tx.maybe("known_person", email=cmd.email, open_directory=tx.settings.open_directory)
     if user is None:
-        raise NotFound("Nobody has an account with this address")
-    row = await tx.maybe("add_member", cmd, user_id=user["id"])
-    if row is None:
-        raise Conflict("This person is a member already", field_errors={"email": ["is a member already"]})
-    if await tx.maybe("claim_room", id=user["id"], kind="user") is None:
-        kept = await tx.one("room_position", room_id=user["id"])
-        if kept["kind"] != "user":
-            raise Conflict("Another room of this tenant has this person's id")
-    return MemberAdded(member=Member(**dict(row), name=user["name"]))
+        raise NotFound("Nobody with this address is known here: send an invitation")
+    return await admit(tx, user, cmd.role, cmd.expires_at)
 
 
 @command(
@@ -158,6 +157,26 @@ async def remove_member(tx: Tx, cmd: RemoveMember) -> list[MemberRemoved | Proje
             for row in left
         ),
     ]
+
+
+async def admit(tx: Tx, user: Row, role: Role, expires_at: datetime | None) -> MemberAdded:
+    """Make somebody a member, with a room of her own; CONFLICT where she is one already."""
+    row = await tx.maybe("add_member", user_id=user["id"], role=role, expires_at=expires_at)
+    if row is None:
+        status = await tx.value("membership_status", user_id=user["id"])
+        said = ALREADY if status == "active" else "has a membership that is out of use: it can be activated"
+        raise Conflict(f"This person {said}", field_errors={"email": [said]})
+    if await tx.maybe("claim_room", id=user["id"], kind="user") is None:
+        kept = await tx.one("room_position", room_id=user["id"])
+        if kept["kind"] != "user":
+            raise Conflict("Another room of this tenant has this person's id")
+    return MemberAdded(member=Member(**dict(row), name=user["name"]))
+
+
+def require_end(role: Role, expires_at: datetime | None) -> None:
+    """A guest's membership has an end."""
+    if role == "guest" and expires_at is None:
+        raise ValidationFailed.field("expires_at", "is needed for a guest")
 
 
 async def _member(tx: Tx, user_id: UUID) -> Row:
@@ -207,3 +226,14 @@ def _permissions(member: Row) -> frozenset[str]:
 async def _require_another_owner(tx: Tx, user_id: UUID) -> None:
     if not await tx.value("other_owners", user_id=user_id):
         raise Conflict("A tenant needs an owner whose membership does not end")
+
+
+async def admit_anybody(tx: Tx, cmd: AddMember) -> MemberAdded:
+    """Let anybody in who has an account."""
+    return await admit(tx, await tx.one("user_by_email", email=cmd.email), cmd.role, cmd.expires_at)
+
+
+ADMIT: Final = Spec(
+    kind="command", name="member.admit", payload=AddMember, returns=MemberAdded, handler=admit_anybody, doc="", room="tenant",
+)  # fmt: skip
+"""A command that no client can send: the demo world is peopled with it."""

@@ -114,7 +114,7 @@ async def create_tenant(edge: Edge, cmd: FoundTenant) -> SignedIn:
         user = await session.one("user_by_id", user_id=account.user_id)
     tenant = await found_tenant(edge.db, account.user_id, cmd.name)
     edge.about(tenant_id=tenant.id, resource=f"tenant:{tenant.id}")
-    return await _renew(edge, user, account.session_id, tenant, cookie=cmd.cookie)
+    return await renew(edge, user, account.session_id, tenant, cookie=cmd.cookie)
 
 
 @endpoint("tenant.switch", rest="POST /tenants/{tenant_id}/switch", bound=True)
@@ -133,7 +133,7 @@ async def switch(edge: Edge, cmd: SwitchTenant) -> SignedIn:
                 raise provider_needed(closed[cmd.tenant_id])
             raise NotFound("There is no such tenant")
     edge.about(tenant_id=cmd.tenant_id, resource=f"tenant:{cmd.tenant_id}")
-    return await _renew(
+    return await renew(
         edge, user, account.session_id, await tenant_of(edge, cmd.tenant_id), cookie=cmd.cookie
     )
 
@@ -237,7 +237,8 @@ def _cookie(edge: Edge) -> str:
     return edge.cookie
 
 
-async def _renew(edge: Edge, user: Row, session_id: UUID, tenant: Tenant | None, *, cookie: bool) -> SignedIn:
+async def renew(edge: Edge, user: Row, session_id: UUID, tenant: Tenant | None, *, cookie: bool) -> SignedIn:
+    """A fresh pair of tokens of a session, for a tenant."""
     async with edge.db.transaction(None) as session:
         token = await add_refresh_token(edge, session, session_id, tenant.id if tenant else None)
         await _touch(edge, session, session_id)

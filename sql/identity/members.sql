@@ -1,6 +1,6 @@
 -- Members of a tenant.
 
--- Somebody who was removed may come back; an active member is refused by the primary key.
+-- Somebody who was removed, or whose membership has run out, may come back; an active member is refused.
 -- add_member :maybe
 INSERT INTO members AS m (tenant_id, user_id, role, expires_at, invited_by)
 VALUES (:tenant_id, :user_id, :role, :expires_at, :actor_id)
@@ -9,11 +9,21 @@ SET
     role = excluded.role, expires_at = excluded.expires_at, invited_by = excluded.invited_by,
     role_id = NULL, own_allowed = NULL, own_denied = NULL, allowed = NULL, denied = NULL,
     status = 'active', joined_at = now(), version = m.version + 1
-WHERE m.status = 'removed'
+WHERE m.status IN ('removed', 'expired') OR (m.status = 'active' AND m.expires_at <= now())
 RETURNING
     m.user_id AS id, (SELECT p.avatar_url FROM profiles AS p WHERE p.user_id = m.user_id) AS avatar_url,
     m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
     m.expires_at, m.joined_at;
+
+-- Somebody who was here before; where the directory is open, everybody with an account.
+-- known_person :maybe
+SELECT u.* FROM users AS u
+WHERE u.email = :email AND u.kind = 'person' AND (:open_directory::boolean OR EXISTS (
+    SELECT 1 FROM members AS m WHERE m.tenant_id = :tenant_id AND m.user_id = u.id
+));
+
+-- membership_status :value
+SELECT m.status FROM members AS m WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id;
 
 -- member :maybe
 SELECT

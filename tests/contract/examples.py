@@ -82,6 +82,18 @@ async def _a_role(world: World, alice: Person) -> None:
     assert given.success, given
 
 
+async def _invited(world: World, alice: Person) -> None:
+    for name in ("newcomer", "latecomer"):
+        reply = await alice.send("invitation.create", email=f"{name}@new.example", role="viewer")
+        assert reply.success, reply
+        world.invitations.append(reply.data.invitation.id)
+
+
+def _invitation(world: World, number: int) -> str:
+    """An invitation of a world, once somebody is invited there."""
+    return world.invitations[number] if world.invitations else NEW_ID
+
+
 _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
 _TOUCH_BOARD = ("board.update", lambda w: {"board_id": w.board_id, "name": "Touched"})
 _TOUCH_COLUMN = ("column.update", lambda w: {"column_id": w.columns["On hold"], "name": "Touched"})
@@ -259,6 +271,28 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_free_roles,
     ),
     "role.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_free_roles),
+    # Invitations.
+    "invitation.create": Example(
+        lambda w: {
+            "room": w.tenant,
+            "email": "newcomer@new.example",
+            "role": "viewer",
+            "projects": [{"project_id": w.project_id, "role": "member"}],
+            "message": "Come and see",
+        },
+        another=lambda w: {"room": w.tenant, "max_uses": 2},
+    ),
+    "invitation.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_invited),
+    "invitation.resend": Example(
+        lambda w: {"room": w.tenant, "invitation_id": _invitation(w, 0)},
+        another=lambda w: {"room": w.tenant, "invitation_id": _invitation(w, 1)},
+        before=_invited,
+    ),
+    "invitation.revoke": Example(
+        lambda w: {"room": w.tenant, "invitation_id": _invitation(w, 0)},
+        another=lambda w: {"room": w.tenant, "invitation_id": _invitation(w, 1)},
+        before=_invited,
+    ),
     # Rooms.
     "room.snapshot": Example(lambda w: {"room": w.project}),
     "room.events": Example(lambda w: {"room": w.project, "since": 1, "limit": 2}),
