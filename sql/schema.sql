@@ -70,6 +70,15 @@ CREATE FUNCTION public.current_tenant() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT nullif(current_setting('atrium.tenant', true), '')::uuid $$;
 
+-- FUNCTION: find_invitation(bytea)
+
+CREATE FUNCTION public.find_invitation(of_hash bytea) RETURNS TABLE(tenant_id uuid, invitation_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT t.tenant_id, t.invitation_id FROM invitation_tokens AS t WHERE t.token_hash = of_hash
+$$;
+
 -- FUNCTION: memberships_of(uuid)
 
 CREATE FUNCTION public.memberships_of(person uuid) RETURNS TABLE(tenant_id uuid, slug text, name text, tenant_status text, role text, expires_at timestamp with time zone)
@@ -104,6 +113,20 @@ CREATE FUNCTION public.purge_applied_commands(older_than timestamp with time zon
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
     WITH gone AS (DELETE FROM applied_commands WHERE at < older_than RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
+
+-- FUNCTION: purge_invitations(timestamp with time zone)
+
+CREATE FUNCTION public.purge_invitations(older_than timestamp with time zone) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    WITH gone AS (
+        DELETE FROM invitations
+        WHERE (state <> 'pending' AND closed_at < older_than) OR (state = 'pending' AND expires_at < older_than)
+        RETURNING 1
+    )
     SELECT count(*) FROM gone
 $$;
 
@@ -440,6 +463,45 @@ CREATE TABLE public.identities (
     linked_at timestamp with time zone DEFAULT now() NOT NULL,
     last_used_at timestamp with time zone
 );
+
+-- TABLE: invitation_tokens
+
+CREATE TABLE public.invitation_tokens (
+    tenant_id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    invitation_id uuid NOT NULL
+);
+
+ALTER TABLE ONLY public.invitation_tokens FORCE ROW LEVEL SECURITY;
+
+-- TABLE: invitations
+
+CREATE TABLE public.invitations (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    email text,
+    role text NOT NULL,
+    member_until timestamp with time zone,
+    projects json DEFAULT '[]'::json NOT NULL,
+    message text DEFAULT ''::text NOT NULL,
+    invited_by uuid NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL,
+    uses bigint DEFAULT 0 NOT NULL,
+    max_uses bigint DEFAULT 1 NOT NULL,
+    accepted_by uuid,
+    round bigint DEFAULT 1 NOT NULL,
+    mail_id uuid,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    closed_at timestamp with time zone,
+    CONSTRAINT invitations_email_folded CHECK ((email = lower(email))),
+    CONSTRAINT invitations_guest_expires CHECK (((role <> 'guest'::text) OR (member_until IS NOT NULL))),
+    CONSTRAINT invitations_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text]))),
+    CONSTRAINT invitations_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'accepted'::text, 'declined'::text, 'revoked'::text, 'expired'::text]))),
+    CONSTRAINT invitations_uses CHECK (((uses >= 0) AND (uses <= max_uses)))
+);
+
+ALTER TABLE ONLY public.invitations FORCE ROW LEVEL SECURITY;
 
 -- TABLE: login_failures
 
@@ -846,6 +908,16 @@ ALTER TABLE ONLY public.identities
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_user_key UNIQUE (user_id, provider);
 
+-- CONSTRAINT: invitation_tokens invitation_tokens_pkey
+
+ALTER TABLE ONLY public.invitation_tokens
+    ADD CONSTRAINT invitation_tokens_pkey PRIMARY KEY (tenant_id, token_hash);
+
+-- CONSTRAINT: invitations invitations_pkey
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: login_failures login_failures_pkey
 
 ALTER TABLE ONLY public.login_failures
@@ -1031,6 +1103,26 @@ CREATE UNIQUE INDEX custom_roles_name_key ON public.custom_roles USING btree (te
 
 CREATE INDEX domain_codes_domain_idx ON public.domain_codes USING btree (domain_id);
 
+-- INDEX: invitation_tokens_hash_key
+
+CREATE UNIQUE INDEX invitation_tokens_hash_key ON public.invitation_tokens USING btree (token_hash);
+
+-- INDEX: invitation_tokens_invitation_idx
+
+CREATE INDEX invitation_tokens_invitation_idx ON public.invitation_tokens USING btree (tenant_id, invitation_id);
+
+-- INDEX: invitations_closed_idx
+
+CREATE INDEX invitations_closed_idx ON public.invitations USING btree (closed_at) WHERE (state <> 'pending'::text);
+
+-- INDEX: invitations_expires_idx
+
+CREATE INDEX invitations_expires_idx ON public.invitations USING btree (expires_at) WHERE (state = 'pending'::text);
+
+-- INDEX: invitations_pending_key
+
+CREATE UNIQUE INDEX invitations_pending_key ON public.invitations USING btree (tenant_id, email) WHERE (state = 'pending'::text);
+
 -- INDEX: login_failures_last_at_idx
 
 CREATE INDEX login_failures_last_at_idx ON public.login_failures USING btree (last_at);
@@ -1135,6 +1227,16 @@ ALTER TABLE ONLY public.custom_roles
 
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: invitation_tokens invitation_tokens_tenant_id_invitation_id_fkey
+
+ALTER TABLE ONLY public.invitation_tokens
+    ADD CONSTRAINT invitation_tokens_tenant_id_invitation_id_fkey FOREIGN KEY (tenant_id, invitation_id) REFERENCES public.invitations(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: invitations invitations_tenant_id_fkey
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 -- FK CONSTRAINT: members members_role_fkey
 
@@ -1293,6 +1395,14 @@ CREATE POLICY definer ON public.audit_pending TO atrium USING (true);
 
 CREATE POLICY definer ON public.audit_seals TO atrium USING (true);
 
+-- POLICY: invitation_tokens definer
+
+CREATE POLICY definer ON public.invitation_tokens FOR SELECT TO atrium USING (true);
+
+-- POLICY: invitations definer
+
+CREATE POLICY definer ON public.invitations TO atrium USING (true);
+
 -- POLICY: members definer
 
 CREATE POLICY definer ON public.members FOR SELECT TO atrium USING (true);
@@ -1316,6 +1426,14 @@ CREATE POLICY definer ON public.sso_issuers FOR SELECT TO atrium USING (true);
 -- POLICY: tenants definer
 
 CREATE POLICY definer ON public.tenants TO atrium USING (true);
+
+-- ROW SECURITY: invitation_tokens
+
+ALTER TABLE public.invitation_tokens ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: invitations
+
+ALTER TABLE public.invitations ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: members
 
@@ -1388,6 +1506,14 @@ CREATE POLICY tenant ON public.boards TO atrium_app USING ((tenant_id = public.c
 -- POLICY: custom_roles tenant
 
 CREATE POLICY tenant ON public.custom_roles TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: invitation_tokens tenant
+
+CREATE POLICY tenant ON public.invitation_tokens TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: invitations tenant
+
+CREATE POLICY tenant ON public.invitations TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: members tenant
 
@@ -1466,6 +1592,11 @@ GRANT ALL ON FUNCTION public.beside_role(of_role text[], own text[], own_reverse
 REVOKE ALL ON FUNCTION public.current_tenant() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.current_tenant() TO atrium_app;
 
+-- ACL: FUNCTION find_invitation(of_hash bytea)
+
+REVOKE ALL ON FUNCTION public.find_invitation(of_hash bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_invitation(of_hash bytea) TO atrium_app;
+
 -- ACL: FUNCTION memberships_of(person uuid)
 
 REVOKE ALL ON FUNCTION public.memberships_of(person uuid) FROM PUBLIC;
@@ -1480,6 +1611,11 @@ GRANT ALL ON FUNCTION public.profile_followers(person uuid) TO atrium_app;
 
 REVOKE ALL ON FUNCTION public.purge_applied_commands(older_than timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_applied_commands(older_than timestamp with time zone) TO atrium_app;
+
+-- ACL: FUNCTION purge_invitations(older_than timestamp with time zone)
+
+REVOKE ALL ON FUNCTION public.purge_invitations(older_than timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_invitations(older_than timestamp with time zone) TO atrium_app;
 
 -- ACL: FUNCTION raise_rights_of(person uuid)
 
@@ -1574,6 +1710,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.domain_codes TO atrium_app;
 -- ACL: TABLE identities
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.identities TO atrium_app;
+
+-- ACL: TABLE invitation_tokens
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invitation_tokens TO atrium_app;
+
+-- ACL: TABLE invitations
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invitations TO atrium_app;
 
 -- ACL: TABLE login_failures
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
-from handlers.access import ROLES, Rights, Role, above, rights
+from handlers.access import ROLES, Rights, Role, above, permissions_of, rights
 from handlers.context import Tx
 from handlers.dispatch import read_rights
 from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed, constraint
@@ -281,7 +281,7 @@ def refusal(known: Row) -> str | None:
 
 def may_invite(found: Rights | None, role: Role) -> bool:
     """Whether somebody with these rights may invite somebody to this role."""
-    return found is not None and found.allow("member.invite") and not above(role, found.role)
+    return found is not None and found.allow("member.invite") and _gives(found, role)
 
 
 def touched(tx: Tx) -> InvitationChanged:
@@ -294,7 +294,12 @@ async def may_share(tx: Tx, project_id: UUID, role: Role | None) -> bool:
         found = await read_rights(tx.session, RoomKey(tx.room.tenant_id, "project", project_id), tx.actor)
     except NotFound:
         return False
-    return found.allow("project.share") and (role is None or not above(role, found.role))
+    return found.allow("project.share") and (role is None or _gives(found, role))
+
+
+def _gives(found: Rights, role: Role) -> bool:
+    """Nobody gives a role above his own, nor what he does not have."""
+    return not above(role, found.role) and permissions_of(role) <= found.to_give
 
 
 async def _check_part(tx: Tx, part: Participation) -> None:
