@@ -103,9 +103,7 @@ class Settings(BaseSettings):
         "add people by address without asking them. For servers of one organisation: it lets them find out "
         "who has an account.",
     )
-    invitation_ttl: int = Field(
-        7 * 86400, ge=60, description="How long an invitation is good for (seconds)."
-    )
+    invitation_ttl: int = Field(7 * 86400, ge=60, description="How long an invitation is good for (seconds).")
     invitation_retention: int = Field(
         90, ge=1, description="How long an invitation that is over is kept, with its address (days)."
     )
