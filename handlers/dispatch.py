@@ -32,7 +32,7 @@ from handlers.errors import (
 )
 from handlers.identity.vault import Vault
 from handlers.locate import Locator
-from handlers.registry import REACTIONS, Event, Outcome, Page, Pagination, Payload, Reply, Spec
+from handlers.registry import REACTIONS, TOGETHER, Event, Outcome, Page, Pagination, Payload, Reply, Spec
 from storage.ids import new_id
 from storage.postgres import BAD_VALUE, LOST, Database, Row, Session
 from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, timestamp
@@ -293,9 +293,10 @@ class Dispatcher:
                 if opened is None or opened["kind"] != room.kind or opened["gone"]:
                     raise NotFound
                 group = _opened(room, opened)
-                for call in calls:
+                for run in _runs(calls):
                     session.wrote = False
-                    await self._apply(group, session, call)
+                    await (self._apply(group, session, run[0]) if len(run) == 1
+                           else self._apply_together(group, session, run))  # fmt: skip
                 if group.applied:
                     batches = await self._append_or_split(group, session)
                 committing = bool(group.applied)
@@ -317,13 +318,10 @@ class Dispatcher:
     async def _apply(self, group: _Group, session: Session, call: Call) -> None:
         """Run one command's handler and its reactions; only its own caller hears when it fails cleanly."""
         try:
-            repeated = group.known.get(call.identity)
-            if repeated is not None:
-                group.answers.append((call, _repeat(group.room, call, repeated)))
+            if self._answered(group, call):
                 return
-            tx, events, data, once = await self._execute(group, session, call)
-            self._record(group, call, events, data, once)
-            group.evidence.append(_evidence(tx, call, events))
+            tx = await self._begin(group, session, call)
+            await self._finish(group, call, tx, await call.spec.handler(tx, call.payload))
         except AtriumError as error:
             if session.wrote:
                 raise _Spoiled(error) from error
@@ -336,10 +334,39 @@ class Dispatcher:
         except Exception as error:  # also any failed SQL: it has spoiled the transaction
             raise _Spoiled(error) from error
 
-    async def _execute(
-        self, group: _Group, session: Session, call: Call
-    ) -> tuple[Tx, list[Event], bytes, bytes | None]:
-        """Permission, handler, reactions: the events of a command, its reply, and the reply as it is told once."""
+    async def _apply_together(self, group: _Group, session: Session, calls: list[Call]) -> None:
+        """Run the handler of several commands of one name; whatever is raised has them tried again one by one."""
+        begun: list[tuple[Call, Tx]] = []
+        try:
+            for call in calls:
+                if self._answered(group, call):
+                    continue
+                try:
+                    begun.append((call, await self._begin(group, session, call)))
+                except AtriumError as error:
+                    group.answers.append((call, error))
+            if not begun:
+                return
+            outcomes = await TOGETHER[calls[0].spec.name]([(tx, call.payload) for call, tx in begun])
+            for (call, tx), outcome in zip(begun, outcomes, strict=True):
+                if isinstance(outcome, AtriumError):
+                    group.answers.append((call, outcome))
+                else:
+                    await self._finish(group, call, tx, outcome)
+        except LOST:
+            raise
+        except Exception as error:
+            raise _Spoiled(error) from error
+
+    def _answered(self, group: _Group, call: Call) -> bool:
+        """Whether a command was applied before: then its first reply is its answer again."""
+        repeated = group.known.get(call.identity)
+        if repeated is not None:
+            group.answers.append((call, _repeat(group.room, call, repeated)))
+        return repeated is not None
+
+    async def _begin(self, group: _Group, session: Session, call: Call) -> Tx:
+        """What a command's handler is given, if its caller may send it."""
         rights = rights_in(group.room, group.actors.get(call.principal.user_id), call.principal)
         if call.spec.within:
             project = RoomKey(group.room.tenant_id, "project", getattr(call.payload, call.spec.within))
@@ -351,11 +378,18 @@ class Dispatcher:
         )  # fmt: skip
         if call.spec.needs:
             tx.require(call.spec.needs)
-        events, data, once = _unpack(await call.spec.handler(tx, call.payload))
+        return tx
+
+    async def _finish(
+        self, group: _Group, call: Call, tx: Tx, outcome: Event | list[Event] | Outcome
+    ) -> None:
+        """Reactions, then the place in the log, the reply and the evidence of a command that was carried out."""
+        events, data, once = _unpack(outcome)
         for event in tuple(events):
             for react in REACTIONS.get(type(event), ()):
                 events.extend(await react(tx, event) or ())
-        return tx, events, data, once
+        self._record(group, call, events, data, once)
+        group.evidence.append(_evidence(tx, call, events))
 
     def _record(
         self, group: _Group, call: Call, events: list[Event], data: bytes, once: bytes | None
@@ -428,6 +462,23 @@ class Dispatcher:
             event_data=[entry.data.decode() for entry in group.entries],
         )
         return list(batches.values())
+
+
+def _runs(calls: list[Call]) -> list[list[Call]]:
+    """The calls in their order, and together those that can be carried out together."""
+    runs: list[list[Call]] = []
+    for call in calls:
+        last = runs[-1] if runs else []
+        if (
+            last
+            and call.spec.name in TOGETHER
+            and call.spec.name == last[0].spec.name
+            and all(call.identity != other.identity for other in last)
+        ):
+            last.append(call)
+        else:
+            runs.append([call])
+    return runs
 
 
 def _opened(room: RoomKey, row: Row) -> _Group:

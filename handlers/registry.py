@@ -242,6 +242,8 @@ class Spec:
 SPECS: Final[dict[str, Spec]] = {}
 LOCATORS: Final[dict[str, str]] = {}
 """Field of a payload -> statement that finds the project it belongs to."""
+TOGETHER: Final[dict[str, Handler]] = {}
+"""Name of a command -> handler of several at once."""
 REACTIONS: Final[dict[type[Event], list[Handler]]] = {}
 SNAPSHOTS: Final[dict[str, Handler]] = {}
 """Kind of room -> function that reads its state."""
@@ -323,6 +325,21 @@ def _register(
             room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, bound=bound, form=form,
             status=status, limit=limit,
         )  # fmt: skip
+        return handler
+
+    return add
+
+
+def together(name: str) -> Callable[[H], H]:
+    """Carry out several commands of this name that follow each other in a group: `handler([(tx, payload), …])`.
+
+    It returns what the command's own handler would have returned for each, had they come one by one, or the error
+    that it would have raised. An error must have written nothing; what is raised instead has the group tried again,
+    one by one.
+    """
+
+    def add(handler: H) -> H:
+        TOGETHER[name] = handler
         return handler
 
     return add

@@ -26,6 +26,7 @@ import handlers.identity.users
 import handlers.rooms
 import handlers.work.assignments
 import handlers.work.boards
+import handlers.work.moves
 import handlers.work.projects
 import handlers.work.tasks
 import server.session
@@ -71,6 +72,7 @@ NOUNS: Final = (
     handlers.work.projects,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.moves,
     handlers.work.assignments,
     handlers.rooms,
     server.session,

@@ -297,32 +297,6 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
     return TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
 
 
-@command("task.move", needs="task.edit", rest="POST /tasks/{task_id}/move", versioned=True)
-async def move(tx: Tx, cmd: MoveTask) -> TaskMoved:
-    """Move a task to a column, before or after another task or at the end."""
-    place = await tx.maybe("move_context", cmd)
-    if place is None:
-        raise NotFound("There is no such task")
-    if place["target_id"] is None:
-        raise NotFound("There is no such column")
-    tx.check_version(place, TaskPart)
-    if place["column_id"] != cmd.column_id:
-        _check_limit(place["column_name"], place["wip_limit"], place["held"])
-    position, moved = await _position(tx, cmd, place)
-    stays = place["status_id"] in place["status_ids"]
-    status_id = place["status_id"] if stays else place["status_ids"][0]
-    fresh = await tx.one("move_task", cmd, position=position, status_id=status_id)
-    changed = [
-        name for name in ("column_id", "status_id", "position", "completed_at") if fresh[name] != place[name]
-    ]
-    if "completed_at" not in changed:
-        fresh = {name: value for name, value in fresh.items() if name != "completed_at"}
-    event = TaskMoved(task=TaskPart(**dict(fresh)), was=Was(**{name: place[name] for name in changed}))
-    if moved:
-        event.tasks = moved
-    return event
-
-
 @command("task.delete", needs="task.delete", rest="DELETE /tasks/{task_id}", versioned=True)
 async def delete(tx: Tx, cmd: OneTask) -> TaskDeleted:
     """Put a task and its subtasks into the trash."""
@@ -369,11 +343,12 @@ async def _landing(tx: Tx, column_id: UUID | None, status_id: UUID | None) -> Ro
         raise NotFound("There is no such column")
     if status_id is not None and status_id not in column["status_ids"]:
         raise Conflict(f"The column {column['name']} does not show that status")
-    _check_limit(column["name"], column["wip_limit"], column["held"])
+    check_limit(column["name"], column["wip_limit"], column["held"])
     return column
 
 
-def _check_limit(column: str, limit: int | None, held: int | None) -> None:
+def check_limit(column: str, limit: int | None, held: int | None) -> None:
+    """CONFLICT where one more task is more than a column may hold."""
     if limit is not None and held is not None and held >= limit:
         raise Conflict(
             f"{column} is full: it holds {held} of at most {limit}",
@@ -405,35 +380,6 @@ async def _column_for(tx: Tx, row: Row, status_id: UUID) -> dict[str, Any]:
         return {}
     column = await _landing(tx, None, status_id)
     return {"column_id": column["id"], "position": positions.between(column["last_position"], None)}
-
-
-async def _position(tx: Tx, cmd: MoveTask, place: Row) -> tuple[str, list[TaskPart]]:
-    """The key for the gap a card is dropped into, and the cards that had to make room for it."""
-    if (cmd.before_id or cmd.after_id) and place["anchor"] is None:
-        raise Conflict(
-            "The task beside which to drop is not in that column any more",
-            details={"before_id": cmd.before_id, "after_id": cmd.after_id, "column_id": cmd.column_id},
-        )
-    lower, upper = place["neighbour"], None
-    if cmd.before_id:
-        upper = place["anchor"]
-    elif cmd.after_id:
-        lower, upper = place["anchor"], place["neighbour"]
-    position = positions.between(lower, upper)
-    if len(position) <= positions.LONGEST:
-        return position, []
-    order = [
-        row["id"]
-        for row in await tx.many("column_order", column_id=cmd.column_id)
-        if row["id"] != cmd.task_id
-    ]
-    anchor = cmd.before_id or cmd.after_id
-    at = order.index(anchor) + (1 if cmd.after_id else 0) if anchor else len(order)
-    order.insert(at, cmd.task_id)
-    keys = positions.spread(len(order))
-    others = [(task_id, key) for task_id, key in zip(order, keys, strict=True) if task_id != cmd.task_id]
-    rows = await tx.many("rebalance_tasks", ids=[o[0] for o in others], positions=[o[1] for o in others])
-    return keys[at], [TaskPart.of(row) for row in rows]
 
 
 async def _put_back(tx: Tx, item: Row) -> Task:

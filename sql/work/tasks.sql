@@ -8,11 +8,11 @@ SELECT t.*, u.name AS updated_by_name
 FROM tasks AS t LEFT JOIN users AS u ON u.id = t.updated_by
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL;
 
--- What a move has to know, in one read: the task, its target column and how full that is, the card it is
--- dropped beside, and the card on the other side of the gap. The room lock keeps it true until the write.
--- move_context :maybe
+-- What moves have to know, in one read: each task, its target column and how full that is, the card it is dropped
+-- beside, and the card on the other side of the gap. The room lock keeps it true until the write.
+-- move_contexts :many
 SELECT
-    t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at,
+    m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at,
     (SELECT u.name FROM users AS u WHERE u.id = t.updated_by) AS updated_by_name,
     c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit,
     CASE WHEN c.wip_limit IS NOT NULL THEN (
@@ -21,12 +21,12 @@ SELECT
     ) END AS held,
     a.position AS anchor,
     CASE
-        WHEN :before_id::uuid IS NOT NULL THEN (
+        WHEN m.before_id IS NOT NULL THEN (
             SELECT max(n.position) FROM tasks AS n
             WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL
                 AND n.position < a.position AND n.id <> t.id
         )
-        WHEN :after_id::uuid IS NOT NULL THEN (
+        WHEN m.after_id IS NOT NULL THEN (
             SELECT min(n.position) FROM tasks AS n
             WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL
                 AND n.position > a.position AND n.id <> t.id
@@ -36,22 +36,27 @@ SELECT
             WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL AND n.id <> t.id
         )
     END AS neighbour
-FROM tasks AS t
+FROM unnest(:task_ids::uuid [], :column_ids::uuid [], :before_ids::uuid [], :after_ids::uuid [])
+    WITH ORDINALITY AS m (task_id, column_id, before_id, after_id, n)
+JOIN tasks AS t
+    ON t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = m.task_id AND t.deleted_at IS NULL
 LEFT JOIN board_columns AS c
-    ON c.tenant_id = t.tenant_id AND c.project_id = t.project_id AND c.id = :column_id AND c.deleted_at IS NULL
+    ON c.tenant_id = t.tenant_id AND c.project_id = t.project_id AND c.id = m.column_id AND c.deleted_at IS NULL
 LEFT JOIN tasks AS a
     ON a.tenant_id = t.tenant_id AND a.column_id = c.id AND a.deleted_at IS NULL
-    AND a.id = coalesce(:before_id::uuid, :after_id::uuid)
-WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL;
+    AND a.id = coalesce(m.before_id, m.after_id);
 
--- move_task :one
+-- No task is in it twice.
+-- move_tasks :many
 UPDATE tasks AS t
 SET
-    column_id = :column_id, status_id = :status_id, position = :position, version = t.version + 1,
-    updated_by = :actor_id, updated_at = :now,
+    column_id = m.column_id, status_id = m.status_id, position = m.position, version = t.version + 1,
+    updated_by = m.actor_id, updated_at = :now,
     completed_at = CASE WHEN s.category = 'done' THEN coalesce(t.completed_at, :now) END
-FROM statuses AS s
-WHERE t.tenant_id = :tenant_id AND t.id = :task_id AND s.tenant_id = t.tenant_id AND s.id = :status_id
+FROM unnest(:task_ids::uuid [], :column_ids::uuid [], :status_ids::uuid [], :positions::text [], :actor_ids::uuid [])
+    AS m (id, column_id, status_id, position, actor_id)
+JOIN statuses AS s ON s.tenant_id = :tenant_id AND s.id = m.status_id
+WHERE t.tenant_id = :tenant_id AND t.id = m.id
 RETURNING t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_at;
 
 -- The column that a new or restored task goes to, how full it is, and where it ends.

@@ -1,0 +1,181 @@
+"""Moving tasks: one decision of the server about column, status, limit and place.
+
+Many moves of one group are read, decided and written together, in two statements; each is decided as if those before it
+had been written already.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from handlers.context import Tx
+from handlers.errors import AtriumError, Conflict, NotFound
+from handlers.registry import command, together
+from handlers.work import positions
+from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was, check_limit
+from storage.postgres import Row
+
+Move = tuple[Tx, MoveTask]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What a move will write, and what it will be told as."""
+
+    tx: Tx
+    cmd: MoveTask
+    place: Row
+    status_id: UUID
+    position: str
+    made_room: list[TaskPart]
+
+
+@dataclass(slots=True)
+class _Decided:
+    """What the moves decided so far change in what was read before them."""
+
+    held: defaultdict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    """By column: how many tasks more, or fewer, it holds."""
+    arrived: defaultdict[UUID, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """By column: the positions that were given out in it."""
+
+    def take(self, plan: _Plan) -> None:
+        here, there = plan.place["column_id"], plan.cmd.column_id
+        if here != there:
+            self.held[here] -= 1
+            self.held[there] += 1
+        self.arrived[there].append(plan.position)
+
+
+@command("task.move", needs="task.edit", rest="POST /tasks/{task_id}/move", versioned=True)
+async def move(tx: Tx, cmd: MoveTask) -> TaskMoved:
+    """Move a task to a column, before or after another task or at the end."""
+    [outcome] = await move_together([(tx, cmd)])
+    if isinstance(outcome, AtriumError):
+        raise outcome
+    return outcome
+
+
+@together("task.move")
+async def move_together(moves: Sequence[Move]) -> list[TaskMoved | AtriumError]:
+    """Several moves in their order: what became of each."""
+    outcomes: list[TaskMoved | AtriumError] = []
+    while len(outcomes) < len(moves):
+        outcomes += await _some(_apart(moves[len(outcomes) :]))
+    return outcomes
+
+
+def _apart(moves: Sequence[Move]) -> Sequence[Move]:
+    """The first of them, up to one that is about a task that another one moves."""
+    moved: set[UUID | None] = set()
+    for at, (_, cmd) in enumerate(moves):
+        if moved & {cmd.task_id, cmd.before_id, cmd.after_id}:
+            return moves[:at]
+        moved.add(cmd.task_id)
+    return moves
+
+
+async def _some(moves: Sequence[Move]) -> list[TaskMoved | AtriumError]:
+    """Read, decide and write the first of these moves, as many as can be decided from one reading."""
+    places = await _read(moves)
+    decided, plans = _Decided(), list[_Plan | AtriumError]()
+    for at, (tx, cmd) in enumerate(moves):
+        try:
+            plan = _decide(tx, cmd, places.get(at), decided)
+        except AtriumError as error:
+            plans.append(error)
+            continue
+        if len(plan.position) > positions.LONGEST:
+            if not any(isinstance(before, _Plan) for before in plans):
+                await _make_room(plan)
+                plans.append(plan)
+            break
+        decided.take(plan)
+        plans.append(plan)
+    written = await _write([plan for plan in plans if isinstance(plan, _Plan)])
+    return [plan if isinstance(plan, AtriumError) else _told(plan, written) for plan in plans]
+
+
+async def _read(moves: Sequence[Move]) -> dict[int, Row]:
+    tx, _ = moves[0]
+    rows = await tx.many(
+        "move_contexts",
+        task_ids=[cmd.task_id for _, cmd in moves],
+        column_ids=[cmd.column_id for _, cmd in moves],
+        before_ids=[cmd.before_id for _, cmd in moves],
+        after_ids=[cmd.after_id for _, cmd in moves],
+    )
+    return {row["n"] - 1: row for row in rows}
+
+
+def _decide(tx: Tx, cmd: MoveTask, place: Row | None, decided: _Decided) -> _Plan:
+    """Whether a move may be, and where it leads, after those that were decided before it."""
+    if place is None:
+        raise NotFound("There is no such task")
+    if place["target_id"] is None:
+        raise NotFound("There is no such column")
+    tx.check_version(place, TaskPart)
+    if place["column_id"] != cmd.column_id and place["wip_limit"] is not None:
+        held = place["held"] + decided.held[cmd.column_id]
+        check_limit(place["column_name"], place["wip_limit"], held)
+    if (cmd.before_id or cmd.after_id) and place["anchor"] is None:
+        raise Conflict(
+            "The task beside which to drop is not in that column any more",
+            details={"before_id": cmd.before_id, "after_id": cmd.after_id, "column_id": cmd.column_id},
+        )
+    position = positions.between(*_gap(cmd, place, decided.arrived[cmd.column_id]))
+    stays = place["status_id"] in place["status_ids"]
+    status_id = place["status_id"] if stays else place["status_ids"][0]
+    return _Plan(tx, cmd, place, status_id, position, [])
+
+
+def _gap(cmd: MoveTask, place: Row, arrived: list[str]) -> tuple[str | None, str | None]:
+    """The positions between which a task is dropped; those that just arrived count as those that were read."""
+    anchor, neighbour = place["anchor"], place["neighbour"]
+    known = arrived if neighbour is None else [neighbour, *arrived]
+    if cmd.before_id:
+        return max((p for p in known if p < anchor), default=None), anchor
+    if cmd.after_id:
+        return anchor, min((p for p in known if p > anchor), default=None)
+    return max(known, default=None), None
+
+
+async def _make_room(plan: _Plan) -> None:
+    """Give all cards of the column new positions, for the gap has become too narrow."""
+    tx, cmd = plan.tx, plan.cmd
+    rows = await tx.many("column_order", column_id=cmd.column_id)
+    order = [row["id"] for row in rows if row["id"] != cmd.task_id]
+    anchor = cmd.before_id or cmd.after_id
+    at = order.index(anchor) + (1 if cmd.after_id else 0) if anchor else len(order)
+    order.insert(at, cmd.task_id)
+    keys = positions.spread(len(order))
+    others = [(task_id, key) for task_id, key in zip(order, keys, strict=True) if task_id != cmd.task_id]
+    moved = await tx.many("rebalance_tasks", ids=[o[0] for o in others], positions=[o[1] for o in others])
+    plan.position, plan.made_room = keys[at], [TaskPart.of(row) for row in moved]
+
+
+async def _write(plans: list[_Plan]) -> dict[UUID, Row]:
+    if not plans:
+        return {}
+    rows = await plans[0].tx.many(
+        "move_tasks",
+        task_ids=[plan.cmd.task_id for plan in plans],
+        column_ids=[plan.cmd.column_id for plan in plans],
+        status_ids=[plan.status_id for plan in plans],
+        positions=[plan.position for plan in plans],
+        actor_ids=[plan.tx.actor.user_id for plan in plans],
+    )
+    return {row["id"]: row for row in rows}
+
+
+def _told(plan: _Plan, written: dict[UUID, Row]) -> TaskMoved:
+    fresh, place = dict(written[plan.cmd.task_id]), plan.place
+    names = ("column_id", "status_id", "position", "completed_at")
+    changed = [name for name in names if fresh[name] != place[name]]
+    if "completed_at" not in changed:
+        del fresh["completed_at"]
+    event = TaskMoved(task=TaskPart(**fresh), was=Was(**{name: place[name] for name in changed}))
+    if plan.made_room:
+        event.tasks = plan.made_room
+    return event

@@ -1,0 +1,162 @@
+"""Many moves at once: carried out together, they come out as if one had come after the other."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import pytest
+
+from handlers.registry import TOGETHER
+from handlers.work.moves import Move
+from tests.world import Board, Person, World
+
+CARDS: Final = 24
+MOVES: Final = 60
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many moves were handed over together, each time."""
+    seen: list[int] = []
+    carry_out = TOGETHER["task.move"]
+
+    async def counted(moves: Sequence[Move]) -> Any:
+        seen.append(len(moves))
+        return await carry_out(moves)
+
+    monkeypatch.setitem(TOGETHER, "task.move", counted)
+    return seen
+
+
+async def _cards(alice: Person, board: Board) -> list[str]:
+    """The first columns filled, one of them with a limit."""
+    sent = [
+        await alice.post("task.create", {"room": board.room, "title": f"Card {at}", "column_id": column})
+        for at, column in enumerate([board.todo, board.doing, board.done] * (CARDS // 3))
+    ]
+    replies = await asyncio.gather(*sent)
+    assert (await alice.send("column.set_limit", column_id=board.doing, limit=CARDS // 3 + 2)).success
+    return [reply.data.task.id for reply in replies]
+
+
+def _moves(
+    chance: random.Random, cards: list[Any], columns: list[str], versions: bool
+) -> list[dict[str, Any]]:
+    moves = []
+    for _ in range(MOVES):
+        card, anchor = chance.sample(cards, 2)
+        move: dict[str, Any] = {"task_id": card, "column_id": chance.choice(columns)}
+        beside = chance.choice(["before_id", "after_id", None])
+        if beside:
+            move[beside] = anchor
+        if versions and chance.random() < 0.3:
+            move["expected_version"] = chance.choice([1, 2, 3])
+        moves.append(move)
+    return moves
+
+
+async def _order(alice: Person, board: Board, column: str) -> list[str]:
+    page = await alice.call("task.list", {"project_id": board.project, "column_id": column, "limit": 100})
+    return [task.title for task in page.data.tasks]
+
+
+async def _play(world: World, seed: int, *, at_once: bool) -> tuple[list[str], list[list[str]]]:
+    """The same moves of one person: what each was answered, and how the columns look afterwards."""
+    alice, board, chance = await world.person("alice").connect(), Board.of(world), random.Random(seed)
+    cards = await _cards(alice, board)
+    columns = [board.todo, board.doing, board.done]
+    moves = _moves(chance, cards, columns, versions=True)
+    if at_once:
+        replies = await asyncio.gather(*[await alice.post("task.move", move) for move in moves])
+    else:
+        replies = [await alice.call("task.move", move) for move in moves]
+    answers = ["ok" if reply.success else f"{reply.error.code}: {reply.error.message}" for reply in replies]
+    return answers, [await _order(alice, board, column) for column in columns]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_together_or_one_by_one_is_the_same(
+    worlds: Callable[..., Any], sizes: list[int], seed: int
+) -> None:
+    one_by_one = await _play(await worlds(), seed, at_once=False)
+    assert sizes == []
+    together = await _play(await worlds(), seed, at_once=True)
+    assert max(sizes) > 10, "they were carried out together"
+    assert together == one_by_one
+    kinds = {answer.split(":")[0] for answer in together[0]}
+    assert kinds == {"ok", "CONFLICT", "VERSION_CONFLICT"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_every_event_is_right_at_its_place(
+    world: World, alice: Person, bob: Person, board: Board, sizes: list[int], seed: int
+) -> None:
+    """Four people move at once. Folding the events one by one, each card lies where its mover dropped it."""
+    cards = await _cards(alice, board)
+    admin, manager = [await world.person(name).connect() for name in ("admin", "manager")]
+    columns = [board.todo, board.doing, board.done]
+    before = await alice.snapshot(board.room)
+    chance, sent = random.Random(seed), {}
+    for at, move in enumerate(_moves(chance, cards, columns, versions=False)):
+        reply = await (alice, bob, admin, manager)[at % 4].post("task.move", move)
+        sent[reply] = move
+    replies = await asyncio.gather(*sent)
+    moved = {
+        reply.meta.seq: move for reply, move in zip(replies, sent.values(), strict=True) if reply.success
+    }
+    assert len(sizes) < len(moved)
+    state = {task.id: (task.column_id, task.position, task.id) for task in before.snapshot.tasks}
+    asked = await alice.rest("GET", f"/rooms/{board.room}/events", params={"since": before.seq, "limit": 100})
+    limit = CARDS // 3 + 2
+    for event in asked.data.events:
+        move = moved.pop(event.seq)
+        for task in [event.data.task, *event.data.get("tasks", [])]:
+            column, _, _ = state[task.id]
+            state[task.id] = (task.get("column_id", column), task.position, task.id)
+        order = [key[2] for key in sorted(state.values()) if key[0] == move["column_id"]]
+        at = order.index(move["task_id"])
+        if "before_id" in move:
+            assert order[at + 1] == move["before_id"]
+        elif "after_id" in move:
+            assert order[at - 1] == move["after_id"]
+        else:
+            assert at == len(order) - 1
+        assert sum(key[0] == board.doing for key in state.values()) <= limit
+        assert len({key[:2] for key in state.values()}) == len(state), "no two cards share a place"
+    assert not moved
+    fresh = (await alice.snapshot(board.room)).snapshot.tasks
+    assert state == {task.id: (task.column_id, task.position, task.id) for task in fresh}
+
+
+async def test_a_command_id_sent_twice_at_once_is_applied_once(
+    alice: Person, board: Board, sizes: list[int]
+) -> None:
+    command_id = "0199c0de-0000-7000-8000-0000000000aa"
+    moves = [{"task_id": card, "column_id": board.doing} for card in board.tasks]
+    moves[1:1] = [{**moves[0], "command_id": command_id}, {**moves[0], "command_id": command_id}]
+    replies = await asyncio.gather(*[await alice.post("task.move", move) for move in moves])
+    assert all(reply.success for reply in replies)
+    assert [reply.meta.duplicate for reply in replies] == [False, False, True, False, False, False, False]
+    assert replies[2].data == replies[1].data
+    assert replies[2].meta.seq == replies[1].meta.seq
+
+
+async def test_a_gap_is_widened_among_other_moves(alice: Person, board: Board, sizes: list[int]) -> None:
+    one, two, *rest = board.tasks
+    assert (await alice.send("task.move", task_id=two, column_id=board.todo, after_id=one)).success
+    widened = 0
+    for turn in range(20):
+        moves = [
+            {"task_id": rest[(turn + at) % 3], "column_id": board.todo, "before_id": two} for at in range(30)
+        ]
+        replies = await asyncio.gather(*[await alice.post("task.move", move) for move in moves])
+        assert all(reply.success for reply in replies)
+        widened += sum("tasks" in reply.data for reply in replies)
+        order = await _order(alice, board, board.todo)
+        last = (turn + 29) % 3
+        assert order[-2:] == [
+            ["Call the plumber", "Order the oven", "Paint the door"][last],
+            "Choose the tiles",
+        ]
+    assert widened, "600 moves into one gap never made it too narrow"
