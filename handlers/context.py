@@ -49,6 +49,8 @@ class Principal:
     """The tenant's number of changes of rights when this was read."""
     scopes: frozenset[str] | None = None
     """The permissions that the credential is limited to; None where it is not."""
+    key_name: str | None = None
+    """The name of the API key whose id `session_id` is; None for a session."""
     origin: Origin = Origin()
     impersonator_id: UUID | None = None
     """The platform administrator who acts as this person."""
@@ -204,7 +206,7 @@ class Edge:
     rights_changed: Callable[[dict[UUID, int]], None]
     """Tells every node that the rights of a person have changed in these tenants, up to these numbers."""
     submit: Callable[[Spec, Payload, Principal], Awaitable[Any]]
-    """Runs a command in the room of a principal's tenant, for what an endpoint changes there."""
+    """Runs a command in the room of a principal's tenant, or in his own, for what an endpoint changes there."""
     wake_outbox: Callable[[], None]
     """Says that mails were queued, so that they leave at once; without it they leave a little later."""
     oidc: OidcClient

@@ -32,7 +32,7 @@ from handlers.errors import (
 )
 from handlers.identity.vault import Vault
 from handlers.locate import Locator
-from handlers.registry import REACTIONS, TOGETHER, Event, Outcome, Page, Pagination, Payload, Reply, Spec
+from handlers.registry import REACTIONS, ROOMS_OWN, TOGETHER, Event, Outcome, Page, Pagination, Payload, Reply, Spec
 from storage.ids import new_id
 from storage.postgres import BAD_VALUE, LOST, Database, Row, Session
 from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, timestamp
@@ -226,8 +226,7 @@ class Dispatcher:
                     session, room, principal, rights, position["now"], self._settings,
                     window=self._settings.snapshot_window,
                 )  # fmt: skip
-                if spec.needs:
-                    tx.require(spec.needs)
+                _permit(tx, spec)
                 answer: Reply | Page = await spec.handler(tx, payload)
         except Exception as error:
             raise translate(error) from error
@@ -376,8 +375,7 @@ class Dispatcher:
             session, group.room, call.principal, rights, group.now, self._settings,
             call.command_id, call.expected_version, self._vault,
         )  # fmt: skip
-        if call.spec.needs:
-            tx.require(call.spec.needs)
+        _permit(tx, call.spec)
         return tx
 
     async def _finish(
@@ -535,6 +533,17 @@ def _unpack(outcome: Event | list[Event] | Outcome[Any, Any]) -> tuple[list[Even
 
 def _dump(data: BaseModel) -> bytes:
     return data.model_dump_json(exclude_unset=isinstance(data, Event)).encode()
+
+
+def _permit(tx: Tx, spec: Spec) -> None:
+    """The permission that a call needs; one that needs none is open to an API key only where it says so."""
+    if spec.needs:
+        tx.require(spec.needs)
+    elif tx.actor.scopes is not None:
+        if spec.scope is None:
+            raise Forbidden("An API key cannot do this", details={"reason": "session_needed"})
+        if spec.scope != ROOMS_OWN:
+            tx.require(spec.scope)
 
 
 def rights_in(room: RoomKey, actor: Mapping[str, Any] | None, principal: Principal) -> access.Rights:

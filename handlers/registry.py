@@ -44,6 +44,8 @@ from storage.rooms import RoomKey, timestamp
 Kind = Literal["command", "query", "signal", "endpoint", "control"]
 Strict = Literal["", "sign_in", "register", "recovery"]
 """The stricter budget, of an address, that an endpoint without a sign-in is charged to beside the common one."""
+ROOMS_OWN: Final = "the room's own"
+"""The `scope` of a call that asks for the permission which its room takes."""
 Handler = Callable[..., Awaitable[Any]]
 H = TypeVar("H", bound=Handler)
 
@@ -230,6 +232,8 @@ class Spec:
     """Whether the body may also be a form, as other servers send it."""
     status: int = 200
     limit: Strict = ""
+    scope: str | None = None
+    """For a call that needs no permission: the one that the scopes of an API key must hold. None: not for keys."""
 
     @property
     def events(self) -> tuple[type[Event], ...]:
@@ -258,19 +262,23 @@ def command(
     within: str | None = None,
     versioned: bool = False,
     status: int = 200,
+    scope: str | None = None,
 ) -> Callable[[H], H]:
     """Register a command: `handler(tx, payload)` returns its event, its events, or an Outcome.
 
     `within` names the field with the project whose rights count, where the command's room is the tenant's.
     """
     return _register(
-        "command", name, room=room, needs=needs, rest=rest, within=within, versioned=versioned, status=status
-    )
+        "command", name, room=room, needs=needs, rest=rest, within=within, versioned=versioned, status=status,
+        scope=scope,
+    )  # fmt: skip
 
 
-def query(name: str, *, needs: str | None, rest: str, room: str = "project") -> Callable[[H], H]:
+def query(
+    name: str, *, needs: str | None, rest: str, room: str = "project", scope: str | None = None
+) -> Callable[[H], H]:
     """Register a query: `handler(tx, payload)` returns a Reply or a Page and may not write."""
-    return _register("query", name, room=room, needs=needs, rest=rest)
+    return _register("query", name, room=room, needs=needs, rest=rest, scope=scope)
 
 
 def signal(name: str, *, needs: str, room: str = "") -> Callable[[H], H]:
@@ -310,6 +318,7 @@ def _register(
     kind: Kind, name: str, *, room: str, needs: str | None, rest: str | None,
     within: str | None = None, versioned: bool = False, public: bool = False, bound: bool = False,
     form: bool = False, status: int = 200, limit: Strict = "",
+    scope: str | None = None,
 ) -> Callable[[H], H]:  # fmt: skip
     def add(handler: H) -> H:
         hints = get_type_hints(handler, include_extras=True)
@@ -323,7 +332,7 @@ def _register(
         SPECS[name] = Spec(
             kind=kind, name=name, payload=payload, returns=returns, handler=handler, doc=handler.__doc__ or "",
             room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, bound=bound, form=form,
-            status=status, limit=limit,
+            status=status, limit=limit, scope=scope,
         )  # fmt: skip
         return handler
 

@@ -11,13 +11,15 @@ from handlers.access import Rights
 from handlers.context import Principal, Tx
 from handlers.dispatch import enter
 from handlers.errors import Forbidden, NotFound, ValidationFailed
-from handlers.registry import SNAPSHOTS, Page, Pagination, Payload, Reply, Seq, query
+from handlers.registry import ROOMS_OWN, SNAPSHOTS, Page, Pagination, Payload, Reply, Seq, query
 from storage.postgres import Database, Row, Session
 from storage.rooms import Position, RoomKey, event_of, read_events
 from storage.settings import Settings
 
 VIEW = {"tenant": "tenant.view", "project": "project.view", "user": None}
 """The permission that seeing a kind of room takes."""
+VIEW_BY_KEY = {**VIEW, "user": "project.view"}
+"""The same for an API key: a person's own room tells what she works on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,10 @@ class RawEvents(Reply):
     events: list[dict[str, object]]
 
 
-@query("room.snapshot", needs=None, rest="GET /rooms/{room}/snapshot", room="")
+@query("room.snapshot", needs=None, rest="GET /rooms/{room}/snapshot", room="", scope=ROOMS_OWN)
 async def read_snapshot(tx: Tx, ask: ReadSnapshot) -> RawSnapshot:
     """The state of a room at its head: what folding all its events would give."""
-    _require_view(tx.room, tx.rights)
+    _require_view(tx.room, tx.rights, tx.actor)
     position = await tx.one("room_position")
     state = await SNAPSHOTS[tx.room.kind](tx, ask.window or tx.window)
     return RawSnapshot(
@@ -75,10 +77,10 @@ async def read_snapshot(tx: Tx, ask: ReadSnapshot) -> RawSnapshot:
     )
 
 
-@query("room.events", needs=None, rest="GET /rooms/{room}/events", room="")
+@query("room.events", needs=None, rest="GET /rooms/{room}/events", room="", scope=ROOMS_OWN)
 async def list_events(tx: Tx, ask: ReadEvents) -> Page[RawEvents]:
     """The events of a room after a number; older ones than the log keeps are refused."""
-    _require_view(tx.room, tx.rights)
+    _require_view(tx.room, tx.rights, tx.actor)
     position = await tx.one("room_position")
     if ask.since < position["floor_seq"]:
         raise ValidationFailed.field(
@@ -119,7 +121,7 @@ class RoomReader:
         """Position, rights and state of a room: what was missed since a position, or all of it."""
         async with self._db.snapshot(room.tenant_id) as session:
             row, rights = await enter(session, room, principal)
-            _require_view(room, rights)
+            _require_view(room, rights, principal)
             position = Position(str(row["epoch"]), row["head_seq"])
             if head_only or since == position:
                 return RoomState(position, rights, row["rights_seq"], "current", b"")
@@ -188,8 +190,13 @@ async def _missed(
     return RoomState(position, rights, row["rights_seq"], "events", body)
 
 
-def _require_view(room: RoomKey, rights: Rights) -> None:
-    permission = VIEW.get(room.kind)
+def view_needs(room: RoomKey, principal: Principal) -> str | None:
+    """The permission that seeing a room takes; None where it takes none."""
+    return (VIEW if principal.scopes is None else VIEW_BY_KEY).get(room.kind)
+
+
+def _require_view(room: RoomKey, rights: Rights, principal: Principal) -> None:
+    permission = view_needs(room, principal)
     if room.kind not in SNAPSHOTS:
         raise NotFound
     if permission is not None and not rights.allow(permission):

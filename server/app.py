@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 import handlers.identity.addresses
+import handlers.identity.api_keys
 import handlers.identity.credentials
 import handlers.identity.devices
 import handlers.identity.invitations
@@ -19,6 +20,7 @@ import handlers.identity.joining
 import handlers.identity.members
 import handlers.identity.profiles
 import handlers.identity.roles
+import handlers.identity.services
 import handlers.identity.signin
 import handlers.identity.snapshots
 import handlers.identity.tenants
@@ -68,6 +70,8 @@ NOUNS: Final = (
     handlers.identity.members,
     handlers.identity.invitations,
     handlers.identity.joining,
+    handlers.identity.api_keys,
+    handlers.identity.services,
     handlers.identity.snapshots,
     handlers.work.projects,
     handlers.work.boards,
@@ -169,6 +173,7 @@ async def close_node(node: Node) -> None:
     await node.hub.stop()
     await node.outbound.close()
     await node.limits.shared.stop()
+    await node.sessions.close()
     node.passwords.close()
     await node.db.close()
 

@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -221,10 +221,14 @@ class Connection:
     # The life of its token.
 
     def watch_expiry(self) -> None:
-        """Warn before the token expires, and disconnect some time after it has."""
+        """Warn before the token expires, and disconnect some time after it has. A key has no successor to ask for:
+        its end is one with that of the membership.
+        """
         settings, loop = self.gateway.settings, asyncio.get_running_loop()
         for timer in self._timers:
             timer.cancel()
+        if self.principal.key_name is not None:
+            return
         notice = settings.token_expiry_notice
         left = self.principal.expires_at - time.time()
         self._timers = [
@@ -233,7 +237,7 @@ class Connection:
         ]
 
     def member_until(self, moment: datetime | None) -> None:
-        """Check this tenant's connections again when the membership ends by itself."""
+        """Check this tenant's connections again when the membership, or the API key, ends by itself."""
         if self._membership is not None:
             self._membership.cancel()
             self._membership = None
@@ -245,8 +249,15 @@ class Connection:
     def _membership_ended(self) -> None:
         self.gateway.keep(asyncio.ensure_future(self.gateway.recheck(self.principal.tenant_id)))
 
+    def limit(self, scopes: Collection[str] | None) -> None:
+        """Take note of the scopes that the connection's API key has now."""
+        if scopes is not None:
+            self.principal = replace(self.principal, scopes=frozenset(scopes))
+
     def renew(self, principal: Principal) -> None:
         """Go on with a new token of the same person and tenant."""
+        if self.principal.key_name is not None or principal.key_name is not None:
+            raise Conflict("An API key needs no renewal: its connection lasts as long as the key")
         if (principal.user_id, principal.tenant_id) != (self.principal.user_id, self.principal.tenant_id):
             raise Conflict("A connection keeps its person and its tenant: connect anew for another one")
         if principal.rights_seq < self.gateway.rights.known(principal.tenant_id):

@@ -1,6 +1,7 @@
 """Logs: one JSON object a line, with request_id, tenant and user where there are any."""
 
 import logging
+import re
 import sys
 from typing import Any, Final
 
@@ -11,6 +12,10 @@ from handlers.errors import AtriumError
 
 SLOW_CALL: Final = 0.5
 """A call that takes longer is logged as slow (seconds)."""
+
+_KEY: Final = re.compile(r"(atr_[pt]k_[0-9A-Za-z]{1,22})_[0-9A-Za-z]+")
+_TOKEN: Final = re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}(?:\.[\w-]*)?")
+"""A JWT: our access tokens, and what other issuers send us."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +44,7 @@ def configure(level: str) -> None:
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer(serializer=_dump)],
+        processors=[*shared, structlog.processors.JSONRenderer(serializer=line)],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
@@ -50,7 +55,7 @@ def configure(level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(serializer=_dump),
+                structlog.processors.JSONRenderer(serializer=line),
             ],
         )
     )
@@ -59,5 +64,11 @@ def configure(level: str) -> None:
     root.setLevel(max(threshold, logging.WARNING))
 
 
-def _dump(event: object, **_: object) -> str:
-    return orjson.dumps(event, default=str).decode()
+def line(event: object, **_: object) -> str:
+    """An event as a line of the log, with nothing in it that opens an account."""
+    return redact(orjson.dumps(event, default=str).decode())
+
+
+def redact(text: str) -> str:
+    """Take what opens an account out of a line, wherever it came from: an API key keeps its prefix, which is public."""
+    return _TOKEN.sub("***", _KEY.sub(r"\1***", text))

@@ -1,4 +1,4 @@
-"""Retention: replies, events and sessions older than the settings say are removed, once an hour."""
+"""Once an hour: replies, events and sessions older than the settings say are removed, and ends are announced."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 
+from handlers.identity import mails
 from storage.postgres import Database
 from storage.settings import Settings
 
@@ -63,12 +64,28 @@ class Maintenance:
             if some == 0:
                 return gone
 
+    async def announce(self) -> int:
+        """Queue a mail about each API key that is about to expire; returns how many."""
+        async with self._db.transaction(None) as session:
+            within = timedelta(days=self._settings.api_key_notice)
+            rows = await session.many("notice_expiring_api_keys", within=within)
+            for row in rows:
+                await mails.tell(
+                    session, "api_key_expiring", row["email"], user_id=row["user_id"], key=row["key_name"],
+                    tenant=row["tenant_name"], own=row["kind"] == "personal",
+                    ends=row["expires_at"].strftime("%d %B %Y, %H:%M UTC"),
+                )  # fmt: skip
+        return len(rows)
+
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL)
             try:
                 replies, events = await self.once()
                 sessions = await self.sessions()
-                log.info("maintenance.done", replies=replies, events=events, sessions=sessions)
+                announced = await self.announce()
+                log.info(
+                    "maintenance.done", replies=replies, events=events, sessions=sessions, announced=announced
+                )
             except Exception:
                 log.exception("maintenance.failed")

@@ -196,13 +196,23 @@ class Limits(Wire):
     resume_events: int = Field(description="Missed events above which a snapshot comes instead (count).")
 
 
+class ReadyKey(Wire):
+    id: UUID
+    name: str
+    scopes: list[str] = Field(description="The permissions it is limited to.")
+    expires_at: Timestamp | None
+
+
 class SessionReady(Message, name="session.ready"):
     """The connection is signed in; it is in its tenant's and its own room already."""
 
-    session_id: UUID
+    session_id: UUID = Field(description="The session, or the API key.")
     user: ReadyUser
     tenant: ReadyTenant
     role: Role
+    api_key: ReadyKey | None = Field(
+        description="The key that the connection was opened by; null for a session."
+    )
     server_time: Timestamp
     limits: Limits
     rooms: dict[str, RoomHead] = Field(description="Room -> where it stands.")

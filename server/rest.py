@@ -141,6 +141,8 @@ def _route(node: Node, spec: Spec) -> Route:
 async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
     principal = await _principal(node, spec, request)
     structlog.contextvars.bind_contextvars(tenant=str(principal.tenant_id), user=str(principal.user_id))
+    if principal.key_name is not None:
+        structlog.contextvars.bind_contextvars(api_key=str(principal.session_id))
     checked = calls.check(spec, await _payload(spec, request))
     if spec.room == "tenant" and checked.room not in (None, f"tenant:{principal.tenant_id}"):
         raise NotFound("There is no such tenant")
@@ -253,7 +255,8 @@ async def _credential(node: Node, spec: Spec, request: web.Request) -> Account:
 
 
 def _submit(node: Node, spec: Spec, payload: Payload, principal: Principal) -> Awaitable[Result]:
-    room = RoomKey(principal.tenant_id, "tenant", principal.tenant_id)
+    room_id = principal.user_id if spec.room == "user" else principal.tenant_id
+    room = RoomKey(principal.tenant_id, spec.room, room_id)
     return node.dispatcher.submit(spec, payload, principal, room)
 
 
@@ -334,7 +337,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
 def _token(request: web.Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Unauthorized("Send the header Authorization: Bearer <access token>")
+        raise Unauthorized("Send the header Authorization: Bearer <access token or API key>")
     return token.strip()
 
 

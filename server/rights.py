@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 
 from handlers import access
-from handlers.rooms import VIEW
+from handlers.rooms import view_needs
 from storage.postgres import LOST, Database, Session
 from storage.rooms import RoomKey
 
@@ -80,6 +80,7 @@ class RightsWatch:
             if row is None:
                 connection.end("revoked")
                 continue
+            connection.limit(row["scopes"])
             connection.member_until(row["expires_at"])
             for room in rooms:
                 connection.settle(room, _seen(room, connection, rights))
@@ -107,7 +108,7 @@ def _seen(
     room: RoomKey, connection: "Connection", rights: dict[tuple[UUID, RoomKey], access.Rights]
 ) -> access.Rights | None:
     """A connection's rights in a room, within its credential's scopes; None where it may not be there."""
-    principal, needed = connection.principal, VIEW.get(room.kind)
+    principal, needed = connection.principal, view_needs(room, connection.principal)
     found = rights.get((principal.user_id, room))
     limited = found.within(principal.scopes) if found else None
     return limited if limited and (needed is None or limited.allow(needed)) else None

@@ -10,9 +10,9 @@ SELECT r.tenant_id, r.rights_seq FROM raise_rights_of(:user_id) AS r;
 -- rights_seq :value
 SELECT t.rights_seq FROM tenants AS t WHERE t.id = :tenant_id;
 
--- Which of these sessions may still be connected to the tenant, and since when and how long as what.
+-- Which of these sessions, or API keys, may still be connected to the tenant, and since when and how long as what.
 -- live_sessions :many
-SELECT s.id AS session_id, m.role, m.expires_at
+SELECT s.id AS session_id, m.role, m.expires_at, NULL::text [] AS scopes
 FROM sessions AS s
 JOIN users AS u ON u.id = s.user_id AND u.status = 'active'
 JOIN members AS m
@@ -24,7 +24,17 @@ WHERE
     AND (
         s.bound_to = t.id
         OR (s.bound_to IS NULL AND (m.role = 'owner' OR NOT sso_required(t.id, u.email)))
-    );
+    )
+UNION ALL
+SELECT k.id, m.role, least(m.expires_at, k.expires_at), k.scopes
+FROM api_keys AS k
+JOIN users AS u ON u.id = k.user_id AND u.status = 'active'
+JOIN members AS m
+    ON m.tenant_id = k.tenant_id AND m.user_id = k.user_id AND m.status = 'active' AND m.joined_at <= k.created_at
+    AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
+JOIN tenants AS t ON t.id = m.tenant_id AND t.status = 'active'
+WHERE k.tenant_id = :tenant_id AND k.id = ANY(:session_ids::uuid []) AND k.revoked_at IS NULL
+    AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp());
 
 -- The rights of some people in some rooms.
 -- rights_in_rooms :many

@@ -92,6 +92,19 @@ class Settings(BaseSettings):
         gt=0,
         description="How long an address stays locked, and how long a wrong password is remembered (seconds).",
     )
+    api_keys_max: int = Field(
+        100,
+        ge=1,
+        description="API keys that one person has in a tenant, and a tenant of its own, at most (count).",
+    )
+    api_key_max_days: int = Field(
+        0, ge=0, description="Longest life of a new API key (days); 0 sets no bound."
+    )
+    api_key_notice: int = Field(
+        7,
+        ge=0,
+        description="How long before its end an API key is announced by mail (days); 0 announces none.",
+    )
     require_verified_email: bool = Field(
         False,
         description="Whether a new account has to follow the link in its mail before it can sign in. "

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 PLURALS: Final = {
+    "api_key": "api_keys",
     "assignment": "assignments",
     "board": "boards",
     "column": "columns",

@@ -359,6 +359,8 @@ class World:
     user_ids: dict[str, str] = field(default_factory=dict)
     invitations: list[str] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
+    made: dict[str, str] = field(default_factory=dict)
+    """Ids of what a test has made, by what it calls them."""
     _tokens: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -157,6 +157,8 @@ async def change_email(session: Session, settings: Settings, queued: Queued) -> 
     return await _link(session, settings, queued, queued.user_id, "verify", settings.verify_token_ttl)
 
 
+@letter("api_key_created")
+@letter("api_key_expiring")
 @letter("email_change_asked")
 @letter("email_changed")
 @letter("password_changed")

@@ -1,7 +1,7 @@
 """Members of a tenant: who works here, as what, and until when."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints, model_validator
@@ -21,9 +21,10 @@ ALREADY: Final = "is a member already"
 
 
 class Member(Entity):
-    """A person inside one tenant; `id` is the user's."""
+    """A person inside one tenant, or a program that acts by API key; `id` is the user's."""
 
     id: UUID
+    kind: Literal["person", "service"]
     name: str
     avatar_url: str | None
     role: Role
@@ -206,6 +207,8 @@ async def _wanted(tx: Tx, cmd: UpdateMember, member: Row) -> dict[str, Any]:
 def _check(tx: Tx, cmd: UpdateMember, member: Row, wanted: dict[str, Any]) -> None:
     if cmd.allowed or cmd.denied:
         check_beside(wanted["role"], wanted["allowed"], wanted["denied"])
+    if member["kind"] == "service" and wanted["role"] in ("owner", "guest"):
+        raise ValidationFailed.field("role", "must not be owner or guest for a service")
     if wanted["role"] == "owner":
         if cmd.allowed or cmd.denied:
             raise ValidationFailed.field("role", "owner may do everything: nothing is beside it")

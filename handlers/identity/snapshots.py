@@ -1,6 +1,7 @@
 """What the rooms of a tenant and of a person hold: one list per kind of thing."""
 
 from handlers.context import Tx
+from handlers.identity.api_keys import ApiKey, shown
 from handlers.identity.members import Member
 from handlers.identity.people import Profile
 from handlers.identity.roles import CustomRole
@@ -24,6 +25,7 @@ class UserSnapshot(Reply):
 
     users: list[Profile]
     assignments: list[Assignment]
+    api_keys: list[ApiKey]
 
 
 @snapshot("tenant")
@@ -39,9 +41,10 @@ async def read_tenant(tx: Tx, window: int) -> TenantSnapshot:
 
 @snapshot("user")
 async def read_user(tx: Tx, window: int) -> UserSnapshot:
-    """Oneself, and what one is assigned to."""
+    """Oneself, what one is assigned to, and one's API keys."""
     assignments = await tx.many("assignments_of")
     return UserSnapshot(
         users=[Profile.of(await tx.one("profile", user_id=tx.actor.user_id))],
         assignments=[Assignment.of(row) for row in assignments],
+        api_keys=[ApiKey(**shown(row)) for row in await tx.many("own_api_keys")],
     )

@@ -245,7 +245,9 @@ async def get(tx: Tx, ask: OneProject) -> ProjectReply:
     return ProjectReply(project=Project.of(await _project(tx, tx.room.id)))
 
 
-@query("project.list", needs=None, rest="GET /tenants/{tenant_id}/projects", room="tenant")
+@query(
+    "project.list", needs=None, scope="project.view", rest="GET /tenants/{tenant_id}/projects", room="tenant"
+)
 async def list_projects(tx: Tx, ask: Paging) -> Page[ProjectList]:
     """The projects that one may see, by name."""
     place = decode_cursor(ask.cursor, str, UUID) or ("", UUID(int=0))

@@ -11,7 +11,8 @@ SET
     status = 'active', joined_at = now(), version = m.version + 1
 WHERE m.status IN ('removed', 'expired') OR (m.status = 'active' AND m.expires_at <= now())
 RETURNING
-    m.user_id AS id, (SELECT p.avatar_url FROM profiles AS p WHERE p.user_id = m.user_id) AS avatar_url,
+    m.user_id AS id, (SELECT u.kind FROM users AS u WHERE u.id = m.user_id) AS kind,
+    (SELECT p.avatar_url FROM profiles AS p WHERE p.user_id = m.user_id) AS avatar_url,
     m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
     m.expires_at, m.joined_at;
 
@@ -27,7 +28,7 @@ SELECT m.status FROM members AS m WHERE m.tenant_id = :tenant_id AND m.user_id =
 
 -- member :maybe
 SELECT
-    m.user_id AS id, u.name, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
+    m.user_id AS id, u.name, u.kind, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
     m.expires_at, m.joined_at, m.version,
     m.allowed AS all_allowed, m.denied AS all_denied
 FROM members AS m JOIN users AS u ON u.id = m.user_id
@@ -45,7 +46,7 @@ SET
 FROM users AS u LEFT JOIN custom_roles AS r ON r.tenant_id = :tenant_id AND r.id = :role_id
 WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active' AND u.id = m.user_id
 RETURNING
-    m.user_id AS id, u.name, (SELECT p.avatar_url FROM profiles AS p WHERE p.user_id = m.user_id) AS avatar_url,
+    m.user_id AS id, u.name, u.kind, (SELECT p.avatar_url FROM profiles AS p WHERE p.user_id = m.user_id) AS avatar_url,
     m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
     m.expires_at, m.joined_at, m.allowed AS all_allowed, m.denied AS all_denied;
 
@@ -77,7 +78,7 @@ SELECT EXISTS (
 
 -- members_of :many
 SELECT
-    m.user_id AS id, u.name, p.avatar_url, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
+    m.user_id AS id, u.name, u.kind, p.avatar_url, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
     m.expires_at, m.joined_at
 FROM members AS m JOIN users AS u ON u.id = m.user_id LEFT JOIN profiles AS p ON p.user_id = m.user_id
 WHERE m.tenant_id = :tenant_id AND m.status = 'active'

@@ -8,8 +8,9 @@ RETURNING *;
 -- await_verification :exec
 UPDATE users SET status = 'pending' WHERE id = :user_id;
 
+-- A service has an address too, and nobody reads it: it can neither sign in nor be written to.
 -- user_by_email :maybe
-SELECT u.* FROM users AS u WHERE u.email = :email;
+SELECT u.* FROM users AS u WHERE u.email = :email AND u.kind = 'person';
 
 -- user_by_id :maybe
 SELECT u.* FROM users AS u WHERE u.id = :user_id;

@@ -94,6 +94,20 @@ def _invitation(world: World, number: int) -> str:
     return world.invitations[number] if world.invitations else NEW_ID
 
 
+async def _keys(world: World, alice: Person) -> None:
+    """Two keys of alice's own, and two of the tenant."""
+    user_id = world.user_ids["alice"]
+    for number in ("first", "second"):
+        for kind, path in (("own", f"/users/{user_id}"), ("tenant", f"/tenants/{world.tenant_id}")):
+            made = await alice.rest("POST", f"{path}/api-keys", json={"name": number, "scopes": ["read"]})
+            assert made.success, made
+            world.made[f"{number} {kind} key"] = made.data.api_key.id
+
+
+def _own_room(world: World) -> str:
+    return f"user:{world.user_ids['alice']}"
+
+
 _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
 _TOUCH_BOARD = ("board.update", lambda w: {"board_id": w.board_id, "name": "Touched"})
 _TOUCH_COLUMN = ("column.update", lambda w: {"column_id": w.columns["On hold"], "name": "Touched"})
@@ -292,6 +306,72 @@ EXAMPLES: Final[dict[str, Example]] = {
         lambda w: {"room": w.tenant, "invitation_id": _invitation(w, 0)},
         another=lambda w: {"room": w.tenant, "invitation_id": _invitation(w, 1)},
         before=_invited,
+    ),
+    # API keys.
+    "apikey.create": Example(
+        lambda w: {"room": _own_room(w), "name": "Reports", "scopes": ["read", "task.create"]},
+        another=lambda w: {"room": _own_room(w), "name": "Reports", "scopes": ["read"]},
+    ),
+    "apikey.list": Example(lambda w: {"room": _own_room(w)}, before=_keys),
+    "apikey.update": Example(
+        lambda w: {
+            "room": _own_room(w),
+            "key_id": w.made.get("first own key", NEW_ID),
+            "scopes": ["write"],
+            "name": "New",
+        },
+        another=lambda w: {
+            "room": _own_room(w),
+            "key_id": w.made.get("second own key", NEW_ID),
+            "name": "Other",
+        },
+        before=_keys,
+    ),
+    "apikey.rotate": Example(
+        lambda w: {"room": _own_room(w), "key_id": w.made.get("first own key", NEW_ID), "overlap": 3600},
+        another=lambda w: {"room": _own_room(w), "key_id": w.made.get("second own key", NEW_ID)},
+        before=_keys,
+    ),
+    "apikey.revoke": Example(
+        lambda w: {"room": _own_room(w), "key_id": w.made.get("first own key", NEW_ID)},
+        another=lambda w: {"room": _own_room(w), "key_id": w.made.get("second own key", NEW_ID)},
+        before=_keys,
+    ),
+    "tenant_key.create": Example(
+        lambda w: {
+            "room": w.tenant,
+            "name": "Importer",
+            "scopes": ["write"],
+            "role": "client",
+            "project_ids": [w.project_id],
+            "expires_at": "2100-01-01T00:00:00Z",
+        },
+        another=lambda w: {"room": w.tenant, "name": "Exporter", "scopes": ["read"]},
+    ),
+    "tenant_key.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_keys),
+    "tenant_key.update": Example(
+        lambda w: {
+            "room": w.tenant,
+            "key_id": w.made.get("first tenant key", NEW_ID),
+            "scopes": ["write"],
+            "name": "New",
+        },
+        another=lambda w: {
+            "room": w.tenant,
+            "key_id": w.made.get("first tenant key", NEW_ID),
+            "scopes": ["write"],
+        },
+        before=_keys,
+    ),
+    "tenant_key.rotate": Example(
+        lambda w: {"room": w.tenant, "key_id": w.made.get("first tenant key", NEW_ID)},
+        another=lambda w: {"room": w.tenant, "key_id": w.made.get("second tenant key", NEW_ID)},
+        before=_keys,
+    ),
+    "tenant_key.revoke": Example(
+        lambda w: {"room": w.tenant, "key_id": w.made.get("first tenant key", NEW_ID)},
+        another=lambda w: {"room": w.tenant, "key_id": w.made.get("second tenant key", NEW_ID)},
+        before=_keys,
     ),
     # Rooms.
     "room.snapshot": Example(lambda w: {"room": w.project}),

@@ -25,7 +25,7 @@ INSTANCE_TABLES = ["refresh_tokens"]
 """They mention a tenant, but belong to a person: sign-in reads them before a tenant is chosen."""
 
 UNPEOPLED = {
-    "audit_anchors", "audit_pending", "audit_seals", "custom_roles", "sso_domains", "sso_issuers", "task_assignees",
+    "api_keys", "audit_anchors", "audit_pending", "audit_seals", "custom_roles", "sso_domains", "sso_issuers", "task_assignees",
 }  # fmt: skip
 """Tables that the named world has no rows in."""
 
