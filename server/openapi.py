@@ -107,7 +107,11 @@ def openapi() -> dict[str, Any]:
         "paths": paths | _health(),
         "components": {
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "An access token, or an API key (`atr_…`); endpoints of the account take a token only."},
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An access token, or an API key (`atr_…`); endpoints of the account take a token only.",
+                },
                 "metrics": {"type": "http", "scheme": "bearer", "description": "ATRIUM_METRICS_TOKEN."},
             },
             "parameters": PARAMETERS,

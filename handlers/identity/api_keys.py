@@ -146,6 +146,7 @@ async def create(tx: Tx, cmd: CreateKey) -> Outcome[ApiKeyCreated, NewApiKey]:
         key=cmd.name, tenant=tx.actor.tenant_name, address=tx.actor.origin.address,
     )  # fmt: skip
     made = ApiKey(**shown(row))
+    tx.resource = f"apikey:{made.id}"
     return Outcome([ApiKeyCreated(api_key=made)], NewApiKey(api_key=made), NewApiKey(api_key=made, key=key))
 
 
@@ -237,6 +238,7 @@ async def _own(tx: Tx, key_id: UUID) -> Row:
     row = await tx.maybe("own_api_key", key_id=key_id)
     if row is None:
         raise NotFound("There is no such key")
+    tx.resource = f"apikey:{key_id}"
     return row
 
 

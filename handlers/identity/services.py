@@ -129,6 +129,7 @@ async def create(tx: Tx, cmd: CreateTenantKey) -> Outcome[MemberAdded | ProjectM
     member = await _member(tx, service_id)
     parts = [await _take_part(tx, project_id, service_id) for project_id in projects]
     made = NewTenantKey(api_key=ApiKey(**shown(row)), member=member)
+    tx.resource = f"tenant_key:{made.api_key.id}"
     return Outcome([MemberAdded(member=member), *parts], made, made.model_copy(update={"key": key}))
 
 
@@ -213,6 +214,7 @@ async def _key(tx: Tx, key_id: UUID) -> Row:
     if row is None:
         raise NotFound("There is no such key")
     tx.may_change(row["role"], row["allowed"], row["denied"])
+    tx.resource = f"tenant_key:{key_id}"
     return row
 
 

@@ -100,7 +100,10 @@ async def test_other_scopes_and_another_name(pair: Pair) -> None:
     assert changed.data == {"member": {**made.member, "name": "Robot"}, "was": {"name": "Importer"}}
     assert (await bob.hears("member.updated")).data == changed.data
     assert (await script.hears("room.closed")).room == world.tenant
-    assert (await script.hears("room.permissions", room=world.project)).permissions == ["project.view", "task.create"]
+    assert (await script.hears("room.permissions", room=world.project)).permissions == [
+        "project.view",
+        "task.create",
+    ]
     (listed,) = (await alice.send("tenant_key.list")).data.api_keys
     assert (listed.name, listed.scopes, listed.role) == ("Robot", ["project.view", "task.create"], "member")
     assert (listed.service_id, listed.created_by.name) == (made.member.id, "Alice")
