@@ -32,7 +32,18 @@ from handlers.errors import (
 )
 from handlers.identity.vault import Vault
 from handlers.locate import Locator
-from handlers.registry import REACTIONS, ROOMS_OWN, TOGETHER, Event, Outcome, Page, Pagination, Payload, Reply, Spec
+from handlers.registry import (
+    REACTIONS,
+    ROOMS_OWN,
+    TOGETHER,
+    Event,
+    Outcome,
+    Page,
+    Pagination,
+    Payload,
+    Reply,
+    Spec,
+)
 from storage.ids import new_id
 from storage.postgres import BAD_VALUE, LOST, Database, Row, Session
 from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, timestamp
