@@ -78,6 +78,8 @@ class Tx:
     values: dict[str, Any] = field(default_factory=dict)
     window: int = 500
     """Tasks per column that a snapshot holds where the caller names no number."""
+    place: Any = None
+    """Where this page of an export begins: what the page before gave as `next`."""
     resource: str = ""
     """What the audit log calls the thing that this command is about; empty for what payload and events tell."""
     changes: Mapping[str, Any] | None = None

@@ -5,7 +5,7 @@ While one transaction of a room is in flight, the room's next commands gather; t
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -44,6 +44,7 @@ from handlers.registry import (
     Reply,
     Spec,
 )
+from handlers.sheets import Sheet
 from storage.ids import new_id
 from storage.postgres import BAD_VALUE, LOST, Database, Row, Session
 from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, timestamp
@@ -172,7 +173,7 @@ class Dispatcher:
     """Runs commands and queries.
 
     `deliver` gets each committed batch, `behind` a room whose log has moved on; `mails_queued` is called when a
-    transaction has committed that queued mails.
+    transaction has committed that queued mails; `refused` hears of each call that its caller has no permission for.
     """
 
     def __init__(
@@ -183,6 +184,7 @@ class Dispatcher:
         deliver: Callable[[Batch], None],
         behind: Callable[[RoomKey, str, int], None],
         mails_queued: Callable[[], None] = lambda: None,
+        refused: Callable[[Spec, Payload, Principal, RoomKey], None] = lambda *_: None,
         vault: Vault | None = None,
     ) -> None:
         self.db = db
@@ -192,6 +194,7 @@ class Dispatcher:
         self._deliver = deliver
         self._behind = behind
         self._mails_queued = mails_queued
+        self._refused = refused
         self._vault = vault
         self._queues: dict[RoomKey, list[Call]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -230,20 +233,48 @@ class Dispatcher:
 
     async def query(self, spec: Spec, payload: Payload, principal: Principal, room: RoomKey) -> Result:
         """Run a query in a read-only transaction that sees one instant."""
+        answer: Reply | Page = await self._read(spec, payload, principal, room)
+        if isinstance(answer, Page):
+            return Result(_dump(answer.data), room, pagination=answer.pagination)
+        return Result(_dump(answer), room)
+
+    async def export(
+        self, spec: Spec, payload: Payload, principal: Principal, room: RoomKey
+    ) -> AsyncGenerator[Sheet, None]:
+        """The pages of an export, each with the rights as they are then; it is noted before the first is given out."""
+        place: Any = None
+        while True:
+            sheet: Sheet = await self._read(spec, payload, principal, room, place)
+            if place is None:
+                async with self.db.transaction(None) as session:
+                    await evidence.record(
+                        session, tenant_id=room.tenant_id, person=None, action=spec.name,
+                        actor_id=principal.user_id, impersonator_id=principal.impersonator_id,
+                        session_id=principal.session_id, resource=room.name, address=principal.origin.address,
+                        user_agent=principal.origin.user_agent,
+                        changes=evidence.changes(payload, payload.model_dump_json(exclude_unset=True)),
+                    )  # fmt: skip
+            yield sheet
+            if sheet.next is None:
+                return
+            place = sheet.next
+
+    async def _read(
+        self, spec: Spec, payload: Payload, principal: Principal, room: RoomKey, place: Any = None
+    ) -> Any:
         try:
             async with self.db.snapshot(room.tenant_id) as session:
                 position, rights = await enter(session, room, principal)
                 tx = Tx(
                     session, room, principal, rights, position["now"], self._settings,
-                    window=self._settings.snapshot_window,
+                    window=self._settings.snapshot_window, place=place,
                 )  # fmt: skip
                 _permit(tx, spec)
-                answer: Reply | Page = await spec.handler(tx, payload)
+                return await spec.handler(tx, payload)
         except Exception as error:
+            if isinstance(error, Forbidden):
+                self._refused(spec, payload, principal, room)
             raise translate(error) from error
-        if isinstance(answer, Page):
-            return Result(_dump(answer.data), room, pagination=answer.pagination)
-        return Result(_dump(answer), room)
 
     async def _drain(self, room: RoomKey) -> None:
         """Apply a room's commands, group after group, until none is waiting."""
@@ -268,7 +299,7 @@ class Dispatcher:
                 await asyncio.sleep(0.1 * 3**attempt)
         except _Spoiled as spoiled:
             if len(calls) == 1:
-                calls[0].fail(translate(spoiled.cause))
+                self._fail(calls[0], translate(spoiled.cause))
                 return
             for call in calls:
                 await self._run(room, [call])
@@ -280,6 +311,11 @@ class Dispatcher:
             failure = translate(error)
             for call in calls:
                 call.fail(failure)
+
+    def _fail(self, call: Call, error: AtriumError) -> None:
+        if isinstance(error, Forbidden):
+            self._refused(call.spec, call.payload, call.principal, call.room)
+        call.fail(error)
 
     async def _transact(self, room: RoomKey, calls: list[Call], *, doubt: bool, last: bool) -> bool:
         """One transaction for a group; False when its commit, or that of an earlier try, is in doubt.
@@ -322,7 +358,7 @@ class Dispatcher:
         if group.head and not group.entries:
             self._behind(room, group.epoch, group.head)
         for call, answer in group.answers:
-            call.fail(answer) if isinstance(answer, AtriumError) else call.succeed(answer)
+            self._fail(call, answer) if isinstance(answer, AtriumError) else call.succeed(answer)
         return True
 
     async def _apply(self, group: _Group, session: Session, call: Call) -> None:

@@ -3,7 +3,7 @@
     @command("task.move", needs="task.edit", rest="POST /tasks/{task_id}/move")
     async def move(tx: Tx, cmd: MoveTask) -> TaskMoved: ...
 
-A command changes one room and returns its events. A query reads. A signal is broadcast without SQL or log.
+A command changes one room and returns its events. A query reads; an export reads a table of any length as a file. A signal is broadcast without SQL or log.
 An endpoint is REST alone, for what comes before there is a tenant. A control belongs to one connection.
 """
 
@@ -41,7 +41,7 @@ from typing_extensions import TypeVar
 from storage.postgres import Row
 from storage.rooms import RoomKey, timestamp
 
-Kind = Literal["command", "query", "signal", "endpoint", "control"]
+Kind = Literal["command", "query", "export", "signal", "endpoint", "control"]
 Strict = Literal["", "sign_in", "register", "recovery"]
 """The stricter budget, of an address, that an endpoint without a sign-in is charged to beside the common one."""
 ROOMS_OWN: Final = "the room's own"
@@ -156,6 +156,14 @@ class Redirect(Reply):
     location: str
 
 
+class Download(Reply):
+    """A file: the endpoint says of what content type by `produces`."""
+
+    body: bytes
+    file: str | None = None
+    """Its name for a browser to save it under; None where it is shown."""
+
+
 R = TypeVar("R", bound=Reply, default=Reply)
 
 
@@ -234,6 +242,10 @@ class Spec:
     limit: Strict = ""
     scope: str | None = None
     """For a call that needs no permission: the one that the scopes of an API key must hold. None: not for keys."""
+    file: str = ""
+    """Name of the file that an export makes, without its date and ending."""
+    produces: str = "application/json"
+    """Content type of the answer."""
 
     @property
     def events(self) -> tuple[type[Event], ...]:
@@ -281,6 +293,16 @@ def query(
     return _register("query", name, room=room, needs=needs, rest=rest, scope=scope)
 
 
+def export(name: str, *, needs: str, rest: str, file: str, room: str = "tenant") -> Callable[[H], H]:
+    """Register a file over REST: `handler(tx, payload)` returns a `handlers.sheets.Sheet`, page after page.
+
+    Answers text/csv as a download, and leaves an entry in the audit log.
+    """
+    return _register(
+        "export", name, room=room, needs=needs, rest=rest, file=file, produces="text/csv; charset=utf-8"
+    )
+
+
 def signal(name: str, *, needs: str, room: str = "") -> Callable[[H], H]:
     """Register a signal: `handler(hub, connection, payload)`; it is not logged and may be lost."""
     return _register("signal", name, room=room, needs=needs, rest=None)
@@ -289,24 +311,19 @@ def signal(name: str, *, needs: str, room: str = "") -> Callable[[H], H]:
 def endpoint(
     name: str, *, rest: str, public: bool = False, bound: bool = False, form: bool = False, status: int = 200,
     limit: Strict = "",
+    produces: str = "application/json",
 ) -> Callable[[H], H]:  # fmt: skip
     """Register REST that stands outside of rooms: `handler(edge, payload)` returns a Reply.
+
+    One that answers anything but JSON names the content type in `produces` and returns a Download.
 
     It is about the account, which belongs to no tenant. So a session that the provider of a tenant has opened may use
     it only where `bound` says that this cannot reach beyond that tenant. What can be guessed at takes a `limit`.
     """
     return _register(
-        "endpoint",
-        name,
-        room="",
-        needs=None,
-        rest=rest,
-        public=public,
-        bound=bound,
-        form=form,
-        status=status,
-        limit=limit,
-    )
+        "endpoint", name, room="", needs=None, rest=rest, public=public, bound=bound, form=form, status=status,
+        limit=limit, produces=produces,
+    )  # fmt: skip
 
 
 def control(name: str) -> Callable[[H], H]:
@@ -317,8 +334,8 @@ def control(name: str) -> Callable[[H], H]:
 def _register(
     kind: Kind, name: str, *, room: str, needs: str | None, rest: str | None,
     within: str | None = None, versioned: bool = False, public: bool = False, bound: bool = False,
-    form: bool = False, status: int = 200, limit: Strict = "",
-    scope: str | None = None,
+    form: bool = False, status: int = 200, limit: Strict = "", scope: str | None = None,
+    file: str = "", produces: str = "application/json",
 ) -> Callable[[H], H]:  # fmt: skip
     def add(handler: H) -> H:
         hints = get_type_hints(handler, include_extras=True)
@@ -332,7 +349,7 @@ def _register(
         SPECS[name] = Spec(
             kind=kind, name=name, payload=payload, returns=returns, handler=handler, doc=handler.__doc__ or "",
             room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, bound=bound, form=form,
-            status=status, limit=limit, scope=scope,
+            status=status, limit=limit, scope=scope, file=file, produces=produces,
         )  # fmt: skip
         return handler
 

@@ -25,6 +25,7 @@ import handlers.identity.signin
 import handlers.identity.snapshots
 import handlers.identity.tenants
 import handlers.identity.users
+import handlers.insight.audit
 import handlers.rooms
 import handlers.work.assignments
 import handlers.work.boards
@@ -46,6 +47,7 @@ from server.limits import Limits, unknown_name
 from server.maintenance import Maintenance
 from server.node import Node
 from server.outbox import Outbox
+from server.refusals import Refusals
 from storage import statements
 from storage.bus import Bus, LocalBus, RedisBus
 from storage.embedded import EmbeddedPostgres
@@ -78,6 +80,7 @@ NOUNS: Final = (
     handlers.work.tasks,
     handlers.work.moves,
     handlers.work.assignments,
+    handlers.insight.audit,
     handlers.rooms,
     server.session,
     server.signals,
@@ -125,8 +128,10 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     hub = Hub(db, bus, settings)
     vault = Vault(instance_secret(settings))
     outbox = Outbox(db, settings, open_mailer(settings))
+    refusals = Refusals(db)
     dispatcher = Dispatcher(
-        db, settings, deliver=hub.deliver, behind=hub.behind, mails_queued=outbox.wake, vault=vault
+        db, settings, deliver=hub.deliver, behind=hub.behind, mails_queued=outbox.wake, vault=vault,
+        refused=refusals.note,
     )  # fmt: skip
     outbound = Outbound(settings)
     tokens = Tokens(instance_secret(settings), settings)
@@ -151,6 +156,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         OidcClient(outbound, settings),
         vault,
         limits,
+        refusals,
     )
     fanout.use_ring(settings.io_uring)
     log.info("node.fan_out", by="io_uring" if fanout.by_ring() else "write")
@@ -159,6 +165,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     gateway.presence.start()
     maintenance.start()
     node.outbox.start()
+    refusals.start()
     node.ready = True
     return node
 
@@ -168,6 +175,7 @@ async def close_node(node: Node) -> None:
     node.ready = False
     await node.gateway.drain()  # at once, where it has been done
     await node.outbox.stop()
+    await node.refusals.stop()
     await node.maintenance.stop()
     await node.gateway.presence.stop()
     await node.hub.stop()

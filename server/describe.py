@@ -191,7 +191,7 @@ def envelope(found: Schemas, spec: Spec) -> Schema:
 def errors(spec: Spec) -> list[type[AtriumError]]:
     """The errors that a call may end with, by status and code."""
     found = set(ANYWHERE)
-    inside = spec.kind in ("command", "query", "signal") or spec.name == "room.join"
+    inside = spec.kind in ("command", "query", "export", "signal") or spec.name == "room.join"
     if inside:
         found |= {Forbidden, NotFound}
     if spec.route and spec.route.params:

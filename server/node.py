@@ -14,6 +14,7 @@ from server.hub import Hub
 from server.limits import Limits
 from server.maintenance import Maintenance
 from server.outbox import Outbox
+from server.refusals import Refusals
 from storage.bus import Bus
 from storage.outbound import Outbound
 from storage.postgres import Database
@@ -39,6 +40,7 @@ class Node:
     oidc: OidcClient
     vault: Vault
     limits: Limits
+    refusals: Refusals
     ready: bool = False
     demo_offered: bool = False
 

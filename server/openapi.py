@@ -75,6 +75,10 @@ HEADERS: Final[dict[str, Schema]] = {
         "description": 'Size and span (seconds) of each: `"user-minute";q=100;w=60`.',
         "schema": {"type": "string"},
     },
+    "Disposition": {
+        "description": "Whether to save the file or to show it, and its name.",
+        "schema": {"type": "string"},
+    },
     "Authenticate": {"description": "How to authenticate.", "schema": {"type": "string", "const": "Bearer"}},
 }
 RATE_HEADERS: Final = {"RateLimit": "RateLimit", "RateLimit-Policy": "RateLimitPolicy"}
@@ -139,7 +143,7 @@ def _operation(found: Schemas, spec: Spec, route: Route) -> Schema:
     }
     if spec.public:
         operation["security"] = []
-    if spec.kind == "query":
+    if spec.kind in ("query", "export"):
         required = definition.get("required", ())
         parameters += [_in_query(name, schema, name in required) for name, schema in fields.items()]
     elif fields and route.method != "GET":
@@ -157,11 +161,32 @@ def _operation(found: Schemas, spec: Spec, route: Route) -> Schema:
         },
         "content": {"application/json": {"schema": envelope(found, spec)}},
     }
+    if spec.produces != "application/json":
+        succeeded = _file(spec)
     failed = {
         str(status): ref("responses", _failed(those)) for status, those in _by_status(errors(spec)).items()
     }
     operation["responses"] = {str(spec.status): succeeded} | failed
     return operation
+
+
+def _file(spec: Spec) -> Schema:
+    """An answer that is no JSON."""
+    schema: Schema = {"type": "string"}
+    if not spec.produces.startswith("text/"):
+        schema["format"] = "binary"
+    return {
+        "description": "A file.",
+        "headers": {
+            name: ref("headers", header)
+            for name, header in {
+                "X-Request-Id": "RequestId",
+                "Content-Disposition": "Disposition",
+                **RATE_HEADERS,
+            }.items()  # fmt: skip
+        },
+        "content": {spec.produces.partition(";")[0]: {"schema": schema}},
+    }
 
 
 def _in_path(name: str, field: Schema | None) -> Schema:

@@ -82,6 +82,8 @@ def _permission(spec: Spec) -> str:
 
 
 def _answer(found: Schemas, spec: Spec) -> str:
+    if spec.produces != "application/json":
+        return f"a file, `{spec.produces}`"
     definition = found.definition(found.heard(reply(spec)))
     listed = [f"`{name}` {type_of(field)}" for name, field in definition.get("properties", {}).items()]
     return ", ".join(listed) or "nothing"

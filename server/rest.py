@@ -4,6 +4,8 @@ import math
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -24,7 +26,8 @@ from handlers.errors import (
     UnknownCommand,
     ValidationFailed,
 )
-from handlers.registry import SPECS, Payload, Redirect, Spec
+from handlers.registry import SPECS, Download, Payload, Redirect, Spec
+from handlers.sheets import as_csv
 from server import calls, envelope, logs, metrics
 from server.engine import origin_allowed
 from server.limits import Bill
@@ -42,7 +45,7 @@ COOKIE: Final = "atrium_refresh"
 BY_COOKIE: Final = frozenset({"auth.logout"})
 """Endpoints with a sign-in that take the cookie for it, where no access token is sent."""
 EXPOSED: Final = (
-    "X-Request-Id, Retry-After, "
+    "X-Request-Id, Retry-After, Content-Disposition, "
     "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit-Policy, RateLimit"
 )
 """Headers of answers that a page of another, allowed origin may read."""
@@ -76,14 +79,20 @@ def edge(node: Node) -> Middleware:
             )  # fmt: skip
         finally:
             structlog.contextvars.clear_contextvars()
-        response.headers["X-Request-Id"] = request_id
-        if BILL in request:
-            response.headers.update(node.limits.headers(request[BILL]))
-        _allow_origin(node, request, response)
-        _set_cookie(node, request, response)
+        if not response.prepared:
+            _finish(node, request, response)
         return response
 
     return middleware
+
+
+def _finish(node: Node, request: web.Request, response: web.StreamResponse) -> None:
+    """The headers of every answer."""
+    response.headers["X-Request-Id"] = request[REQUEST_ID]
+    if BILL in request:
+        response.headers.update(node.limits.headers(request[BILL]))
+    _allow_origin(node, request, response)
+    _set_cookie(node, request, response)
 
 
 async def _handle(node: Node, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -118,11 +127,15 @@ def _route(node: Node, spec: Spec) -> Route:
         started = time.perf_counter()
         outcome = "ok"
         try:
+            if spec.kind == "export":
+                return await _export(node, spec, request)
             result = await (_endpoint if spec.kind == "endpoint" else _dispatch)(node, spec, request)
             if isinstance(result, Redirect):
                 return web.Response(
                     status=302, headers={"Location": result.location, "Referrer-Policy": "no-referrer"}
                 )
+            if isinstance(result, Download):
+                return web.Response(body=result.body, headers=_file(spec.produces, result.file))
             body = envelope.success(result, request[REQUEST_ID])
             return web.Response(body=body, status=spec.status, content_type="application/json")
         except Exception as error:
@@ -138,7 +151,8 @@ def _route(node: Node, spec: Spec) -> Route:
     return handle
 
 
-async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
+async def _call(node: Node, spec: Spec, request: web.Request) -> tuple[Principal, calls.Checked, RoomKey]:
+    """Who asks for what, and in which room."""
     principal = await _principal(node, spec, request)
     structlog.contextvars.bind_contextvars(tenant=str(principal.tenant_id), user=str(principal.user_id))
     if principal.key_name is not None:
@@ -146,7 +160,41 @@ async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
     checked = calls.check(spec, await _payload(spec, request))
     if spec.room == "tenant" and checked.room not in (None, f"tenant:{principal.tenant_id}"):
         raise NotFound("There is no such tenant")
-    room = await node.dispatcher.locator.room(spec, checked.payload, principal, checked.room)
+    return (
+        principal,
+        checked,
+        await node.dispatcher.locator.room(spec, checked.payload, principal, checked.room),
+    )
+
+
+async def _export(node: Node, spec: Spec, request: web.Request) -> web.StreamResponse:
+    """A table as a file, sent page by page. What fails after the first page cuts the connection off."""
+    principal, checked, room = await _call(node, spec, request)
+    async with aclosing(node.dispatcher.export(spec, checked.payload, principal, room)) as pages:
+        first = await anext(pages)
+        file = f"{spec.file}-{principal.tenant_slug}-{datetime.now(UTC):%Y-%m-%d}.csv"
+        response = web.StreamResponse(headers=_file(spec.produces, file))
+        _finish(node, request, response)
+        await response.prepare(request)
+        try:
+            await response.write(as_csv(first, header=True))
+            async for sheet in pages:
+                await response.write(as_csv(sheet, header=False))
+            await response.write_eof()
+        except Exception as error:
+            logs.refused(translate(error), name=spec.name, request_id=request[REQUEST_ID])
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+
+def _file(content_type: str, name: str | None) -> dict[str, str]:
+    disposition = f'attachment; filename="{name}"' if name else "inline"
+    return {"Content-Type": content_type, "Content-Disposition": disposition}
+
+
+async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
+    principal, checked, room = await _call(node, spec, request)
     if spec.kind == "query":
         return await node.dispatcher.query(spec, checked.payload, principal, room)
     return await node.dispatcher.submit(
@@ -155,7 +203,7 @@ async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
     )  # fmt: skip
 
 
-async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Redirect:
+async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Redirect | Download:
     account = await _account(node, spec, request)
     if account is not None and account.bound_to is not None and not spec.bound:
         raise Forbidden(
@@ -187,7 +235,7 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Re
         request[NEW_COOKIES] = context.new_cookies
         if context.new_cookie is not None:
             request[NEW_COOKIE] = context.new_cookie
-    if isinstance(reply, Redirect):
+    if isinstance(reply, (Redirect, Download)):
         return reply
     return Result(reply.model_dump_json().encode())
 

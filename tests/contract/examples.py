@@ -373,6 +373,8 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"room": w.tenant, "key_id": w.made.get("second tenant key", NEW_ID)},
         before=_keys,
     ),
+    # The audit log.
+    "audit.list": Example(lambda w: {"room": w.tenant, "action": "project.", "limit": 1}),
     # Rooms.
     "room.snapshot": Example(lambda w: {"room": w.project}),
     "room.events": Example(lambda w: {"room": w.project, "since": 1, "limit": 2}),

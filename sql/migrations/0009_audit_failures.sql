@@ -1,0 +1,2 @@
+-- What did not go well is looked for often and happens rarely.
+CREATE INDEX audit_entries_failed_idx ON audit_entries (tenant_id, id) WHERE outcome <> 'ok';
