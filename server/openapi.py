@@ -183,7 +183,7 @@ def _file(spec: Spec) -> Schema:
                 "X-Request-Id": "RequestId",
                 "Content-Disposition": "Disposition",
                 **RATE_HEADERS,
-            }.items()  # fmt: skip
+            }.items()
         },
         "content": {spec.produces.partition(";")[0]: {"schema": schema}},
     }
