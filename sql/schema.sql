@@ -1180,6 +1180,10 @@ CREATE INDEX audit_entries_action_idx ON public.audit_entries USING btree (tenan
 
 CREATE INDEX audit_entries_actor_idx ON public.audit_entries USING btree (tenant_id, actor_id, id);
 
+-- INDEX: audit_entries_failed_idx
+
+CREATE INDEX audit_entries_failed_idx ON public.audit_entries USING btree (tenant_id, id) WHERE (outcome <> 'ok'::text);
+
 -- INDEX: audit_entries_resource_idx
 
 CREATE INDEX audit_entries_resource_idx ON public.audit_entries USING btree (tenant_id, resource, id);
