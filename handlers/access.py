@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
+from handlers.errors import Forbidden
+
 Role = Literal["owner", "admin", "manager", "member", "viewer", "client", "guest"]
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -14,7 +16,8 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 PERMISSIONS: Final = {
     "tenant.view": "See the tenant, its members and the list of projects.",
     "tenant.manage": "Change the tenant: its name, settings and branding.",
-    "tenant.delete": "Delete the tenant, or take it out of use.",
+    "tenant.delete": "Delete the tenant, take it out of use, or put it under an organization.",
+    "organization.view": "Read across the tenants of an organization.",
     "security.manage": "Decide how people sign in, and manage the API keys of the tenant.",
     "audit.view": "Read and export the audit log.",
     "member.invite": "Invite people, and see and withdraw invitations.",
@@ -63,6 +66,20 @@ STAFF_ONLY: Final = frozenset(name for name in PERMISSIONS if name.partition("."
     "project.create", "project.delete", "project.share",
 }  # fmt: skip
 """What no permission beside the role gives to people from outside."""
+
+
+OUT_OF_USE: Final = {
+    "inactive": "This tenant is not in use: its owner can put it back into use",
+    "suspended": "This tenant is suspended",
+    "deleted": "This tenant is deleted: its owner can bring it back for a while",
+}
+"""Status of a tenant that nobody may enter -> what a member is told."""
+
+
+def require_in_use(status: str) -> None:
+    """Refuse a member of a tenant that is out of use. Tokens stay good, and go on when it is in use again."""
+    if status in OUT_OF_USE:
+        raise Forbidden(OUT_OF_USE[status], details={"reason": f"tenant_{status}"})
 
 
 def above(role: Role, other: Role) -> bool:
@@ -117,6 +134,11 @@ def rights(actor: Mapping[str, Any], room_kind: str, room_id: UUID) -> Rights | 
     if room_kind == "project" and not actor["in_project"] and not found.every_project:
         return None
     return found
+
+
+def of_role(role: Role) -> Rights:
+    """What a role may do by itself, for who acts without being a member."""
+    return _rights(role, None, (), ())
 
 
 @lru_cache(maxsize=4096)

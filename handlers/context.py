@@ -54,6 +54,9 @@ class Principal:
     origin: Origin = Origin()
     impersonator_id: UUID | None = None
     """The platform administrator who acts as this person."""
+    authority: Rights | None = None
+    """Rights that an endpoint has established itself: for who acts upon a tenant without being a member of it, or
+    while it is out of use. They stand in place of those of a membership."""
 
 
 @dataclass(slots=True)

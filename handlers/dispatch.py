@@ -152,6 +152,7 @@ class _Group:
     epoch: str
     head: int
     rights_seq: int
+    tenant_status: str
     now: datetime
     actors: dict[UUID, dict[str, Any]]
     known: dict[tuple[UUID, UUID], _Applied]
@@ -414,6 +415,8 @@ class Dispatcher:
     async def _begin(self, group: _Group, session: Session, call: Call) -> Tx:
         """What a command's handler is given, if its caller may send it."""
         rights = rights_in(group.room, group.actors.get(call.principal.user_id), call.principal)
+        if call.principal.authority is None:
+            access.require_in_use(group.tenant_status)
         if call.spec.within:
             project = RoomKey(group.room.tenant_id, "project", getattr(call.payload, call.spec.within))
             await session.many("lock_rooms", room_ids=[project.id])  # before any row of the project
@@ -474,9 +477,10 @@ class Dispatcher:
             entry.seq = head + 1
             heads[entry.room] = epoch, entry.seq
             batch = batches.setdefault(entry.room, Batch(entry.room, epoch, entry.seq, [], rights_seq))
-            actor = entry.call.principal.user_id
+            actor = entry.call.principal
+            member = group.actors.get(actor.user_id)
             event = encode_event(
-                entry.room, entry.seq, at, actor, group.actors[actor]["name"],
+                entry.room, entry.seq, at, actor.user_id, member["name"] if member else actor.name,
                 entry.call.command_id, entry.data,
             )  # fmt: skip
             batch.packets.append(packet(entry.name, event))
@@ -537,7 +541,10 @@ def _opened(room: RoomKey, row: Row) -> _Group:
         )
         for item in orjson.loads(row["applied"] or b"[]")
     }
-    return _Group(room, str(row["epoch"]), row["head_seq"], row["rights_seq"], row["now"], actors, known)
+    return _Group(
+        room, str(row["epoch"]), row["head_seq"], row["rights_seq"], row["tenant_status"], row["now"],
+        actors, known,
+    )  # fmt: skip
 
 
 async def _lock_others(session: Session, rooms: set[RoomKey]) -> dict[RoomKey, tuple[str, int]]:
@@ -595,6 +602,8 @@ def _permit(tx: Tx, spec: Spec) -> None:
 
 def rights_in(room: RoomKey, actor: Mapping[str, Any] | None, principal: Principal) -> access.Rights:
     """What a caller may do here, as the database has it now; NOT_FOUND where the room is none of his business."""
+    if principal.authority is not None:
+        return principal.authority
     rights = actor and access.rights(actor, room.kind, room.id)
     if not rights:
         raise NotFound
@@ -606,7 +615,9 @@ async def enter(session: Session, room: RoomKey, principal: Principal) -> tuple[
     row = await session.maybe("room_for", room_id=room.id, actor_id=principal.user_id)
     if row is None or row["kind"] != room.kind or row["gone"]:
         raise NotFound
-    return row, rights_in(room, row, principal)
+    rights = rights_in(room, row, principal)
+    access.require_in_use(row["tenant_status"])
+    return row, rights
 
 
 async def read_rights(session: Session, room: RoomKey, principal: Principal) -> access.Rights:

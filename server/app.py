@@ -13,16 +13,22 @@ from aiohttp import web
 
 import handlers.identity.addresses
 import handlers.identity.api_keys
+import handlers.identity.branding
 import handlers.identity.credentials
 import handlers.identity.devices
 import handlers.identity.invitations
 import handlers.identity.joining
+import handlers.identity.founding
+import handlers.identity.logos
 import handlers.identity.members
+import handlers.identity.onboarding
 import handlers.identity.profiles
 import handlers.identity.roles
 import handlers.identity.services
 import handlers.identity.signin
 import handlers.identity.snapshots
+import handlers.identity.tenant_settings
+import handlers.identity.tenant_status
 import handlers.identity.tenants
 import handlers.identity.users
 import handlers.insight.audit
@@ -40,7 +46,7 @@ from handlers.identity.passwords import Passwords
 from handlers.identity.sessions import Sessions
 from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
-from server import docs, fanout, headers, health, pages, rest
+from server import docs, fanout, headers, health, logos, pages, rest
 from server.gateway import Gateway
 from server.hub import Hub
 from server.limits import Limits, unknown_name
@@ -67,7 +73,13 @@ NOUNS: Final = (
     handlers.identity.credentials,
     handlers.identity.devices,
     handlers.identity.profiles,
+    handlers.identity.founding,
     handlers.identity.tenants,
+    handlers.identity.tenant_status,
+    handlers.identity.tenant_settings,
+    handlers.identity.branding,
+    handlers.identity.logos,
+    handlers.identity.onboarding,
     handlers.identity.roles,
     handlers.identity.members,
     handlers.identity.invitations,
@@ -195,6 +207,7 @@ def make_app(node: Node) -> web.Application:
     health.add_routes(app, node)
     rest.add_routes(app, node)
     docs.add_routes(app, node)
+    logos.add_routes(app, node)
     pages.add_routes(app, node)
     return app
 

@@ -194,7 +194,7 @@ class Connection:
         self.socket.push(JSON.event(name, envelope.dump(data)))
 
     def put_out(self, room: RoomKey, reason: str) -> None:
-        """Take the connection out of a room and tell it why: `revoked`, `expired` or `deleted`."""
+        """Take the connection out of a room and tell it why: `revoked`, `deleted`, `inactive` and so on."""
         if self.gateway.leave(self, room):
             self.emit("room.closed", {"room": room.name, "reason": reason})
 

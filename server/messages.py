@@ -228,7 +228,7 @@ class RoomClosed(Message, name="room.closed"):
     """The connection is not in this room any more."""
 
     room: str
-    reason: Literal["revoked", "expired", "deleted"]
+    reason: Literal["revoked", "expired", "deleted", "inactive", "suspended"]
 
 
 class RoomPermissions(Message, name="room.permissions"):

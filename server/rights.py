@@ -69,7 +69,8 @@ class RightsWatch:
         asked = {connection: list(connection.rooms) for connection in connections}
         sessions = {connection: connection.principal.session_id for connection in connections}
         async with self._db.snapshot(tenant_id) as session:
-            seq: int = await session.value("rights_seq")
+            tenant = await session.one("tenant_rights")
+            seq: int = tenant["rights_seq"]
             rows = await session.many("live_sessions", session_ids=list(set(sessions.values())))
             live = {row["session_id"]: row for row in rows}
             rights = await _rights(session, asked)
@@ -78,7 +79,7 @@ class RightsWatch:
                 continue
             row = live.get(sessions[connection])
             if row is None:
-                connection.end("revoked")
+                connection.end("revoked" if tenant["status"] == "active" else tenant["status"])
                 continue
             connection.limit(row["scopes"])
             connection.member_until(row["expires_at"])

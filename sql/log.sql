@@ -7,7 +7,8 @@ SELECT
     r.kind,
     r.epoch,
     r.head_seq,
-    (SELECT t.rights_seq FROM tenants AS t WHERE t.id = r.tenant_id) AS rights_seq,
+    t.rights_seq,
+    t.status AS tenant_status,
     clock_timestamp() AS now,
     EXISTS (
         SELECT 1 FROM projects AS p
@@ -36,6 +37,7 @@ SELECT
             ON a.tenant_id = r.tenant_id AND a.actor_id = asked.actor_id AND a.command_id = asked.command_id
     )::text AS applied
 FROM rooms AS r
+JOIN tenants AS t ON t.id = r.tenant_id
 WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 
 -- The heads of the other rooms that a group writes to, locked in the one order that everybody uses.
@@ -111,8 +113,7 @@ WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 -- Where a room stands and what one person may do in it: the beginning of every query and join.
 -- room_for :maybe
 SELECT
-    r.kind, r.epoch, r.head_seq, r.floor_seq, clock_timestamp() AS now,
-    (SELECT t.rights_seq FROM tenants AS t WHERE t.id = r.tenant_id) AS rights_seq,
+    r.kind, r.epoch, r.head_seq, r.floor_seq, clock_timestamp() AS now, t.rights_seq, t.status AS tenant_status,
     EXISTS (
         SELECT 1 FROM projects AS p
         WHERE r.kind = 'project' AND p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
@@ -121,6 +122,7 @@ SELECT
     m.status = 'active' AND u.status = 'active'
     AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()) AS live
 FROM rooms AS r
+JOIN tenants AS t ON t.id = r.tenant_id
 JOIN members AS m ON m.tenant_id = r.tenant_id AND m.user_id = :actor_id
 JOIN users AS u ON u.id = m.user_id
 LEFT JOIN project_members AS pm

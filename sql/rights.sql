@@ -7,8 +7,8 @@ RETURNING rights_seq;
 -- raise_rights_of :many
 SELECT r.tenant_id, r.rights_seq FROM raise_rights_of(:user_id) AS r;
 
--- rights_seq :value
-SELECT t.rights_seq FROM tenants AS t WHERE t.id = :tenant_id;
+-- tenant_rights :one
+SELECT t.rights_seq, t.status FROM tenants AS t WHERE t.id = :tenant_id;
 
 -- Which of these sessions, or API keys, may still be connected to the tenant, and since when and how long as what.
 -- live_sessions :many

@@ -127,6 +127,23 @@ class Settings(BaseSettings):
         3600, ge=60, description="How long a link that sets a new password is good for (seconds)."
     )
 
+    tenants_per_account: int = Field(
+        10,
+        ge=0,
+        description="How many tenants one account may found, deleted ones included until they are purged (count).",
+    )
+    tenant_grace: int = Field(
+        30,
+        ge=0,
+        description="How long a deleted tenant can be brought back before all of it is removed (days).",
+    )
+    logo_max_bytes: int = Field(
+        512 * 1024, ge=1024, description="Largest picture accepted as a logo (bytes)."
+    )
+    logo_max_pixels: int = Field(
+        4_000_000, ge=1024, description="Largest area of a picture accepted as a logo (pixels)."
+    )
+
     public_url: str = Field(
         "http://127.0.0.1:8080",
         description="Address under which people reach this server: links in mails begin with it, and cookies are "

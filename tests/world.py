@@ -23,7 +23,8 @@ from aiohttp import web
 
 from handlers.access import Role
 from handlers.context import Principal
-from handlers.identity.tenants import Tenant, found_tenant
+from handlers.identity.founding import found_tenant
+from handlers.identity.tenants import Tenant
 from handlers.registry import SPECS
 from server.app import close_node, login_dsn, make_app, open_node
 from server.demo import PASSWORD

@@ -194,21 +194,23 @@ async def choose_tenant(
     """The wanted tenant if one may enter it, else the first one joined, else none.
 
     A session that a tenant's own provider has opened may enter that tenant alone. FORBIDDEN, `reason` `sso_required`,
-    where one is a member and the tenant lets one in by its provider only.
+    where one is a member and the tenant lets one in by its provider only. A tenant that is out of use can be wanted,
+    and is taken where there is no other: such tokens open nothing, say why, and do when it is in use again.
     """
-    active = [row["tenant_id"] for row in await session.many("memberships", user_id=user_id)
-              if row["tenant_status"] == "active" and bound_to in (None, row["tenant_id"])]  # fmt: skip
+    mine = {row["tenant_id"]: row["tenant_status"] for row in await session.many("memberships", user_id=user_id)
+            if bound_to in (None, row["tenant_id"])}  # fmt: skip
     closed = {} if bound_to else await by_provider_only(session, user_id)
-    entered = [tenant_id for tenant_id in active if tenant_id not in closed]
+    entered = [tenant_id for tenant_id in mine if tenant_id not in closed]
     if wanted in entered:
         return wanted
     if not lenient:
-        shut = [tenant_id for tenant_id in active if tenant_id in closed]
+        shut = [tenant_id for tenant_id in mine if tenant_id in closed]
         if wanted in shut or (wanted is None and shut and not entered):
             raise provider_needed(closed[wanted or shut[0]])
         if wanted is not None:
             raise Unauthorized(WRONG)
-    return entered[0] if entered else None
+    in_use = (tenant_id for tenant_id in entered if mine[tenant_id] == "active")
+    return next(in_use, entered[0] if entered else None)
 
 
 async def by_provider_only(session: Session, user_id: UUID) -> dict[UUID, UUID]:

@@ -81,7 +81,8 @@ def _bounded(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _parsed(value: object) -> object:
+def from_json(value: object) -> object:
+    """A column of JSON, as the driver gives it, as what it holds."""
     return orjson.loads(value) if isinstance(value, str) else value
 
 
@@ -119,8 +120,8 @@ class Profile(Entity):
     timezone: str
     language: str
     theme: Theme
-    notification_preferences: Annotated[dict[str, Any], BeforeValidator(_parsed)]
-    dashboard_preferences: Annotated[dict[str, Any], BeforeValidator(_parsed)]
+    notification_preferences: Annotated[dict[str, Any], BeforeValidator(from_json)]
+    dashboard_preferences: Annotated[dict[str, Any], BeforeValidator(from_json)]
     created_at: Timestamp
 
 
@@ -128,6 +129,7 @@ class Membership(Entity):
     """A tenant that one may switch to, and one's role in it."""
 
     tenant_id: UUID
+    tenant_status: str
     slug: str
     name: str
     role: str

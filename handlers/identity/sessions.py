@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 
+from handlers.access import require_in_use
 from handlers.context import Account, Origin, Principal
 from handlers.errors import Forbidden, Unauthorized
 from handlers.identity import keys
@@ -36,7 +37,11 @@ class Sessions:
         await self._used.written()
 
     async def principal(self, token: str, origin: Origin) -> Principal:
-        """The member behind an access token or an API key; UNAUTHORIZED when it or the membership has ended."""
+        """The member behind an access token or an API key.
+
+        UNAUTHORIZED when it or the membership has ended; FORBIDDEN while the tenant is out of use, for it goes on
+        afterwards.
+        """
         if token.startswith(keys.MARK):
             return await self._holder(token, origin)
         claims = self._tokens.check(token)
@@ -46,6 +51,7 @@ class Sessions:
             row = await session.maybe("principal", user_id=claims.user_id, session_id=claims.session_id)
         if row is None:
             raise Unauthorized("The session has ended")
+        require_in_use(row["tenant_status"])
         return Principal(
             user_id=claims.user_id,
             name=row["name"],

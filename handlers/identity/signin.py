@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from handlers.access import require_in_use
 from handlers.context import Edge
 from handlers.errors import NotFound, Unauthorized, ValidationFailed
 from handlers.identity import lockout
@@ -24,9 +25,9 @@ from handlers.identity.entry import (
 )
 from handlers.identity.people import Done, Email, Password, Token
 from handlers.identity.profiles import follow_everywhere
-from handlers.identity.tenants import Tenant, found_tenant
+from handlers.identity.tenants import Tenant
 from handlers.identity.tokens import hash_token
-from handlers.registry import Name, Payload, endpoint
+from handlers.registry import Payload, endpoint
 from storage.postgres import Row, Session
 
 
@@ -49,11 +50,6 @@ class Logout(Payload):
 
 class SwitchTenant(Payload):
     tenant_id: UUID
-    cookie: bool = AS_COOKIE
-
-
-class FoundTenant(Payload):
-    name: Name
     cookie: bool = AS_COOKIE
 
 
@@ -104,19 +100,6 @@ async def logout(edge: Edge, cmd: Logout) -> Done:
     return Done()
 
 
-@endpoint("tenant.create", rest="POST /tenants", status=201)
-async def create_tenant(edge: Edge, cmd: FoundTenant) -> SignedIn:
-    """Found a tenant as its owner; the tokens in the reply name it."""
-    account = edge.signed_in()
-    if cmd.cookie:
-        edge.require_page()
-    async with edge.db.transaction(None) as session:
-        user = await session.one("user_by_id", user_id=account.user_id)
-    tenant = await found_tenant(edge.db, account.user_id, cmd.name)
-    edge.about(tenant_id=tenant.id, resource=f"tenant:{tenant.id}")
-    return await renew(edge, user, account.session_id, tenant, cookie=cmd.cookie)
-
-
 @endpoint("tenant.switch", rest="POST /tenants/{tenant_id}/switch", bound=True)
 async def switch(edge: Edge, cmd: SwitchTenant) -> SignedIn:
     """Tokens for another tenant that one is a member of."""
@@ -132,10 +115,11 @@ async def switch(edge: Edge, cmd: SwitchTenant) -> SignedIn:
             if cmd.tenant_id in closed:
                 raise provider_needed(closed[cmd.tenant_id])
             raise NotFound("There is no such tenant")
+    tenant = await tenant_of(edge, cmd.tenant_id)
+    if tenant is not None:
+        require_in_use(tenant.status)
     edge.about(tenant_id=cmd.tenant_id, resource=f"tenant:{cmd.tenant_id}")
-    return await renew(
-        edge, user, account.session_id, await tenant_of(edge, cmd.tenant_id), cookie=cmd.cookie
-    )
+    return await renew(edge, user, account.session_id, tenant, cookie=cmd.cookie)
 
 
 async def _login(edge: Edge, cmd: Login) -> SignInReply:

@@ -3,9 +3,10 @@
 from handlers.context import Tx
 from handlers.identity.api_keys import ApiKey, shown
 from handlers.identity.members import Member
+from handlers.identity.onboarding import Onboarding
 from handlers.identity.people import Profile
 from handlers.identity.roles import CustomRole
-from handlers.identity.tenants import Tenant
+from handlers.identity.tenants import TenantDetails
 from handlers.registry import Reply, snapshot
 from handlers.work.assignments import Assignment
 from handlers.work.projects import Project
@@ -14,7 +15,8 @@ from handlers.work.projects import Project
 class TenantSnapshot(Reply):
     """The state of a tenant's room."""
 
-    tenants: list[Tenant]
+    tenants: list[TenantDetails]
+    onboarding: Onboarding
     members: list[Member]
     roles: list[CustomRole]
     projects: list[Project]
@@ -32,7 +34,8 @@ class UserSnapshot(Reply):
 async def read_tenant(tx: Tx, window: int) -> TenantSnapshot:
     """The tenant, its members, the roles it has defined, and its projects."""
     return TenantSnapshot(
-        tenants=[Tenant.of(await tx.one("tenant"))],
+        tenants=[TenantDetails.of(await tx.one("tenant"))],
+        onboarding=Onboarding.of(await tx.one("onboarding")),
         members=[Member.of(row) for row in await tx.many("members_of")],
         roles=[CustomRole.of(row) for row in await tx.many("custom_roles_of")],
         projects=[Project.of(row) for row in await tx.many("all_projects")],

@@ -5,11 +5,12 @@ from uuid import UUID
 from pydantic import Field
 
 from handlers.context import Edge
-from handlers.errors import Conflict, ValidationFailed
+from handlers.errors import Conflict, QuotaExceeded, ValidationFailed
 from handlers.identity import mails
 from handlers.identity.entry import AS_COOKIE, open_session, signed_in
+from handlers.identity.founding import found_tenant
 from handlers.identity.people import Email, Membership, Nothing, Password, Profile, User
-from handlers.identity.tenants import Tenant, found_tenant
+from handlers.identity.tenants import Tenant
 from handlers.registry import Name, Payload, Reply, endpoint
 from storage.ids import new_id
 from storage.postgres import Row
@@ -54,6 +55,8 @@ async def register(edge: Edge, cmd: Register) -> Registered:
     """
     if cmd.cookie:
         edge.require_page()
+    if cmd.tenant_name and edge.settings.tenants_per_account == 0:
+        raise QuotaExceeded("Accounts found no tenants on this server", details={"limit": 0})
     require_length(edge, "password", cmd.password)
     hashed = await edge.passwords.hash(cmd.password)
     pending = edge.settings.require_verified_email

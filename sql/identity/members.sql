@@ -84,16 +84,18 @@ FROM members AS m JOIN users AS u ON u.id = m.user_id LEFT JOIN profiles AS p ON
 WHERE m.tenant_id = :tenant_id AND m.status = 'active'
 ORDER BY u.name, u.id;
 
--- The person behind a token: still a member, session not revoked, tenant active and open to this kind of session.
+-- The person behind a token: still a member, session not revoked, the tenant open to this kind of session; and whether
+-- it is in use.
 -- principal :maybe
 SELECT
-    u.id, u.name, u.email, m.role, m.expires_at, t.name AS tenant_name, t.slug AS tenant_slug, t.rights_seq
+    u.id, u.name, u.email, m.role, m.expires_at, t.name AS tenant_name, t.slug AS tenant_slug, t.rights_seq,
+    t.status AS tenant_status
 FROM users AS u
 JOIN sessions AS s ON s.user_id = u.id AND s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now()
 JOIN members AS m
     ON m.tenant_id = :tenant_id AND m.user_id = u.id AND m.status = 'active'
     AND (m.expires_at IS NULL OR m.expires_at > now())
-JOIN tenants AS t ON t.id = m.tenant_id AND t.status = 'active'
+JOIN tenants AS t ON t.id = m.tenant_id
 WHERE
     u.id = :user_id AND u.status = 'active'
     AND (

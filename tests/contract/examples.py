@@ -1,10 +1,12 @@
 """One example of every command and query. A new one is covered by the whole contract the day it is added here."""
 
+import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from handlers.registry import SPECS, Spec
+from tests.pictures import picture
 from tests.world import Person, World
 
 Payload = dict[str, Any]
@@ -106,6 +108,12 @@ async def _keys(world: World, alice: Person) -> None:
 
 def _own_room(world: World) -> str:
     return f"user:{world.user_ids['alice']}"
+
+
+async def _logo(world: World, alice: Person) -> None:
+    image = base64.b64encode(picture()).decode()
+    reply = await alice.rest("PUT", f"/tenants/{world.tenant_id}/logo", json={"image": image})
+    assert reply.success, reply
 
 
 _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
@@ -242,6 +250,55 @@ EXAMPLES: Final[dict[str, Example]] = {
         lambda w: {"room": w.tenant, "name": "Acme Limited"},
         another=lambda w: {"room": w.tenant, "name": "Acme Unlimited"},
         touch=_TOUCH_TENANT,
+    ),
+    "tenant.update_settings": Example(
+        lambda w: {
+            "room": w.tenant,
+            "timezone": "Europe/Zurich",
+            "date_format": "DD.MM.YYYY",
+            "currency": "CHF",
+            "language": "de-CH",
+            "working_hours": {
+                "monday": [{"start": "08:00", "end": "12:00"}, {"start": "13:00", "end": "17:30"}]
+            },
+            "holidays": [{"on": "2026-08-01", "name": "National day", "yearly": True}],
+            "custom_fields": [
+                {"key": "budget", "name": "Budget", "type": "money", "applies_to": "project"},
+                {
+                    "key": "size",
+                    "name": "Size",
+                    "type": "select",
+                    "applies_to": "task",
+                    "options": ["S", "M", "L"],
+                },
+            ],
+        },
+        another=lambda w: {"room": w.tenant, "currency": "EUR"},
+        touch=_TOUCH_TENANT,
+    ),
+    "tenant.update_branding": Example(
+        lambda w: {
+            "room": w.tenant,
+            "product_name": "Acme Works",
+            "primary_color": "#FFCC00",
+            "header_color": "#123",
+            "header_text_color": "#ffffff",
+            "sender_name": "Acme",
+            "reply_to": "hello@acme.example",
+        },
+        another=lambda w: {"room": w.tenant, "product_name": None, "primary_color": "#3b5bdb"},
+        touch=_TOUCH_TENANT,
+    ),
+    "tenant.remove_logo": Example(
+        lambda w: {"room": w.tenant},
+        another=lambda w: {"room": w.tenant, "expected_version": 2},
+        before=_logo,
+        touch=_TOUCH_TENANT,
+    ),
+    "tenant.onboarding": Example(lambda w: {"room": w.tenant}),
+    "tenant.dismiss_step": Example(
+        lambda w: {"room": w.tenant, "step": "branding"},
+        another=lambda w: {"room": w.tenant, "step": "invite"},
     ),
     "member.add": Example(
         lambda w: {"room": w.tenant, "email": "newcomer@new.example", "role": "member"},

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from handlers.identity.tenants import found_tenant
+from handlers.identity.founding import found_tenant
 from server.demo import PASSWORD
 from storage.ids import new_id
 from storage.rooms import RoomKey
