@@ -16,9 +16,9 @@ import handlers.identity.api_keys
 import handlers.identity.branding
 import handlers.identity.credentials
 import handlers.identity.devices
+import handlers.identity.founding
 import handlers.identity.invitations
 import handlers.identity.joining
-import handlers.identity.founding
 import handlers.identity.logos
 import handlers.identity.members
 import handlers.identity.onboarding

@@ -8,9 +8,9 @@ import orjson
 import structlog
 
 from handlers.context import Principal
+from handlers.identity.founding import found_tenant
 from handlers.identity.members import ADMIT
 from handlers.identity.passwords import Passwords
-from handlers.identity.founding import found_tenant
 from handlers.identity.tenants import Tenant
 from handlers.registry import SPECS, Spec
 from server.node import Node
