@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         512 * 1024, ge=1024, description="Largest picture accepted as a logo (bytes)."
     )
     logo_max_pixels: int = Field(
-        4_000_000, ge=1024, description="Largest area of a picture accepted as a logo (pixels)."
+        4_000_000, ge=1024, description="Largest area of a picture accepted as a logo, in pixels (count)."
     )
 
     public_url: str = Field(

@@ -70,8 +70,10 @@ async def activate(edge: Edge, cmd: Whose) -> TenantReply:
 
 @endpoint("tenant.delete", rest="DELETE /tenants/{tenant_id}", bound=True)
 async def delete(edge: Edge, cmd: DeleteTenant) -> TenantReply:
-    """Delete the tenant, as its owner. It is out of use at once, and can be brought back for some days
-    (`ATRIUM_TENANT_GRACE`); then all of it is removed. All owners get a mail.
+    """Delete the tenant, as its owner.
+
+    It is out of use at once, and can be brought back for some days (`ATRIUM_TENANT_GRACE`); then all of it is
+    removed. All owners get a mail.
     """
     row = await _require_owner(edge, cmd.tenant_id)
     if cmd.slug.strip().lower() != row["slug"]:
