@@ -143,10 +143,10 @@ def _operation(found: Schemas, spec: Spec, route: Route) -> Schema:
     }
     if spec.public:
         operation["security"] = []
-    if spec.kind in ("query", "export"):
+    if route.method == "GET":
         required = definition.get("required", ())
         parameters += [_in_query(name, schema, name in required) for name, schema in fields.items()]
-    elif fields and route.method != "GET":
+    elif fields:
         operation["requestBody"] = _body(found, spec, route, definition)
     if spec.kind == "command":
         parameters.append(ref("parameters", "IdempotencyKey"))
