@@ -83,6 +83,19 @@ CREATE FUNCTION public.beside_role(of_role text[], own text[], own_reverse text[
     )
 $$;
 
+-- FUNCTION: branding_of(text, text)
+
+CREATE FUNCTION public.branding_of(wanted_slug text, wanted_domain text) RETURNS TABLE(id uuid, branding jsonb, custom_domain text, logo_hash text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT t.id, t.branding, t.custom_domain, t.logo_hash FROM tenants AS t
+    WHERE t.status = 'active' AND (
+        t.slug = wanted_slug OR t.custom_domain = wanted_domain
+        OR t.id = (SELECT s.tenant_id FROM tenant_slugs AS s WHERE s.slug = wanted_slug)
+    )
+$$;
+
 -- FUNCTION: current_tenant()
 
 CREATE FUNCTION public.current_tenant() RETURNS uuid
@@ -97,6 +110,31 @@ CREATE FUNCTION public.find_invitation(of_hash bytea) RETURNS TABLE(tenant_id uu
     AS $$
     SELECT t.tenant_id, t.invitation_id FROM invitation_tokens AS t WHERE t.token_hash = of_hash
 $$;
+
+-- FUNCTION: governs(uuid, uuid)
+
+CREATE FUNCTION public.governs(person uuid, organization uuid) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT EXISTS (
+        SELECT 1 FROM tenants AS o
+        JOIN members AS m
+            ON m.tenant_id = o.id AND m.user_id = person AND m.status = 'active'
+            AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
+        WHERE o.id = organization AND o.status = 'active' AND o.parent_id IS NULL AND (
+            m.role = 'owner'
+            OR (m.role = 'admin' AND NOT coalesce(m.denied && ARRAY['tenant.manage', 'organization.view'], false))
+        )
+    )
+$$;
+
+-- FUNCTION: governs_child(uuid, uuid)
+
+CREATE FUNCTION public.governs_child(person uuid, child uuid) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$ SELECT EXISTS (SELECT 1 FROM tenants AS t WHERE t.id = child AND governs(person, t.parent_id)) $$;
 
 -- FUNCTION: memberships_of(uuid)
 
@@ -252,6 +290,16 @@ CREATE FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) RETURNS TA
     JOIN tenants AS t ON t.id = r.tenant_id
 $$;
 
+-- FUNCTION: slug_is_free(text, uuid)
+
+CREATE FUNCTION public.slug_is_free(wanted text, asking uuid) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT NOT EXISTS (SELECT 1 FROM tenants AS t WHERE t.slug = wanted AND t.id <> asking)
+        AND NOT EXISTS (SELECT 1 FROM tenant_slugs AS s WHERE s.slug = wanted AND s.tenant_id <> asking)
+$$;
+
 -- FUNCTION: sso_issuers_for(text)
 
 CREATE FUNCTION public.sso_issuers_for(address_domain text) RETURNS TABLE(id uuid, name text, required boolean)
@@ -306,6 +354,34 @@ CREATE FUNCTION public.sso_tenant_of(provider uuid) RETURNS uuid
     SELECT t.id FROM sso_issuers AS i JOIN tenants AS t ON t.id = i.tenant_id AND t.status = 'active'
     WHERE i.id = provider
 $$;
+
+-- FUNCTION: tenant_of_mails(uuid)
+
+CREATE FUNCTION public.tenant_of_mails(person uuid) RETURNS uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    WITH mine AS (
+        SELECT
+            m.tenant_id,
+            (
+                SELECT max(r.created_at) FROM refresh_tokens AS r JOIN sessions AS s ON s.id = r.session_id
+                WHERE s.user_id = person AND r.tenant_id = m.tenant_id
+            ) AS entered_at,
+            count(*) OVER () AS of_all
+        FROM members AS m JOIN tenants AS t ON t.id = m.tenant_id AND t.status = 'active'
+        WHERE m.user_id = person AND m.status = 'active' AND (m.expires_at IS NULL OR m.expires_at > now())
+    )
+    SELECT mine.tenant_id FROM mine WHERE mine.entered_at IS NOT NULL OR mine.of_all = 1
+    ORDER BY mine.entered_at DESC NULLS LAST LIMIT 1
+$$;
+
+-- FUNCTION: tenants_founded_by(uuid)
+
+CREATE FUNCTION public.tenants_founded_by(person uuid) RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$ SELECT count(*) FROM tenants AS t WHERE t.created_by = person $$;
 
 -- FUNCTION: trim_audit(uuid, bigint, bytea, bytea, timestamp with time zone)
 
@@ -885,6 +961,29 @@ WITH (fillfactor='80');
 
 ALTER TABLE ONLY public.tasks FORCE ROW LEVEL SECURITY;
 
+-- TABLE: tenant_logos
+
+CREATE TABLE public.tenant_logos (
+    tenant_id uuid NOT NULL,
+    hash text NOT NULL,
+    png bytea NOT NULL,
+    width bigint NOT NULL,
+    height bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.tenant_logos FORCE ROW LEVEL SECURITY;
+
+-- TABLE: tenant_slugs
+
+CREATE TABLE public.tenant_slugs (
+    tenant_id uuid NOT NULL,
+    slug text NOT NULL,
+    taken_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.tenant_slugs FORCE ROW LEVEL SECURITY;
+
 -- TABLE: tenants
 
 CREATE TABLE public.tenants (
@@ -898,7 +997,22 @@ CREATE TABLE public.tenants (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     version bigint DEFAULT 1 NOT NULL,
     rights_seq bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['active'::text, 'inactive'::text, 'suspended'::text])))
+    description text DEFAULT ''::text NOT NULL,
+    email text,
+    phone text,
+    address text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    branding jsonb DEFAULT '{}'::jsonb NOT NULL,
+    custom_domain text,
+    logo_hash text,
+    dismissed_steps text[] DEFAULT '{}'::text[] NOT NULL,
+    suspended_by text,
+    status_reason text,
+    restore_status text,
+    purge_at timestamp with time zone,
+    parent_id uuid,
+    asked_parent_id uuid
 );
 
 ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
@@ -1132,6 +1246,31 @@ ALTER TABLE ONLY public.tasks
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (tenant_id, id);
 
+-- CONSTRAINT: tenant_logos tenant_logos_pkey
+
+ALTER TABLE ONLY public.tenant_logos
+    ADD CONSTRAINT tenant_logos_pkey PRIMARY KEY (tenant_id, hash);
+
+-- CONSTRAINT: tenant_slugs tenant_slugs_pkey
+
+ALTER TABLE ONLY public.tenant_slugs
+    ADD CONSTRAINT tenant_slugs_pkey PRIMARY KEY (tenant_id, slug);
+
+-- CONSTRAINT: tenant_slugs tenant_slugs_slug_key
+
+ALTER TABLE ONLY public.tenant_slugs
+    ADD CONSTRAINT tenant_slugs_slug_key UNIQUE (slug);
+
+-- CHECK CONSTRAINT: tenants tenants_deleted_check
+
+ALTER TABLE public.tenants
+    ADD CONSTRAINT tenants_deleted_check CHECK (((status = 'deleted'::text) = ((purge_at IS NOT NULL) AND (restore_status IS NOT NULL)))) NOT VALID;
+
+-- CHECK CONSTRAINT: tenants tenants_parent_check
+
+ALTER TABLE public.tenants
+    ADD CONSTRAINT tenants_parent_check CHECK ((parent_id <> id)) NOT VALID;
+
 -- CONSTRAINT: tenants tenants_pkey
 
 ALTER TABLE ONLY public.tenants
@@ -1141,6 +1280,16 @@ ALTER TABLE ONLY public.tenants
 
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_slug_key UNIQUE (slug);
+
+-- CHECK CONSTRAINT: tenants tenants_status_check
+
+ALTER TABLE public.tenants
+    ADD CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['active'::text, 'inactive'::text, 'suspended'::text, 'deleted'::text]))) NOT VALID;
+
+-- CHECK CONSTRAINT: tenants tenants_suspended_check
+
+ALTER TABLE public.tenants
+    ADD CONSTRAINT tenants_suspended_check CHECK ((suspended_by = ANY (ARRAY['platform'::text, 'organization'::text]))) NOT VALID;
 
 -- CONSTRAINT: users users_email_key
 
@@ -1295,6 +1444,26 @@ CREATE INDEX tasks_column_idx ON public.tasks USING btree (tenant_id, column_id,
 -- INDEX: tasks_parent_idx
 
 CREATE INDEX tasks_parent_idx ON public.tasks USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
+
+-- INDEX: tenants_asked_parent_idx
+
+CREATE INDEX tenants_asked_parent_idx ON public.tenants USING btree (asked_parent_id) WHERE (asked_parent_id IS NOT NULL);
+
+-- INDEX: tenants_created_by_idx
+
+CREATE INDEX tenants_created_by_idx ON public.tenants USING btree (created_by);
+
+-- INDEX: tenants_custom_domain_key
+
+CREATE UNIQUE INDEX tenants_custom_domain_key ON public.tenants USING btree (custom_domain);
+
+-- INDEX: tenants_parent_idx
+
+CREATE INDEX tenants_parent_idx ON public.tenants USING btree (parent_id) WHERE (parent_id IS NOT NULL);
+
+-- INDEX: tenants_purge_at_idx
+
+CREATE INDEX tenants_purge_at_idx ON public.tenants USING btree (purge_at) WHERE (purge_at IS NOT NULL);
 
 -- TRIGGER: audit_anchors append_only
 
@@ -1453,6 +1622,16 @@ ALTER TABLE ONLY public.tasks
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_tenant_id_status_id_fkey FOREIGN KEY (tenant_id, status_id) REFERENCES public.statuses(tenant_id, id);
 
+-- FK CONSTRAINT: tenant_logos tenant_logos_tenant_id_fkey
+
+ALTER TABLE ONLY public.tenant_logos
+    ADD CONSTRAINT tenant_logos_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+-- FK CONSTRAINT: tenant_slugs tenant_slugs_tenant_id_fkey
+
+ALTER TABLE ONLY public.tenant_slugs
+    ADD CONSTRAINT tenant_slugs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
 -- ROW SECURITY: api_keys
 
 ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
@@ -1540,6 +1719,10 @@ CREATE POLICY definer ON public.sso_domains TO atrium USING (true);
 -- POLICY: sso_issuers definer
 
 CREATE POLICY definer ON public.sso_issuers FOR SELECT TO atrium USING (true);
+
+-- POLICY: tenant_slugs definer
+
+CREATE POLICY definer ON public.tenant_slugs TO atrium USING (true);
 
 -- POLICY: tenants definer
 
@@ -1677,9 +1860,25 @@ CREATE POLICY tenant ON public.task_assignees TO atrium_app USING ((tenant_id = 
 
 CREATE POLICY tenant ON public.tasks TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: tenant_logos tenant
+
+CREATE POLICY tenant ON public.tenant_logos TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: tenant_slugs tenant
+
+CREATE POLICY tenant ON public.tenant_slugs TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: tenants tenant
 
 CREATE POLICY tenant ON public.tenants TO atrium_app USING ((id = public.current_tenant()));
+
+-- ROW SECURITY: tenant_logos
+
+ALTER TABLE public.tenant_logos ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: tenant_slugs
+
+ALTER TABLE public.tenant_slugs ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: tenants
 
@@ -1714,6 +1913,11 @@ GRANT ALL ON FUNCTION public.audit_unsealed(most integer) TO atrium_app;
 REVOKE ALL ON FUNCTION public.beside_role(of_role text[], own text[], own_reverse text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.beside_role(of_role text[], own text[], own_reverse text[]) TO atrium_app;
 
+-- ACL: FUNCTION branding_of(wanted_slug text, wanted_domain text)
+
+REVOKE ALL ON FUNCTION public.branding_of(wanted_slug text, wanted_domain text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.branding_of(wanted_slug text, wanted_domain text) TO atrium_app;
+
 -- ACL: FUNCTION current_tenant()
 
 REVOKE ALL ON FUNCTION public.current_tenant() FROM PUBLIC;
@@ -1723,6 +1927,16 @@ GRANT ALL ON FUNCTION public.current_tenant() TO atrium_app;
 
 REVOKE ALL ON FUNCTION public.find_invitation(of_hash bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_invitation(of_hash bytea) TO atrium_app;
+
+-- ACL: FUNCTION governs(person uuid, organization uuid)
+
+REVOKE ALL ON FUNCTION public.governs(person uuid, organization uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.governs(person uuid, organization uuid) TO atrium_app;
+
+-- ACL: FUNCTION governs_child(person uuid, child uuid)
+
+REVOKE ALL ON FUNCTION public.governs_child(person uuid, child uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.governs_child(person uuid, child uuid) TO atrium_app;
 
 -- ACL: FUNCTION memberships_of(person uuid)
 
@@ -1774,6 +1988,11 @@ GRANT ALL ON FUNCTION public.revoke_personal_keys_of(person uuid, reason text) T
 REVOKE ALL ON FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) TO atrium_app;
 
+-- ACL: FUNCTION slug_is_free(wanted text, asking uuid)
+
+REVOKE ALL ON FUNCTION public.slug_is_free(wanted text, asking uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.slug_is_free(wanted text, asking uuid) TO atrium_app;
+
 -- ACL: FUNCTION sso_issuers_for(address_domain text)
 
 REVOKE ALL ON FUNCTION public.sso_issuers_for(address_domain text) FROM PUBLIC;
@@ -1793,6 +2012,16 @@ GRANT ALL ON FUNCTION public.sso_required_of(person uuid) TO atrium_app;
 
 REVOKE ALL ON FUNCTION public.sso_tenant_of(provider uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.sso_tenant_of(provider uuid) TO atrium_app;
+
+-- ACL: FUNCTION tenant_of_mails(person uuid)
+
+REVOKE ALL ON FUNCTION public.tenant_of_mails(person uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.tenant_of_mails(person uuid) TO atrium_app;
+
+-- ACL: FUNCTION tenants_founded_by(person uuid)
+
+REVOKE ALL ON FUNCTION public.tenants_founded_by(person uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.tenants_founded_by(person uuid) TO atrium_app;
 
 -- ACL: FUNCTION trim_audit(tenant uuid, upto_seq bigint, upto_hash bytea, anchor_signature bytea, older_than timestamp with time zone)
 
@@ -1927,6 +2156,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_assignees TO atrium_app;
 -- ACL: TABLE tasks
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tasks TO atrium_app;
+
+-- ACL: TABLE tenant_logos
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_logos TO atrium_app;
+
+-- ACL: TABLE tenant_slugs
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_slugs TO atrium_app;
 
 -- ACL: TABLE tenants
 
