@@ -44,11 +44,13 @@ from handlers.dispatch import Dispatcher
 from handlers.identity.oidc.client import OidcClient
 from handlers.identity.passwords import Passwords
 from handlers.identity.sessions import Sessions
+from handlers.identity.signing_keys import KeyRing
 from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
 from server import docs, fanout, headers, health, logos, pages, rest
 from server.gateway import Gateway
 from server.hub import Hub
+from server.keys import KeyWatch
 from server.limits import Limits, unknown_name
 from server.maintenance import Maintenance
 from server.node import Node
@@ -138,7 +140,8 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         redis = settings.redis_url
         bus = RedisBus(redis.get_secret_value(), silence=settings.bus_silence) if redis else LocalBus()
     hub = Hub(db, bus, settings)
-    vault = Vault(instance_secret(settings))
+    secret = instance_secret(settings)
+    vault = Vault(secret, settings.previous_secrets)
     outbox = Outbox(db, settings, open_mailer(settings))
     refusals = Refusals(db)
     dispatcher = Dispatcher(
@@ -146,7 +149,9 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         refused=refusals.note,
     )  # fmt: skip
     outbound = Outbound(settings)
-    tokens = Tokens(instance_secret(settings), settings)
+    ring = KeyRing(db, (secret, *settings.previous_secrets), settings)
+    await ring.open()
+    tokens = Tokens(ring, settings)
     sessions = Sessions(db, tokens)
     shared = SharedBudgets(settings.redis_url.get_secret_value() if settings.redis_url else None)
     limits = Limits(settings, shared)
@@ -169,11 +174,13 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         vault,
         limits,
         refusals,
+        KeyWatch(ring),
     )
     fanout.use_ring(settings.io_uring)
     log.info("node.fan_out", by="io_uring" if fanout.by_ring() else "write")
     await hub.start()
     shared.start()
+    node.keys.start()
     gateway.presence.start()
     maintenance.start()
     node.outbox.start()
@@ -194,6 +201,7 @@ async def close_node(node: Node) -> None:
     await node.outbound.close()
     await node.limits.shared.stop()
     await node.sessions.close()
+    await node.keys.stop()
     node.passwords.close()
     await node.db.close()
 

@@ -1,4 +1,4 @@
-"""The command line: serve, migrate, demo, doctor, generate."""
+"""The command line: serve, migrate, demo, doctor, keys, generate."""
 
 import asyncio
 import os
@@ -22,6 +22,10 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="Atrium, a real-time collaboration server.",
 )
+
+
+keys = typer.Typer(no_args_is_help=True, help="The keys that sign access tokens.")
+cli.add_typer(keys, name="keys")
 
 
 @cli.command()
@@ -90,6 +94,34 @@ def doctor() -> None:
         healthy = healthy and finding.good
         typer.echo(f"{'ok ' if finding.good else 'BAD'} {finding.what}: {finding.says}")
     raise typer.Exit(0 if healthy else 1)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Show every key: its name, since when it signs, and whether it still counts."""
+    from server.keys import opened
+
+    async def run() -> list[str]:
+        async with opened(_settings()) as ring:
+            return [
+                f"{key.kid}  {key.signs_from:%Y-%m-%d %H:%M:%S}Z  {key.state}" for key in await ring.listed()
+            ]
+
+    for line in _run(run()):
+        typer.echo(line)
+
+
+@keys.command("rotate")
+def rotate_keys() -> None:
+    """Make a new key. It signs as soon as every node has had the time to learn it; nobody is signed out."""
+    from handlers.identity.signing_keys import SPREAD
+    from server.keys import opened
+
+    async def run() -> str:
+        async with opened(_settings()) as ring:
+            return await ring.rotate()
+
+    typer.echo(f"{_run(run())} signs in {SPREAD:.0f} seconds.")
 
 
 @cli.command()

@@ -53,7 +53,7 @@ class Maintenance:
         return replies, events
 
     async def sessions(self, now: datetime | None = None) -> int:
-        """Forget sessions that have ended, and refresh tokens that have expired; returns how many of both."""
+        """Forget sessions that have ended, and tokens and keys that no longer count; returns how many sessions and tokens."""
         older_than = (now or datetime.now(UTC)) - timedelta(days=self._settings.session_retention)
         gone = 0
         while True:
@@ -62,7 +62,11 @@ class Maintenance:
                 some += await session.value("purge_refresh_tokens", older_than=older_than, most=BATCH)
             gone += some
             if some == 0:
-                return gone
+                break
+        async with self._db.transaction(None) as session:
+            lifetime = timedelta(seconds=self._settings.access_token_ttl)
+            await session.value("purge_signing_keys", older_than=older_than - lifetime)
+        return gone
 
     async def announce(self) -> int:
         """Queue a mail about each API key that is about to expire; returns how many."""

@@ -11,6 +11,7 @@ from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
 from server.gateway import Gateway
 from server.hub import Hub
+from server.keys import KeyWatch
 from server.limits import Limits
 from server.maintenance import Maintenance
 from server.outbox import Outbox
@@ -41,6 +42,7 @@ class Node:
     vault: Vault
     limits: Limits
     refusals: Refusals
+    keys: KeyWatch
     ready: bool = False
     demo_offered: bool = False
 

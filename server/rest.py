@@ -277,7 +277,7 @@ async def _account(node: Node, spec: Spec, request: web.Request) -> Account | No
         return None
     try:
         account = await _credential(node, spec, request)
-    except Unauthorized:
+    except (Unauthorized, Forbidden):
         await _charge_stranger(node, spec, request)
         raise
     await _charge(node, request, node.limits.person(spec, account.user_id, account.tenant_id))

@@ -50,6 +50,14 @@ class Settings(BaseSettings):
         description="Signs access tokens; at least 32 characters, the same on every node. "
         "Unset: generated once and kept in the data directory.",
     )
+    secret_key_previous: SecretStr | None = Field(
+        None,
+        description="The secret before ATRIUM_SECRET_KEY: what it has signed is accepted until it expires, and what it "
+        "has sealed is opened.",
+    )
+    key_rotation: int = Field(
+        90, ge=0, le=3650, description="How often a new key for access tokens is made (days); 0 never."
+    )
     origins: str = Field(
         "",
         description="Comma-separated origins that browsers may connect from, such as https://app.example.com. "
@@ -391,7 +399,7 @@ class Settings(BaseSettings):
         networks(text)
         return text
 
-    @field_validator("secret_key")
+    @field_validator("secret_key", "secret_key_previous")
     @classmethod
     def long_enough(cls, key: SecretStr | None) -> SecretStr | None:
         """Refuse a key that could be guessed."""
@@ -430,6 +438,11 @@ class Settings(BaseSettings):
     @property
     def outbound_allowed(self) -> Networks:
         return networks(self.outbound_networks)
+
+    @property
+    def previous_secrets(self) -> tuple[str, ...]:
+        previous = self.secret_key_previous
+        return (previous.get_secret_value(),) if previous is not None else ()
 
     @property
     def allowed_origins(self) -> frozenset[str]:

@@ -85,7 +85,7 @@ class Newcomer:
     """Whether the address is proven: by a token that came to it by mail."""
 
 
-@endpoint("invitation.look", rest="POST /invitations/look", public=True)
+@endpoint("invitation.look", rest="POST /invitations/look", public=True, limit="recovery")
 async def look(edge: Edge, ask: Look) -> Offer:
     """What an invitation offers, for whoever holds its token."""
     row = await _find(edge, ask.token)
@@ -120,7 +120,7 @@ async def accept(edge: Edge, cmd: Accept) -> SignedIn:
     return await renew(edge, user, account.session_id, await tenant_of(edge, tenant_id), cookie=cmd.cookie)
 
 
-@endpoint("invitation.register", rest="POST /invitations/register", public=True, status=201)
+@endpoint("invitation.register", rest="POST /invitations/register", public=True, status=201, limit="register")
 async def register_invited(edge: Edge, cmd: RegisterInvited) -> Registered:
     """Make an account and join the tenant with it, in one.
 
@@ -152,7 +152,7 @@ async def register_invited(edge: Edge, cmd: RegisterInvited) -> Registered:
     return Registered(**dict(tokens), verify_email=False)
 
 
-@endpoint("invitation.decline", rest="POST /invitations/decline", public=True)
+@endpoint("invitation.decline", rest="POST /invitations/decline", public=True, limit="recovery")
 async def decline(edge: Edge, cmd: Decline) -> Done:
     """Say no to an invitation to one's address. A link is simply left alone: CONFLICT."""
     row = await _find(edge, cmd.token)

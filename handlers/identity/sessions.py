@@ -44,7 +44,7 @@ class Sessions:
         """
         if token.startswith(keys.MARK):
             return await self._holder(token, origin)
-        claims = self._tokens.check(token)
+        claims = await self._tokens.check(token)
         if claims.tenant_id is None:
             raise Unauthorized("This token names no tenant: create one or switch to one")
         async with self._db.transaction(claims.tenant_id) as session:
@@ -72,10 +72,10 @@ class Sessions:
         if token.startswith(keys.MARK):
             await self._find(token)
             raise Forbidden("An API key cannot do this: sign in", details={"reason": "session_needed"})
-        claims = self._tokens.check(token)
+        claims = await self._tokens.check(token)
         async with self._db.transaction(None) as session:
             row = await session.maybe("session_of", session_id=claims.session_id)
-        if row is None:
+        if row is None or row["user_id"] != claims.user_id:
             raise Unauthorized("The session has ended")
         return Account(claims.user_id, claims.session_id, claims.tenant_id, row["bound_to"])
 

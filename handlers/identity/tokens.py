@@ -1,7 +1,6 @@
 """Access tokens (JWT); refresh tokens and the tokens of links (random, stored as a hash)."""
 
 import hashlib
-import hmac
 import secrets
 import time
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from uuid import UUID
 import jwt
 
 from handlers.errors import Unauthorized
+from handlers.identity.signing_keys import KeyRing
 from storage.settings import Settings
 
 ISSUER: Final = "atrium"
 AUDIENCE: Final = "atrium"
 TYPE: Final = "at+jwt"
-ALGORITHM: Final = "HS256"
 LEEWAY: Final = 30
 """How far the clocks of two nodes may be apart (seconds)."""
 REQUIRED: Final = ["exp", "iat", "iss", "aud", "sub", "sid"]
@@ -33,11 +32,10 @@ class Claims:
 
 
 class Tokens:
-    """Signs and checks access tokens with a key derived from the instance's secret."""
+    """Signs and checks access tokens with the keys of a ring."""
 
-    def __init__(self, secret: str, settings: Settings) -> None:
-        self._key = hmac.new(secret.encode(), b"access-token", hashlib.sha256).digest()
-        self._kid = hashlib.sha256(self._key).hexdigest()[:16]
+    def __init__(self, ring: KeyRing, settings: Settings) -> None:
+        self.ring = ring
         self.ttl = settings.access_token_ttl
 
     def issue(self, user_id: UUID, session_id: UUID, tenant_id: UUID | None) -> str:
@@ -48,16 +46,18 @@ class Tokens:
         }  # fmt: skip
         if tenant_id is not None:
             claims["tid"] = str(tenant_id)
-        return jwt.encode(claims, self._key, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": self._kid})
+        key = self.ring.signing()
+        return jwt.encode(claims, key.bits, algorithm=key.algorithm, headers={"typ": TYPE, "kid": key.kid})
 
-    def check(self, token: str) -> Claims:
+    async def check(self, token: str) -> Claims:
         """The claims of a valid token; UNAUTHORIZED for any other string."""
         try:
             header = jwt.get_unverified_header(token)
-            if header.get("typ") != TYPE or header.get("kid") != self._kid:
+            key = await self.ring.find(header.get("kid")) if header.get("typ") == TYPE else None
+            if key is None:
                 raise Unauthorized("This is not an access token of this server")
             claims = jwt.decode(
-                token, self._key, algorithms=[ALGORITHM], audience=AUDIENCE, issuer=ISSUER,
+                token, key.bits, algorithms=[key.algorithm], audience=AUDIENCE, issuer=ISSUER,
                 options={"require": REQUIRED, "verify_iat": False},
             )  # fmt: skip
             if claims["iat"] > time.time() + LEEWAY:
