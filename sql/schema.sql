@@ -862,6 +862,15 @@ CREATE TABLE public.sign_in_flows (
     expires_at timestamp with time zone NOT NULL
 );
 
+-- TABLE: signing_keys
+
+CREATE TABLE public.signing_keys (
+    kid text NOT NULL,
+    secret_id text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    signs_from timestamp with time zone NOT NULL
+);
+
 -- TABLE: sso_domains
 
 CREATE TABLE public.sso_domains (
@@ -1200,6 +1209,11 @@ ALTER TABLE ONLY public.sign_in_flows
 
 ALTER TABLE ONLY public.sign_in_flows
     ADD CONSTRAINT sign_in_flows_pkey PRIMARY KEY (state_hash);
+
+-- CONSTRAINT: signing_keys signing_keys_pkey
+
+ALTER TABLE ONLY public.signing_keys
+    ADD CONSTRAINT signing_keys_pkey PRIMARY KEY (kid);
 
 -- CONSTRAINT: sso_domains sso_domains_domain_key
 
@@ -2136,6 +2150,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO atrium_app;
 -- ACL: TABLE sign_in_flows
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sign_in_flows TO atrium_app;
+
+-- ACL: TABLE signing_keys
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.signing_keys TO atrium_app;
 
 -- ACL: TABLE sso_domains
 
