@@ -21,7 +21,7 @@ async def edge_of(world: World, person: Person) -> Edge:
     node = world.node
     tokens = await person.sign_in()
     async with node.db.transaction(None) as session:
-        claims = node.tokens.check(tokens.access_token)
+        claims = await node.tokens.check(tokens.access_token)
         assert await session.maybe("session_of", session_id=claims.session_id)
     return Edge(
         db=node.db, settings=node.settings, passwords=node.passwords, tokens=node.tokens,
