@@ -17,6 +17,7 @@ import handlers.identity.branding
 import handlers.identity.credentials
 import handlers.identity.devices
 import handlers.identity.founding
+import handlers.identity.imports
 import handlers.identity.invitations
 import handlers.identity.joining
 import handlers.identity.logos
@@ -51,6 +52,7 @@ from server import docs, fanout, headers, health, logos, pages, rest
 from server.gateway import Gateway
 from server.hub import Hub
 from server.keys import KeyWatch
+from server.importer import Importer
 from server.limits import Limits, unknown_name
 from server.maintenance import Maintenance
 from server.node import Node
@@ -88,6 +90,7 @@ NOUNS: Final = (
     handlers.identity.joining,
     handlers.identity.api_keys,
     handlers.identity.services,
+    handlers.identity.imports,
     handlers.identity.snapshots,
     handlers.work.projects,
     handlers.work.boards,
@@ -169,6 +172,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         Passwords(settings),
         maintenance,
         outbox,
+        Importer(db, settings, dispatcher),
         outbound,
         OidcClient(outbound, settings),
         vault,
@@ -185,6 +189,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     maintenance.start()
     node.outbox.start()
     refusals.start()
+    node.importer.start()
     node.ready = True
     return node
 
@@ -192,6 +197,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
 async def close_node(node: Node) -> None:
     """Let clients and commands finish, then let go of everything."""
     node.ready = False
+    await node.importer.stop()
     await node.gateway.drain()  # at once, where it has been done
     await node.outbox.stop()
     await node.refusals.stop()

@@ -50,6 +50,9 @@ class Maintenance:
             await session.value(
                 "purge_invitations", older_than=now - timedelta(days=self._settings.invitation_retention)
             )
+            await session.value(
+                "purge_member_imports", older_than=now - timedelta(days=self._settings.invitation_retention)
+            )
         return replies, events
 
     async def sessions(self, now: datetime | None = None) -> int:

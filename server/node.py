@@ -12,6 +12,7 @@ from handlers.identity.vault import Vault
 from server.gateway import Gateway
 from server.hub import Hub
 from server.keys import KeyWatch
+from server.importer import Importer
 from server.limits import Limits
 from server.maintenance import Maintenance
 from server.outbox import Outbox
@@ -37,6 +38,7 @@ class Node:
     passwords: Passwords
     maintenance: Maintenance
     outbox: Outbox
+    importer: Importer
     outbound: Outbound
     oidc: OidcClient
     vault: Vault

@@ -125,8 +125,20 @@ class Settings(BaseSettings):
         "who has an account.",
     )
     invitation_ttl: int = Field(7 * 86400, ge=60, description="How long an invitation is good for (seconds).")
+    import_rows: int = Field(5000, ge=1, le=100_000, description="Rows of one import at most (count).")
+    import_portion: int = Field(
+        50, ge=1, le=1000, description="Rows of an import that are dealt with in one transaction (count)."
+    )
+    import_poll: float = Field(
+        1, gt=0, description="How often a node looks for an import to carry on with (seconds)."
+    )
+    import_lease: float = Field(
+        30, gt=0, description="After so much silence another node carries on with an import (seconds)."
+    )
     invitation_retention: int = Field(
-        90, ge=1, description="How long an invitation that is over is kept, with its address (days)."
+        90,
+        ge=1,
+        description="How long an invitation or import that is over is kept, with its addresses (days).",
     )
     verify_token_ttl: int = Field(
         3 * 86400, ge=60, description="How long a link that proves an address is good for (seconds)."

@@ -12,6 +12,7 @@ PLURALS: Final = {
     "assignment": "assignments",
     "board": "boards",
     "column": "columns",
+    "job": "jobs",
     "member": "members",
     "project": "projects",
     "role": "roles",

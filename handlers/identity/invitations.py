@@ -6,7 +6,7 @@ brings it back owns the address. The token of a link is shown once, in the reply
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -72,6 +72,7 @@ class Invitation(Entity):
 
     id: UUID
     email: str | None = Field(description="Null: a link, for whoever has it.")
+    name: str = Field(description="Who is invited, as the inviter calls her; or what the link is for.")
     role: Role
     expires_at: Timestamp | None = Field(description="When the membership that comes of it ends.")
     projects: Annotated[list[Part], BeforeValidator(_parsed)]
@@ -113,6 +114,9 @@ class Participation(Payload):
 
 class CreateInvitation(Payload):
     email: Email | None = Field(None, description="Whom to send it to. Unset: a link comes in the reply.")
+    name: Annotated[Text, StringConstraints(strip_whitespace=True, max_length=200)] = Field(
+        "", description="Who is invited, as a proposal for her account; or what the link is for."
+    )
     role: Role = "member"
     expires_at: When | None = Field(
         None, description="When the membership that comes of it ends; a guest must have it."
@@ -176,7 +180,10 @@ async def create(tx: Tx, cmd: CreateInvitation) -> Changed:
             raise Conflict(f"This address {why}", field_errors={"email": [why]})
     parts = [part.model_dump(mode="json") for part in cmd.projects]
     (invitation_id,) = await send(
-        tx, [Invitee(cmd.email, cmd.role, cmd.expires_at, parts)], message=cmd.message, max_uses=cmd.max_uses
+        tx,
+        [Invitee(cmd.email, cmd.role, cmd.expires_at, parts, cmd.name)],
+        message=cmd.message,
+        max_uses=cmd.max_uses,
     )
     return await _changed(tx, invitation_id, link=cmd.email is None)
 
@@ -231,7 +238,8 @@ class Invitee:
     email: str | None
     role: Role
     expires_at: datetime | None
-    projects: list[dict[str, Any]] = field(default_factory=list)
+    projects: Sequence[dict[str, Any]] = ()
+    name: str = ""
 
 
 async def send(tx: Tx, invitees: list[Invitee], *, message: str = "", max_uses: int = 1) -> list[UUID]:
@@ -248,6 +256,7 @@ async def send(tx: Tx, invitees: list[Invitee], *, message: str = "", max_uses: 
         member_untils=[invitee.expires_at for invitee in invitees],
         projects=[orjson.dumps(invitee.projects).decode() for invitee in invitees],
         mail_ids=mail_ids,
+        names=[invitee.name for invitee in invitees],
         message=message,
         max_uses=max_uses,
         valid_until=_valid_until(tx),

@@ -63,6 +63,7 @@ class Offer(Reply):
     role: Role
     inviter: str
     email: str | None = Field(description="Whom it is for; null: whoever has the link.")
+    name: str = Field(description="What the inviter calls her; empty where he said nothing.")
     expires_at: Timestamp | None = Field(description="When the membership would end.")
     valid_until: Timestamp
 
@@ -91,7 +92,7 @@ async def look(edge: Edge, ask: Look) -> Offer:
     row = await _find(edge, ask.token)
     return Offer(
         tenant=row["tenant_name"], role=row["role"], inviter=row["inviter_name"], email=row["email"],
-        expires_at=row["member_until"], valid_until=row["expires_at"],
+        name=row["name"] if row["email"] else "", expires_at=row["member_until"], valid_until=row["expires_at"],
     )  # fmt: skip
 
 

@@ -1,7 +1,9 @@
 """What the rooms of a tenant and of a person hold: one list per kind of thing."""
 
 from handlers.context import Tx
+from handlers.identity import imports
 from handlers.identity.api_keys import ApiKey, shown
+from handlers.identity.imports import Job
 from handlers.identity.members import Member
 from handlers.identity.onboarding import Onboarding
 from handlers.identity.people import Profile
@@ -28,6 +30,7 @@ class UserSnapshot(Reply):
     users: list[Profile]
     assignments: list[Assignment]
     api_keys: list[ApiKey]
+    jobs: list[Job]
 
 
 @snapshot("tenant")
@@ -44,10 +47,11 @@ async def read_tenant(tx: Tx, window: int) -> TenantSnapshot:
 
 @snapshot("user")
 async def read_user(tx: Tx, window: int) -> UserSnapshot:
-    """Oneself, what one is assigned to, and one's API keys."""
+    """Oneself, what one is assigned to, one's API keys, and what one has under way."""
     assignments = await tx.many("assignments_of")
     return UserSnapshot(
         users=[Profile.of(await tx.one("profile", user_id=tx.actor.user_id))],
         assignments=[Assignment.of(row) for row in assignments],
         api_keys=[ApiKey(**shown(row)) for row in await tx.many("own_api_keys")],
+        jobs=await imports.running(tx),
     )

@@ -18,15 +18,16 @@ WHERE tenant_id = :tenant_id AND email = ANY(:emails::text []) AND state = 'pend
 
 -- create_invitations :many
 INSERT INTO invitations (
-    tenant_id, id, email, role, member_until, projects, message, invited_by, max_uses, mail_id, created_at, expires_at
+    tenant_id, id, email, name, role, member_until, projects, message, invited_by, max_uses, mail_id, created_at,
+    expires_at
 )
 SELECT
-    :tenant_id, i.id, i.email, i.role, i.member_until, i.projects::json, :message, :actor_id, :max_uses, i.mail_id,
+    :tenant_id, i.id, i.email, i.name, i.role, i.member_until, i.projects::json, :message, :actor_id, :max_uses, i.mail_id,
     :now, least(:valid_until::timestamptz, i.member_until)
 FROM unnest(
     :ids::uuid [], :emails::text [], :roles::text [], :member_untils::timestamptz [], :projects::text [],
-    :mail_ids::uuid []
-) AS i (id, email, role, member_until, projects, mail_id)
+    :mail_ids::uuid [], :names::text []
+) AS i (id, email, role, member_until, projects, mail_id, name)
 RETURNING id;
 
 -- Invitations with what a list shows of them. `inviters` and `roles` say who may still give what.
@@ -34,7 +35,7 @@ RETURNING id;
 SELECT i.*
 FROM (
     SELECT
-        i.id, i.email, i.role, i.member_until AS expires_at, i.projects::text AS projects, i.message, i.invited_by,
+        i.id, i.email, i.name, i.role, i.member_until AS expires_at, i.projects::text AS projects, i.message, i.invited_by,
         u.name AS invited_by_name, i.uses, i.max_uses, i.accepted_by, i.created_at, i.expires_at AS valid_until,
         CASE
             WHEN i.state <> 'pending' THEN i.state
@@ -104,7 +105,7 @@ SELECT f.tenant_id, f.invitation_id FROM find_invitation(:token_hash) AS f;
 -- An invitation that may be accepted, as far as it is for the invitation itself to say.
 -- open_invitation :maybe
 SELECT
-    i.id, i.tenant_id, i.email, i.role, i.member_until, i.projects::text AS projects, i.invited_by, i.expires_at,
+    i.id, i.tenant_id, i.email, i.name, i.role, i.member_until, i.projects::text AS projects, i.invited_by, i.expires_at,
     t.name AS tenant_name, t.slug AS tenant_slug, u.name AS inviter_name
 FROM invitations AS i
 JOIN tenants AS t ON t.id = i.tenant_id AND t.status = 'active'

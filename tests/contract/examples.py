@@ -91,6 +91,22 @@ async def _invited(world: World, alice: Person) -> None:
         world.invitations.append(reply.data.invitation.id)
 
 
+async def importing(world: World, _alice: Person) -> None:
+    """An import that another node has at hand, with what is wrong in two rows."""
+    async with world.sql() as db:
+        await db.execute(
+            "INSERT INTO member_imports (tenant_id, id, mode, dry_run, role, message, file, state, total, done, failed, "
+            "lease_until, created_by, created_at) VALUES ($1, $2, 'invite', false, 'member', '', 'email', 'running', "
+            "3, 2, 2, now() + interval '1 hour', $3, now()) ON CONFLICT DO NOTHING",
+            world.tenant_id, NEW_ID, world.user_ids["alice"],
+        )  # fmt: skip
+        await db.execute(
+            "INSERT INTO member_import_errors (tenant_id, import_id, line, field, message, value) "
+            "SELECT $1, $2, n, 'email', 'is not an address', 'x' FROM generate_series(2, 3) AS n ON CONFLICT DO NOTHING",
+            world.tenant_id, NEW_ID,
+        )  # fmt: skip
+
+
 def _invitation(world: World, number: int) -> str:
     """An invitation of a world, once somebody is invited there."""
     return world.invitations[number] if world.invitations else NEW_ID
@@ -342,6 +358,17 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_free_roles,
     ),
     "role.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_free_roles),
+    # Imports. One without rows is done at once; one with rows is carried on with by a worker.
+    "member.import": Example(
+        lambda w: {"room": w.tenant, "csv": "email,role\n", "role": "viewer"},
+        another=lambda w: {"room": w.tenant, "csv": "email\n"},
+    ),
+    "import.get": Example(lambda w: {"room": w.tenant, "import_id": NEW_ID, "limit": 1}, before=importing),
+    "import.cancel": Example(
+        lambda w: {"room": w.tenant, "import_id": NEW_ID},
+        another=lambda w: {"room": w.tenant, "import_id": OTHER_ID},
+        before=importing,
+    ),
     # Invitations.
     "invitation.create": Example(
         lambda w: {

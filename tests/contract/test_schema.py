@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from storage.postgres import LOGIN_ROLE
+from tests.contract.examples import importing
 from tests.world import LOGIN_PASSWORD, World
 
 TENANT_TABLES = """
@@ -126,7 +127,9 @@ async def test_every_function_of_the_owner_has_a_safe_search_path(shared: World)
 
 @pytest.mark.parametrize("tenant_id", ["", str(UUID(int=0)), str(UUID(int=7))])
 async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) -> None:
-    link = await shared.person("alice").rest("POST", f"/tenants/{shared.tenant_id}/invitations", json={})
+    alice = shared.person("alice")
+    await importing(shared, alice)
+    link = await alice.rest("POST", f"/tenants/{shared.tenant_id}/invitations", json={})
     assert link.success, link
     async with shared.sql() as db:
         counts = {
