@@ -15,6 +15,8 @@ from handlers.errors import ValidationFailed
 from handlers.identity import import_rows
 from server.importer import Importer
 from tests.identity.mailbox import Mailbox, token_in
+from tests.keys.hands import make_key
+from tests.keys.hands import rest as by_key
 from tests.world import NO_DIRECTORY, Cluster, Person, World, second_node
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -449,3 +451,23 @@ async def test_the_tables_of_strangers_do_no_harm(worlds: Callable[..., Any]) ->
         asyncio.run_coroutine_threadsafe(send(head + text, dry_run), loop).result(30)
 
     await asyncio.to_thread(fuzz)
+
+
+async def test_a_key_imports_within_its_scopes(posted: World, alice: Person) -> None:
+    """What a credential may not give, an import that was begun with it does not give either."""
+    key = (await make_key(alice, "member.export", "member.invite", "tenant.view", "project.view")).key
+    table = "email,role\nnewcomer@new.example,admin\n"
+    path = f"/tenants/{posted.tenant_id}/members/import"
+    reply = await by_key(posted, key, "POST", path, json={"csv": table, "role": "client"})
+    assert reply.error.code == "FORBIDDEN", "a client may comment, and the key may not"
+    key = (
+        await make_key(alice, "read", "comment.add", "presence.share", "member.export", "member.invite")
+    ).key
+    reply = await by_key(posted, key, "POST", path, json={"csv": table, "role": "client"})
+    assert reply.status == 202, reply
+    last = await finished(alice)
+    found = await report(alice, reply.data.job)
+    assert [(error.line, error.field, error.message) for error in found.errors] == [
+        (2, "role", "is not yours to give")
+    ]
+    assert (last.invited, last.failed) == (0, 1)
