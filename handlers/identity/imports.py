@@ -240,7 +240,6 @@ async def carry_on(
     tx: Tx, cmd: Portion, *, rows: Sequence[Row], lease: timedelta
 ) -> Outcome[Event, JobReply]:
     """Deal with the next rows of an import, each for itself."""
-    tx.require("member.export")
     tx.require("member.invite")
     job = await tx.maybe("import_to_run", import_id=cmd.import_id)
     if job is None or job["done"] != cmd.first:
@@ -373,6 +372,6 @@ async def _import(tx: Tx, import_id: UUID) -> Record:
 
 
 PORTION: Final = Spec(
-    kind="command", name="import.portion", payload=Portion, returns=None, handler=carry_on, doc="", room="tenant",
+    kind="command", name="import.portion", payload=Portion, returns=None, handler=carry_on, needs="member.export", doc="", room="tenant",
 )  # fmt: skip
 """A command that no client can send: the worker runs it."""
