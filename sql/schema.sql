@@ -136,6 +136,27 @@ CREATE FUNCTION public.governs_child(person uuid, child uuid) RETURNS boolean
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$ SELECT EXISTS (SELECT 1 FROM tenants AS t WHERE t.id = child AND governs(person, t.parent_id)) $$;
 
+-- FUNCTION: lease_member_import(interval)
+
+CREATE FUNCTION public.lease_member_import(lease interval) RETURNS TABLE(tenant_id uuid, import_id uuid, created_by uuid, scopes text[], slug text, name text)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    WITH due AS (
+        SELECT i.tenant_id, i.id FROM member_imports AS i
+        WHERE i.state = 'running' AND i.lease_until <= now()
+        ORDER BY i.lease_until
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ), leased AS (
+        UPDATE member_imports AS i SET lease_until = now() + lease
+        FROM due WHERE i.tenant_id = due.tenant_id AND i.id = due.id
+        RETURNING i.tenant_id, i.id, i.created_by, i.scopes
+    )
+    SELECT l.tenant_id, l.id, l.created_by, l.scopes, t.slug, t.name
+    FROM leased AS l JOIN tenants AS t ON t.id = l.tenant_id
+$$;
+
 -- FUNCTION: memberships_of(uuid)
 
 CREATE FUNCTION public.memberships_of(person uuid) RETURNS TABLE(tenant_id uuid, slug text, name text, tenant_status text, role text, expires_at timestamp with time zone)
@@ -212,6 +233,18 @@ CREATE FUNCTION public.purge_invitations(older_than timestamp with time zone) RE
         DELETE FROM invitations
         WHERE (state <> 'pending' AND closed_at < older_than) OR (state = 'pending' AND expires_at < older_than)
         RETURNING 1
+    )
+    SELECT count(*) FROM gone
+$$;
+
+-- FUNCTION: purge_member_imports(timestamp with time zone)
+
+CREATE FUNCTION public.purge_member_imports(older_than timestamp with time zone) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    WITH gone AS (
+        DELETE FROM member_imports WHERE state <> 'running' AND finished_at < older_than RETURNING 1
     )
     SELECT count(*) FROM gone
 $$;
@@ -654,6 +687,7 @@ CREATE TABLE public.invitations (
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     closed_at timestamp with time zone,
+    name text DEFAULT ''::text NOT NULL,
     CONSTRAINT invitations_email_folded CHECK ((email = lower(email))),
     CONSTRAINT invitations_guest_expires CHECK (((role <> 'guest'::text) OR (member_until IS NOT NULL))),
     CONSTRAINT invitations_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text]))),
@@ -671,6 +705,48 @@ CREATE TABLE public.login_failures (
     last_at timestamp with time zone DEFAULT now() NOT NULL,
     locked_until timestamp with time zone
 );
+
+-- TABLE: member_import_errors
+
+CREATE TABLE public.member_import_errors (
+    tenant_id uuid NOT NULL,
+    import_id uuid NOT NULL,
+    line bigint NOT NULL,
+    field text NOT NULL,
+    message text NOT NULL,
+    value text NOT NULL
+);
+
+ALTER TABLE ONLY public.member_import_errors FORCE ROW LEVEL SECURITY;
+
+-- TABLE: member_imports
+
+CREATE TABLE public.member_imports (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    mode text NOT NULL,
+    dry_run boolean NOT NULL,
+    role text NOT NULL,
+    message text NOT NULL,
+    file text NOT NULL,
+    state text NOT NULL,
+    total bigint NOT NULL,
+    done bigint DEFAULT 0 NOT NULL,
+    invited bigint DEFAULT 0 NOT NULL,
+    added bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    problem text,
+    lease_until timestamp with time zone NOT NULL,
+    created_by uuid NOT NULL,
+    scopes text[],
+    created_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT member_imports_mode_check CHECK ((mode = ANY (ARRAY['invite'::text, 'add'::text]))),
+    CONSTRAINT member_imports_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text]))),
+    CONSTRAINT member_imports_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text, 'cancelled'::text, 'failed'::text])))
+);
+
+ALTER TABLE ONLY public.member_imports FORCE ROW LEVEL SECURITY;
 
 -- TABLE: members
 
@@ -1135,6 +1211,16 @@ ALTER TABLE ONLY public.invitations
 ALTER TABLE ONLY public.login_failures
     ADD CONSTRAINT login_failures_pkey PRIMARY KEY (address_hash);
 
+-- CONSTRAINT: member_import_errors member_import_errors_pkey
+
+ALTER TABLE ONLY public.member_import_errors
+    ADD CONSTRAINT member_import_errors_pkey PRIMARY KEY (tenant_id, import_id, line, field);
+
+-- CONSTRAINT: member_imports member_imports_pkey
+
+ALTER TABLE ONLY public.member_imports
+    ADD CONSTRAINT member_imports_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: members members_pkey
 
 ALTER TABLE ONLY public.members
@@ -1395,6 +1481,18 @@ CREATE UNIQUE INDEX invitations_pending_key ON public.invitations USING btree (t
 
 CREATE INDEX login_failures_last_at_idx ON public.login_failures USING btree (last_at);
 
+-- INDEX: member_imports_due_idx
+
+CREATE INDEX member_imports_due_idx ON public.member_imports USING btree (lease_until) WHERE (state = 'running'::text);
+
+-- INDEX: member_imports_finished_idx
+
+CREATE INDEX member_imports_finished_idx ON public.member_imports USING btree (finished_at) WHERE (state <> 'running'::text);
+
+-- INDEX: member_imports_running_key
+
+CREATE UNIQUE INDEX member_imports_running_key ON public.member_imports USING btree (tenant_id) WHERE (state = 'running'::text);
+
 -- INDEX: members_user_idx
 
 CREATE INDEX members_user_idx ON public.members USING btree (user_id);
@@ -1530,6 +1628,16 @@ ALTER TABLE ONLY public.invitation_tokens
 
 ALTER TABLE ONLY public.invitations
     ADD CONSTRAINT invitations_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+-- FK CONSTRAINT: member_import_errors member_import_errors_tenant_id_import_id_fkey
+
+ALTER TABLE ONLY public.member_import_errors
+    ADD CONSTRAINT member_import_errors_tenant_id_import_id_fkey FOREIGN KEY (tenant_id, import_id) REFERENCES public.member_imports(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: member_imports member_imports_tenant_id_fkey
+
+ALTER TABLE ONLY public.member_imports
+    ADD CONSTRAINT member_imports_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 -- FK CONSTRAINT: members members_role_fkey
 
@@ -1714,6 +1822,10 @@ CREATE POLICY definer ON public.invitation_tokens FOR SELECT TO atrium USING (tr
 
 CREATE POLICY definer ON public.invitations TO atrium USING (true);
 
+-- POLICY: member_imports definer
+
+CREATE POLICY definer ON public.member_imports TO atrium USING (true);
+
 -- POLICY: members definer
 
 CREATE POLICY definer ON public.members FOR SELECT TO atrium USING (true);
@@ -1749,6 +1861,14 @@ ALTER TABLE public.invitation_tokens ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: invitations
 
 ALTER TABLE public.invitations ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: member_import_errors
+
+ALTER TABLE public.member_import_errors ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: member_imports
+
+ALTER TABLE public.member_imports ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: members
 
@@ -1833,6 +1953,14 @@ CREATE POLICY tenant ON public.invitation_tokens TO atrium_app USING ((tenant_id
 -- POLICY: invitations tenant
 
 CREATE POLICY tenant ON public.invitations TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: member_import_errors tenant
+
+CREATE POLICY tenant ON public.member_import_errors TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: member_imports tenant
+
+CREATE POLICY tenant ON public.member_imports TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: members tenant
 
@@ -1952,6 +2080,11 @@ GRANT ALL ON FUNCTION public.governs(person uuid, organization uuid) TO atrium_a
 REVOKE ALL ON FUNCTION public.governs_child(person uuid, child uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.governs_child(person uuid, child uuid) TO atrium_app;
 
+-- ACL: FUNCTION lease_member_import(lease interval)
+
+REVOKE ALL ON FUNCTION public.lease_member_import(lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lease_member_import(lease interval) TO atrium_app;
+
 -- ACL: FUNCTION memberships_of(person uuid)
 
 REVOKE ALL ON FUNCTION public.memberships_of(person uuid) FROM PUBLIC;
@@ -1976,6 +2109,11 @@ GRANT ALL ON FUNCTION public.purge_applied_commands(older_than timestamp with ti
 
 REVOKE ALL ON FUNCTION public.purge_invitations(older_than timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_invitations(older_than timestamp with time zone) TO atrium_app;
+
+-- ACL: FUNCTION purge_member_imports(older_than timestamp with time zone)
+
+REVOKE ALL ON FUNCTION public.purge_member_imports(older_than timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_member_imports(older_than timestamp with time zone) TO atrium_app;
 
 -- ACL: FUNCTION raise_rights_of(person uuid)
 
@@ -2106,6 +2244,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invitations TO atrium_app;
 -- ACL: TABLE login_failures
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.login_failures TO atrium_app;
+
+-- ACL: TABLE member_import_errors
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.member_import_errors TO atrium_app;
+
+-- ACL: TABLE member_imports
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.member_imports TO atrium_app;
 
 -- ACL: TABLE members
 
