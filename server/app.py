@@ -51,8 +51,8 @@ from handlers.identity.vault import Vault
 from server import docs, fanout, headers, health, logos, pages, rest
 from server.gateway import Gateway
 from server.hub import Hub
-from server.keys import KeyWatch
 from server.importer import Importer
+from server.keys import KeyWatch
 from server.limits import Limits, unknown_name
 from server.maintenance import Maintenance
 from server.node import Node

@@ -11,8 +11,8 @@ from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
 from server.gateway import Gateway
 from server.hub import Hub
-from server.keys import KeyWatch
 from server.importer import Importer
+from server.keys import KeyWatch
 from server.limits import Limits
 from server.maintenance import Maintenance
 from server.outbox import Outbox
