@@ -23,14 +23,21 @@ import handlers.identity.joining
 import handlers.identity.logos
 import handlers.identity.members
 import handlers.identity.onboarding
+import handlers.identity.passkey_signin
+import handlers.identity.passkeys
 import handlers.identity.profiles
+import handlers.identity.proof
+import handlers.identity.recovery
 import handlers.identity.roles
+import handlers.identity.second_factor
+import handlers.identity.security
 import handlers.identity.services
 import handlers.identity.signin
 import handlers.identity.snapshots
 import handlers.identity.tenant_settings
 import handlers.identity.tenant_status
 import handlers.identity.tenants
+import handlers.identity.totp
 import handlers.identity.users
 import handlers.insight.audit
 import handlers.rooms
@@ -73,6 +80,13 @@ log = structlog.get_logger(__name__)
 NOUNS: Final = (
     handlers.identity.users,
     handlers.identity.signin,
+    handlers.identity.second_factor,
+    handlers.identity.proof,
+    handlers.identity.totp,
+    handlers.identity.recovery,
+    handlers.identity.passkey_signin,
+    handlers.identity.passkeys,
+    handlers.identity.security,
     handlers.identity.addresses,
     handlers.identity.credentials,
     handlers.identity.devices,

@@ -21,6 +21,7 @@ JOIN members AS m
 JOIN tenants AS t ON t.id = m.tenant_id AND t.status = 'active'
 WHERE
     s.id = ANY(:session_ids::uuid []) AND s.revoked_at IS NULL AND s.expires_at > now()
+    AND (NOT t.require_second_factor OR s.second_factor_at IS NOT NULL)
     AND (
         s.bound_to = t.id
         OR (s.bound_to IS NULL AND (m.role = 'owner' OR NOT sso_required(t.id, u.email)))

@@ -113,6 +113,46 @@ class Settings(BaseSettings):
         ge=0,
         description="How long before its end an API key is announced by mail (days); 0 announces none.",
     )
+    second_factor_ttl: int = Field(
+        300,
+        ge=30,
+        description="How long the second half of a sign-in and the challenge for a passkey may take (seconds).",
+    )
+    second_factor_tries: int = Field(
+        5,
+        ge=1,
+        le=20,
+        description="Second factors tried for one sign-in before it has to begin anew (count).",
+    )
+    code_tries: int = Field(
+        10,
+        ge=1,
+        le=50,
+        description="Wrong codes of an authenticator app in a row before the account takes none for a while: as "
+        "long as ATRIUM_LOGIN_LOCK, then twice as long each time, up to a day (count).",
+    )
+    proof_ttl: int = Field(
+        900,
+        ge=60,
+        description="How long a sign-in or another proof lets one change the factors of one's account (seconds).",
+    )
+    issuer_name: str = Field(
+        "Atrium",
+        min_length=1,
+        max_length=60,
+        pattern="^[^:]+$",
+        description="What authenticator apps and the dialogs of passkeys call this server.",
+    )
+    passkey_domain: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$",
+        description="Domain that passkeys are made for: that of the pages, or one above it. A change makes all of "
+        "them useless. Unset: the host of ATRIUM_PUBLIC_URL.",
+    )
+    passkey_origins: str = Field(
+        "",
+        description="Comma-separated origins whose pages may use passkeys, beside that of ATRIUM_PUBLIC_URL.",
+    )
     require_verified_email: bool = Field(
         False,
         description="Whether a new account has to follow the link in its mail before it can sign in. "
@@ -459,3 +499,7 @@ class Settings(BaseSettings):
     @property
     def allowed_origins(self) -> frozenset[str]:
         return frozenset(origin.strip().rstrip("/") for origin in self.origins.split(",") if origin.strip())
+
+    @property
+    def more_passkey_origins(self) -> list[str]:
+        return [origin.strip().rstrip("/") for origin in self.passkey_origins.split(",") if origin.strip()]

@@ -34,6 +34,9 @@ class SignIn(Entity):
 
     id: UUID
     method: Method = Field(description="What it was opened with.")
+    second_factor_at: Timestamp | None = Field(
+        description="When a second factor was last given in it; null where none was."
+    )
     device: str = Field(description="Such as `Firefox 145 on Windows`.")
     user_agent: str
     address: str = Field(description="The network address that it was last used from.")

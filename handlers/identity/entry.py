@@ -1,10 +1,12 @@
 """The end of every sign-in, whatever proved who it is: a session and its first pair of tokens."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
 
+import orjson
 from pydantic import Field
 
 from handlers.context import Edge
@@ -19,6 +21,8 @@ from storage.postgres import Row, Session
 
 Method = Literal["password", "passkey", "oidc"]
 """What a session was opened with."""
+
+FactorKind = Literal["totp", "passkey", "recovery_code"]
 
 WRONG: Final = "Address or password is wrong"
 """The one answer to every sign-in that fails, whatever the reason."""
@@ -67,9 +71,7 @@ class SecondFactorNeeded(Reply):
 
     token: str = Field(description="Good once, for some minutes, and for this only.")
     expires_in: int = Field(description="How long it is good for (seconds).")
-    methods: list[Literal["totp", "passkey", "recovery_code"]] = Field(
-        description="What this account has to offer."
-    )
+    methods: list[FactorKind] = Field(description="What this account has to offer.")
 
 
 class SignInReply(Reply):
@@ -88,6 +90,16 @@ class SignInReply(Reply):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that was opened, until its tokens are handed out after the commit."""
+
+    user: Row
+    session_id: UUID
+    tenant_id: UUID | None
+    refresh_token: str
+
+
 async def finish_sign_in(
     edge: Edge,
     user: Row,
@@ -98,11 +110,11 @@ async def finish_sign_in(
     through: Through | None = None,
     two_factors: bool = False,
 ) -> SignInReply:
-    """Every sign-in ends here, once it is proven who it is.
+    """Every sign-in ends here, once it is proven who it is: in tokens, or in the question for a second factor.
 
     `user` is the row as it was read when it was proven. `Changed`, an UNAUTHORIZED, where it is not so any more:
-    a sign-in beside this one may have renewed the hash, or a new password has ended all sessions.
-    `two_factors` where a provider has proven more than one, so that no other is asked for.
+    a sign-in beside this one may have renewed the hash, or a new password has ended all sessions. `two_factors` says
+    that what was proven counts for two, as a passkey or a provider that has asked for more does.
     """
     bound_to = UUID(through.bound_to) if through and through.bound_to else None
     if cookie:
@@ -110,15 +122,81 @@ async def finish_sign_in(
     if user["status"] == "pending":
         raise Forbidden("Follow the link in our mail first", details={"reason": "email_not_verified"})
     async with edge.db.transaction(None) as session:
-        if not await session.maybe("signed_in", user_id=user["id"], verified=user["password_hash"]):
-            raise Changed
-        chosen = await choose_tenant(session, user["id"], bound_to or tenant_id, bound_to=bound_to)
-        session_id, token = await open_session(
-            edge, session, user["id"], chosen, method=method, through=through, two_factors=two_factors
+        factors = await session.one("factors_of", user_id=user["id"])
+        if not two_factors and (factors["totp"] or factors["passkeys"]):
+            await choose_tenant(session, user["id"], bound_to or tenant_id, bound_to=bound_to)
+            return await _ask_for_more(
+                edge, session, user, factors, method=method, tenant_id=tenant_id, through=through
+            )
+        opened = await open_tokens(
+            edge, session, user, method=method, tenant_id=tenant_id, through=through, two_factors=two_factors
         )
-    await follow_everywhere(edge, user["id"])
-    tokens = signed_in(edge, user, session_id, await tenant_of(edge, chosen), token, cookie=cookie)
-    return SignInReply(**dict(tokens))
+    return SignInReply(**dict(await welcome(edge, opened, cookie=cookie)))
+
+
+async def open_tokens(
+    edge: Edge,
+    session: Session,
+    user: Row,
+    *,
+    method: Method,
+    tenant_id: UUID | None,
+    through: Through | None = None,
+    two_factors: bool,
+) -> Opened:
+    """A session for a person who has proven all that she has to; `Changed` where her account is not so any more."""
+    bound_to = UUID(through.bound_to) if through and through.bound_to else None
+    if not await session.maybe("signed_in", user_id=user["id"], verified=user["password_hash"]):
+        raise Changed
+    chosen = await choose_tenant(session, user["id"], bound_to or tenant_id, bound_to=bound_to)
+    session_id, token = await open_session(
+        edge, session, user["id"], chosen, method=method, through=through, two_factors=two_factors
+    )
+    return Opened(user, session_id, chosen, token)
+
+
+async def welcome(edge: Edge, opened: Opened, *, cookie: bool) -> SignedIn:
+    """Hand out the tokens of a session whose transaction is committed."""
+    await follow_everywhere(edge, opened.user["id"])
+    tenant = await tenant_of(edge, opened.tenant_id)
+    return signed_in(edge, opened.user, opened.session_id, tenant, opened.refresh_token, cookie=cookie)
+
+
+async def _ask_for_more(
+    edge: Edge,
+    session: Session,
+    user: Row,
+    factors: Row,
+    *,
+    method: Method,
+    tenant_id: UUID | None,
+    through: Through | None,
+) -> SignInReply:
+    token, token_hash = new_token()
+    ttl = edge.settings.second_factor_ttl
+    await session.exec(
+        "begin_half_sign_in", token_hash=token_hash, user_id=user["id"], method=method,
+        verified=digest(user["password_hash"]), wanted_id=tenant_id, good_for=timedelta(seconds=ttl),
+        through=orjson.dumps(through).decode() if through else None,
+    )  # fmt: skip
+    await edge.note(
+        session, person=user["id"], actor_id=user["id"], resource=f"user:{user['id']}",
+        changes={"method": method, "needs": "second factor"},
+    )  # fmt: skip
+    have: dict[FactorKind, object] = {
+        "totp": factors["totp"],
+        "passkey": factors["passkeys"],
+        "recovery_code": factors["recovery_codes"],
+    }
+    needed = SecondFactorNeeded(
+        token=token, expires_in=ttl, methods=[name for name, has in have.items() if has]
+    )
+    return SignInReply(user=None, tenant=None, access_token=None, expires_in=None, second_factor=needed)
+
+
+def digest(password_hash: str | None) -> bytes | None:
+    """What binds the second half of a sign-in to the password that was verified in the first."""
+    return hashlib.sha256(password_hash.encode()).digest() if password_hash else None
 
 
 async def open_session(

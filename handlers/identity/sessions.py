@@ -52,6 +52,11 @@ class Sessions:
         if row is None:
             raise Unauthorized("The session has ended")
         require_in_use(row["tenant_status"])
+        if row["lacks_second_factor"]:
+            raise Forbidden(
+                "This tenant asks for a second factor: add one to your account, or give it at POST /auth/prove",
+                details={"reason": "second_factor_required"},
+            )
         return Principal(
             user_id=claims.user_id,
             name=row["name"],

@@ -73,6 +73,7 @@ class Tenant(Entity):
     status: TenantStatus
     settings: Settings
     branding: Branding
+    require_second_factor: bool
     version: int
     created_at: Timestamp
 
@@ -107,6 +108,7 @@ class TenantWas(Entity):
     address: str | None = None
     metadata: dict[str, Any] | None = None
     status: TenantStatus | None = None
+    require_second_factor: bool | None = None
     settings: dict[str, Any] | None = Field(None, description="Of the settings, those that changed.")
     branding: dict[str, Any] | None = Field(None, description="Of the branding, what changed.")
     parent_id: UUID | None = None

@@ -7,11 +7,11 @@ from pydantic import Field
 from handlers.context import Edge
 from handlers.errors import Conflict, QuotaExceeded, ValidationFailed
 from handlers.identity import mails
-from handlers.identity.entry import AS_COOKIE, open_session, signed_in
+from handlers.identity.entry import AS_COOKIE, Method, open_session, signed_in
 from handlers.identity.founding import found_tenant
 from handlers.identity.people import Email, Membership, Nothing, Password, Profile, User
 from handlers.identity.tenants import Tenant
-from handlers.registry import Name, Payload, Reply, endpoint
+from handlers.registry import Name, Payload, Reply, Timestamp, endpoint
 from storage.ids import new_id
 from storage.postgres import Row
 
@@ -40,8 +40,23 @@ class Registered(Reply):
     token_type: str = "Bearer"  # noqa: S105  # the scheme's name
 
 
+class Security(Reply):
+    """How one can sign in, and how one did in this session."""
+
+    password: bool = Field(description="Whether the account has a password.")
+    totp: bool = Field(description="Whether it has an authenticator app.")
+    passkeys: int = Field(description="How many passkeys it has.")
+    recovery_codes: int = Field(description="How many recovery codes are left.")
+    method: Method = Field(description="What this session was opened with.")
+    second_factor_at: Timestamp | None = Field(
+        description="When a second factor was last given in this session; null where none was."
+    )
+    proven_at: Timestamp = Field(description="When one last proved in this session who one is.")
+
+
 class Me(Reply):
     user: Profile
+    security: Security
     tenant: Tenant | None
     memberships: list[Membership]
 
@@ -89,9 +104,11 @@ async def me(edge: Edge, ask: Nothing) -> Me:
     async with edge.db.transaction(account.tenant_id) as session:
         profile = await session.one("profile", user_id=account.user_id)
         memberships = await session.many("memberships", user_id=account.user_id)
+        security = await session.one("security_of", user_id=account.user_id, session_id=account.session_id)
         tenant = await session.maybe("tenant") if account.tenant_id else None
     return Me(
         user=Profile.of(profile),
+        security=Security(**security),
         tenant=Tenant.of(tenant) if tenant else None,
         memberships=[
             Membership.of(row) for row in memberships if account.bound_to in (None, row["tenant_id"])

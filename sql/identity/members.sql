@@ -89,7 +89,8 @@ ORDER BY u.name, u.id;
 -- principal :maybe
 SELECT
     u.id, u.name, u.email, m.role, m.expires_at, t.name AS tenant_name, t.slug AS tenant_slug, t.rights_seq,
-    t.status AS tenant_status
+    t.status AS tenant_status,
+    t.require_second_factor AND s.second_factor_at IS NULL AS lacks_second_factor
 FROM users AS u
 JOIN sessions AS s ON s.user_id = u.id AND s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now()
 JOIN members AS m

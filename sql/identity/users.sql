@@ -64,7 +64,8 @@ WHERE s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now();
 UPDATE sessions SET last_used_at = now(), user_agent = :user_agent, address = :address WHERE id = :session_id;
 
 -- sessions_of :many
-SELECT s.id, s.method, s.user_agent, s.address, s.created_at, s.last_used_at, s.expires_at
+SELECT
+    s.id, s.method, s.second_factor_at, s.user_agent, s.address, s.created_at, s.last_used_at, s.expires_at
 FROM sessions AS s
 WHERE s.user_id = :user_id AND s.revoked_at IS NULL AND s.expires_at > now()
     AND (:bound_to::uuid IS NULL OR s.bound_to = :bound_to)

@@ -132,6 +132,13 @@ async def _logo(world: World, alice: Person) -> None:
     assert reply.success, reply
 
 
+async def _everybody_has_a_second_factor(world: World, _alice: Person) -> None:
+    for name in ("alice", "bob", "admin"):
+        await world.token(name)
+    async with world.sql() as db:
+        await db.execute("UPDATE sessions SET second_factor_at = now()")
+
+
 _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
 _TOUCH_BOARD = ("board.update", lambda w: {"board_id": w.board_id, "name": "Touched"})
 _TOUCH_COLUMN = ("column.update", lambda w: {"column_id": w.columns["On hold"], "name": "Touched"})
@@ -316,6 +323,12 @@ EXAMPLES: Final[dict[str, Example]] = {
         lambda w: {"room": w.tenant, "step": "branding"},
         another=lambda w: {"room": w.tenant, "step": "invite"},
     ),
+    "tenant.set_security": Example(
+        lambda w: {"room": w.tenant, "require_second_factor": True},
+        another=lambda w: {"room": w.tenant, "require_second_factor": False},
+        before=_everybody_has_a_second_factor,
+        touch=_TOUCH_TENANT,
+    ),
     "member.add": Example(
         lambda w: {"room": w.tenant, "email": "newcomer@new.example", "role": "member"},
         another=lambda w: {"room": w.tenant, "email": "latecomer@new.example"},
@@ -358,6 +371,10 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_free_roles,
     ),
     "role.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_free_roles),
+    "member.reset_second_factor": Example(
+        lambda w: {"room": w.tenant, "user_id": w.user_ids["carol"]},
+        another=lambda w: {"room": w.tenant, "user_id": w.user_ids["gus"]},
+    ),
     # Imports. One without rows is done at once; one with rows is carried on with by a worker.
     "member.import": Example(
         lambda w: {"room": w.tenant, "csv": "email,role\n", "role": "viewer"},

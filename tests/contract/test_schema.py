@@ -22,7 +22,7 @@ WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
     AND c.relname <> ALL($1::text [])
 ORDER BY 1
 """
-INSTANCE_TABLES = ["refresh_tokens"]
+INSTANCE_TABLES = ["refresh_tokens", "half_sign_ins"]
 """They mention a tenant, but belong to a person: sign-in reads them before a tenant is chosen."""
 
 UNPEOPLED = {

@@ -64,6 +64,7 @@ def test_every_letter_is_whole(kind: str) -> None:
         "public_url": "https://atrium.example", "to_address": "a@b.example", "link": "https://x/?a=1&b=2",
         "good_for": "1 hour", "at": "now", "tenant": "<b>x</b>", "inviter": "<b>x</b>", "role": "member",
         "message": "one\n<b>x</b>", "until": "tomorrow", "email": "<b>x</b>@evil.example", "address": "192.0.2.1",
+        "subject": "A passkey was added", "told": "On now, <b>x</b> was added.", "advice": "If not:",
     }  # fmt: skip
     text = TEMPLATES.get_template(f"{kind}.txt").render(values)
     subject, blank, _ = text.split("\n", 2)
