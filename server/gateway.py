@@ -448,7 +448,10 @@ def _key(principal: Principal) -> dict[str, Any] | None:
 
 
 def _connect_error(error: AtriumError) -> dict[str, Any]:
-    return {"message": error.message, "data": {"code": error.code, "message": error.message}}
+    data: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.details:
+        data["details"] = error.details
+    return {"message": error.message, "data": data}
 
 
 def _position(since: object) -> Position | None:

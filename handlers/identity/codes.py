@@ -119,11 +119,11 @@ async def _count(edge: Edge, session: Session, user_id: UUID) -> bool:
 
     The count stays until a right code: with locks that double up to a day, nobody gets through a million codes.
     """
-    lock = await session.maybe("code_lock", user_id=user_id)
-    if lock is not None and (lock["seconds"] or 0) > 0:
+    locked_for = (await session.one("lock_codes", user_id=user_id))["locked_for"]
+    if locked_for > 0:
         raise RateLimited(
             "Too many wrong codes for this account: wait, or use a recovery code or a passkey",
-            retry_after=round(lock["seconds"], 1),
+            retry_after=round(locked_for, 1),
         )
     counted = await session.one(
         "count_code", user_id=user_id, max_tries=edge.settings.code_tries,

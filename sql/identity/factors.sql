@@ -56,24 +56,23 @@ RETURNING user_id;
 
 -- Wrong codes.
 
--- The row stays locked until the try is judged, so that guesses of one account come one after the other.
--- code_lock :maybe
-SELECT extract(EPOCH FROM t.locked_until - clock_timestamp())::float8 AS seconds
-FROM code_tries AS t WHERE t.user_id = :user_id
-FOR UPDATE;
+-- The row stays locked until the try is judged, so that guesses of one account come one after the other, the first
+-- ones too.
+-- lock_codes :one
+INSERT INTO code_tries AS t (user_id, tries) VALUES (:user_id, 0)
+ON CONFLICT (user_id) DO UPDATE SET tries = t.tries
+RETURNING coalesce(extract(EPOCH FROM t.locked_until - clock_timestamp()), 0)::float8 AS locked_for;
 
 -- Counts a code before it is looked at. Every so many in a row there is a lock, twice as long as the one before.
 -- count_code :one
-INSERT INTO code_tries AS t (user_id, tries, locked_until)
-VALUES (:user_id, 1, CASE WHEN :max_tries::bigint = 1 THEN clock_timestamp() + :shortest::interval END)
-ON CONFLICT (user_id) DO UPDATE
-SET
+UPDATE code_tries AS t SET
     tries = t.tries + 1,
     locked_until = CASE
         WHEN (t.tries + 1) % :max_tries::bigint = 0 THEN clock_timestamp() + least(
             :longest::interval, :shortest::interval * power(2, least((t.tries + 1) / :max_tries::bigint - 1, 30))
         )
     END
+WHERE t.user_id = :user_id
 RETURNING t.locked_until IS NOT NULL AS locks;
 
 -- forget_code_tries :exec

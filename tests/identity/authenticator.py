@@ -76,7 +76,7 @@ class Authenticator:
     def _client(self, kind: str, challenge: str, **changes: Any) -> bytes:
         told = {
             "type": kind,
-            "challenge": changes.get("challenge", challenge),
+            "challenge": changes.get("signs", challenge),
             "origin": changes.get("origin", self.origin),
             "crossOrigin": False,
         }
