@@ -614,6 +614,14 @@ CREATE TABLE public.boards (
 
 ALTER TABLE ONLY public.boards FORCE ROW LEVEL SECURITY;
 
+-- TABLE: code_tries
+
+CREATE TABLE public.code_tries (
+    user_id uuid NOT NULL,
+    tries bigint NOT NULL,
+    locked_until timestamp with time zone
+);
+
 -- TABLE: custom_roles
 
 CREATE TABLE public.custom_roles (
@@ -641,6 +649,19 @@ CREATE TABLE public.domain_codes (
     code_hash bytea NOT NULL,
     domain_id uuid NOT NULL,
     claimed_by uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+-- TABLE: half_sign_ins
+
+CREATE TABLE public.half_sign_ins (
+    token_hash bytea NOT NULL,
+    user_id uuid NOT NULL,
+    method text NOT NULL,
+    verified bytea,
+    tenant_id uuid,
+    through json,
+    tries bigint DEFAULT 0 NOT NULL,
     expires_at timestamp with time zone NOT NULL
 );
 
@@ -789,6 +810,31 @@ CREATE TABLE public.outbox_mails (
     CONSTRAINT outbox_mails_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'sent'::text, 'dropped'::text, 'failed'::text])))
 );
 
+-- TABLE: passkey_challenges
+
+CREATE TABLE public.passkey_challenges (
+    challenge_hash bytea NOT NULL,
+    purpose text NOT NULL,
+    user_id uuid,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT passkey_challenges_purpose_check CHECK ((purpose = ANY (ARRAY['create'::text, 'get'::text])))
+);
+
+-- TABLE: passkeys
+
+CREATE TABLE public.passkeys (
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    credential_id bytea NOT NULL,
+    public_key bytea NOT NULL,
+    sign_count bigint NOT NULL,
+    transports text[] DEFAULT '{}'::text[] NOT NULL,
+    backed_up boolean NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone
+);
+
 -- TABLE: profiles
 
 CREATE TABLE public.profiles (
@@ -852,6 +898,15 @@ CREATE TABLE public.provider_sessions (
     provider text NOT NULL,
     subject text NOT NULL,
     sid text
+);
+
+-- TABLE: recovery_codes
+
+CREATE TABLE public.recovery_codes (
+    code_hash bytea NOT NULL,
+    user_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    used_at timestamp with time zone
 );
 
 -- TABLE: refresh_tokens
@@ -1097,10 +1152,23 @@ CREATE TABLE public.tenants (
     restore_status text,
     purge_at timestamp with time zone,
     parent_id uuid,
-    asked_parent_id uuid
+    asked_parent_id uuid,
+    require_second_factor boolean DEFAULT false NOT NULL
 );
 
 ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
+
+-- TABLE: totps
+
+CREATE TABLE public.totps (
+    user_id uuid NOT NULL,
+    secret bytea,
+    enabled_at timestamp with time zone,
+    last_step bigint DEFAULT 0 NOT NULL,
+    offered bytea,
+    offered_at timestamp with time zone,
+    CONSTRAINT totps_enabled_check CHECK (((secret IS NULL) = (enabled_at IS NULL)))
+);
 
 -- TABLE: users
 
@@ -1171,6 +1239,11 @@ ALTER TABLE ONLY public.board_columns
 ALTER TABLE ONLY public.boards
     ADD CONSTRAINT boards_pkey PRIMARY KEY (tenant_id, id);
 
+-- CONSTRAINT: code_tries code_tries_pkey
+
+ALTER TABLE ONLY public.code_tries
+    ADD CONSTRAINT code_tries_pkey PRIMARY KEY (user_id);
+
 -- CONSTRAINT: custom_roles custom_roles_pkey
 
 ALTER TABLE ONLY public.custom_roles
@@ -1180,6 +1253,11 @@ ALTER TABLE ONLY public.custom_roles
 
 ALTER TABLE ONLY public.domain_codes
     ADD CONSTRAINT domain_codes_pkey PRIMARY KEY (code_hash);
+
+-- CONSTRAINT: half_sign_ins half_sign_ins_pkey
+
+ALTER TABLE ONLY public.half_sign_ins
+    ADD CONSTRAINT half_sign_ins_pkey PRIMARY KEY (token_hash);
 
 -- CONSTRAINT: identities identities_pkey
 
@@ -1231,6 +1309,21 @@ ALTER TABLE ONLY public.members
 ALTER TABLE ONLY public.outbox_mails
     ADD CONSTRAINT outbox_mails_pkey PRIMARY KEY (id);
 
+-- CONSTRAINT: passkey_challenges passkey_challenges_pkey
+
+ALTER TABLE ONLY public.passkey_challenges
+    ADD CONSTRAINT passkey_challenges_pkey PRIMARY KEY (challenge_hash);
+
+-- CONSTRAINT: passkeys passkeys_credential_key
+
+ALTER TABLE ONLY public.passkeys
+    ADD CONSTRAINT passkeys_credential_key UNIQUE (credential_id);
+
+-- CONSTRAINT: passkeys passkeys_pkey
+
+ALTER TABLE ONLY public.passkeys
+    ADD CONSTRAINT passkeys_pkey PRIMARY KEY (id);
+
 -- CONSTRAINT: profiles profiles_pkey
 
 ALTER TABLE ONLY public.profiles
@@ -1260,6 +1353,11 @@ ALTER TABLE ONLY public.projects
 
 ALTER TABLE ONLY public.provider_sessions
     ADD CONSTRAINT provider_sessions_pkey PRIMARY KEY (session_id);
+
+-- CONSTRAINT: recovery_codes recovery_codes_pkey
+
+ALTER TABLE ONLY public.recovery_codes
+    ADD CONSTRAINT recovery_codes_pkey PRIMARY KEY (code_hash);
 
 -- CONSTRAINT: refresh_tokens refresh_tokens_pkey
 
@@ -1391,6 +1489,11 @@ ALTER TABLE public.tenants
 ALTER TABLE public.tenants
     ADD CONSTRAINT tenants_suspended_check CHECK ((suspended_by = ANY (ARRAY['platform'::text, 'organization'::text]))) NOT VALID;
 
+-- CONSTRAINT: totps totps_pkey
+
+ALTER TABLE ONLY public.totps
+    ADD CONSTRAINT totps_pkey PRIMARY KEY (user_id);
+
 -- CONSTRAINT: users users_email_key
 
 ALTER TABLE ONLY public.users
@@ -1457,6 +1560,14 @@ CREATE UNIQUE INDEX custom_roles_name_key ON public.custom_roles USING btree (te
 
 CREATE INDEX domain_codes_domain_idx ON public.domain_codes USING btree (domain_id);
 
+-- INDEX: half_sign_ins_expires_idx
+
+CREATE INDEX half_sign_ins_expires_idx ON public.half_sign_ins USING btree (expires_at);
+
+-- INDEX: half_sign_ins_user_idx
+
+CREATE INDEX half_sign_ins_user_idx ON public.half_sign_ins USING btree (user_id);
+
 -- INDEX: invitation_tokens_hash_key
 
 CREATE UNIQUE INDEX invitation_tokens_hash_key ON public.invitation_tokens USING btree (token_hash);
@@ -1513,6 +1624,14 @@ CREATE INDEX outbox_mails_due_idx ON public.outbox_mails USING btree (next_try_a
 
 CREATE INDEX outbox_mails_user_idx ON public.outbox_mails USING btree (user_id) WHERE (user_id IS NOT NULL);
 
+-- INDEX: passkey_challenges_expires_idx
+
+CREATE INDEX passkey_challenges_expires_idx ON public.passkey_challenges USING btree (expires_at);
+
+-- INDEX: passkeys_user_idx
+
+CREATE INDEX passkeys_user_idx ON public.passkeys USING btree (user_id);
+
 -- INDEX: project_members_user_idx
 
 CREATE INDEX project_members_user_idx ON public.project_members USING btree (tenant_id, user_id);
@@ -1524,6 +1643,10 @@ CREATE INDEX provider_sessions_sid_idx ON public.provider_sessions USING btree (
 -- INDEX: provider_sessions_subject_idx
 
 CREATE INDEX provider_sessions_subject_idx ON public.provider_sessions USING btree (provider, subject);
+
+-- INDEX: recovery_codes_user_idx
+
+CREATE INDEX recovery_codes_user_idx ON public.recovery_codes USING btree (user_id);
 
 -- INDEX: refresh_tokens_session_idx
 
@@ -1609,10 +1732,20 @@ ALTER TABLE ONLY public.board_columns
 ALTER TABLE ONLY public.boards
     ADD CONSTRAINT boards_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: code_tries code_tries_user_id_fkey
+
+ALTER TABLE ONLY public.code_tries
+    ADD CONSTRAINT code_tries_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: custom_roles custom_roles_tenant_id_fkey
 
 ALTER TABLE ONLY public.custom_roles
     ADD CONSTRAINT custom_roles_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+-- FK CONSTRAINT: half_sign_ins half_sign_ins_user_id_fkey
+
+ALTER TABLE ONLY public.half_sign_ins
+    ADD CONSTRAINT half_sign_ins_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: identities identities_user_id_fkey
 
@@ -1659,6 +1792,16 @@ ALTER TABLE ONLY public.members
 ALTER TABLE ONLY public.outbox_mails
     ADD CONSTRAINT outbox_mails_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: passkey_challenges passkey_challenges_user_id_fkey
+
+ALTER TABLE ONLY public.passkey_challenges
+    ADD CONSTRAINT passkey_challenges_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: passkeys passkeys_user_id_fkey
+
+ALTER TABLE ONLY public.passkeys
+    ADD CONSTRAINT passkeys_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: profiles profiles_user_id_fkey
 
 ALTER TABLE ONLY public.profiles
@@ -1683,6 +1826,11 @@ ALTER TABLE ONLY public.projects
 
 ALTER TABLE ONLY public.provider_sessions
     ADD CONSTRAINT provider_sessions_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: recovery_codes recovery_codes_user_id_fkey
+
+ALTER TABLE ONLY public.recovery_codes
+    ADD CONSTRAINT recovery_codes_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: refresh_tokens refresh_tokens_session_id_fkey
 
@@ -1753,6 +1901,11 @@ ALTER TABLE ONLY public.tenant_logos
 
 ALTER TABLE ONLY public.tenant_slugs
     ADD CONSTRAINT tenant_slugs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+-- FK CONSTRAINT: totps totps_user_id_fkey
+
+ALTER TABLE ONLY public.totps
+    ADD CONSTRAINT totps_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 -- ROW SECURITY: api_keys
 
@@ -2221,6 +2374,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.board_columns TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.boards TO atrium_app;
 
+-- ACL: TABLE code_tries
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.code_tries TO atrium_app;
+
 -- ACL: TABLE custom_roles
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.custom_roles TO atrium_app;
@@ -2228,6 +2385,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.custom_roles TO atrium_app;
 -- ACL: TABLE domain_codes
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.domain_codes TO atrium_app;
+
+-- ACL: TABLE half_sign_ins
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.half_sign_ins TO atrium_app;
 
 -- ACL: TABLE identities
 
@@ -2261,6 +2422,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.members TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.outbox_mails TO atrium_app;
 
+-- ACL: TABLE passkey_challenges
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.passkey_challenges TO atrium_app;
+
+-- ACL: TABLE passkeys
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.passkeys TO atrium_app;
+
 -- ACL: TABLE profiles
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.profiles TO atrium_app;
@@ -2276,6 +2445,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.projects TO atrium_app;
 -- ACL: TABLE provider_sessions
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.provider_sessions TO atrium_app;
+
+-- ACL: TABLE recovery_codes
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.recovery_codes TO atrium_app;
 
 -- ACL: TABLE refresh_tokens
 
@@ -2332,6 +2505,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenant_slugs TO atrium_app;
 -- ACL: TABLE tenants
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tenants TO atrium_app;
+
+-- ACL: TABLE totps
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.totps TO atrium_app;
 
 -- ACL: TABLE users
 

@@ -55,7 +55,7 @@ def test_keys_change() -> None:
 
 async def test_a_secret_is_sealed_anew_when_it_is_used(world: World, cluster: Cluster) -> None:
     secret, _ = await enable(world.person("alice"))
-    async with second_node(world, cluster, secret_key="y" * 40, previous_secret_keys="x" * 40) as (_, url):
+    async with second_node(world, cluster, secret_key="y" * 40, secret_key_previous="x" * 40) as (_, url):
         half = await first_half(world)
         body = {"token": half.token, "code": code_of(secret)}
         assert (await world.request("POST", "/auth/second-factor", json=body, url=url)).success
