@@ -23,6 +23,8 @@ import handlers.identity.joining
 import handlers.identity.logos
 import handlers.identity.members
 import handlers.identity.onboarding
+import handlers.identity.organizations
+import handlers.identity.overview
 import handlers.identity.passkey_signin
 import handlers.identity.passkeys
 import handlers.identity.profiles
@@ -98,6 +100,8 @@ NOUNS: Final = (
     handlers.identity.branding,
     handlers.identity.logos,
     handlers.identity.onboarding,
+    handlers.identity.organizations,
+    handlers.identity.overview,
     handlers.identity.roles,
     handlers.identity.members,
     handlers.identity.invitations,

@@ -3,9 +3,11 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 
+from handlers import evidence
 from handlers.identity import mails
 from storage.postgres import Database
 from storage.settings import Settings
@@ -71,6 +73,35 @@ class Maintenance:
             await session.value("purge_signing_keys", older_than=older_than - lifetime)
         return gone
 
+    async def tenants(self, now: datetime | None = None) -> int:
+        """Remove all of the deleted tenants whose grace is over, some rows at a time; returns how many tenants."""
+        moment, removed = now or datetime.now(UTC), 0
+        while True:
+            async with self._db.transaction(None) as session:
+                tenant_id: UUID | None = await session.value("tenant_to_purge", moment=moment)
+            if tenant_id is None or not await self._purge(tenant_id, moment):
+                return removed
+            removed += 1
+
+    async def _purge(self, tenant_id: UUID, moment: datetime) -> bool:
+        """Remove one tenant; False where another node is at it."""
+        rows = 0
+        while True:
+            async with self._db.transaction(tenant_id) as session:
+                some: int = await session.value("purge_some", most=BATCH, moment=moment)
+                if some == 0:
+                    await session.exec("purge_tenant", moment=moment)
+                    await evidence.record(
+                        session, tenant_id=evidence.INSTANCE, person=None, action="tenant.purged",
+                        resource=f"tenant:{tenant_id}",
+                    )  # fmt: skip
+            if some < 0:
+                return False
+            if some == 0:
+                log.info("tenant.purged", tenant=str(tenant_id), rows=rows)
+                return True
+            rows += some
+
     async def announce(self) -> int:
         """Queue a mail about each API key that is about to expire; returns how many."""
         async with self._db.transaction(None) as session:
@@ -91,8 +122,14 @@ class Maintenance:
                 replies, events = await self.once()
                 sessions = await self.sessions()
                 announced = await self.announce()
+                tenants = await self.tenants()
                 log.info(
-                    "maintenance.done", replies=replies, events=events, sessions=sessions, announced=announced
+                    "maintenance.done",
+                    replies=replies,
+                    events=events,
+                    sessions=sessions,
+                    announced=announced,
+                    tenants=tenants,
                 )
             except Exception:
                 log.exception("maintenance.failed")

@@ -88,7 +88,7 @@ async def _may_found(session: Session, user_id: UUID, cmd: Founding, limit: int 
         raise QuotaExceeded(
             f"An account may found {limit} tenants on this server", details={"limit": limit}
         )  # fmt: skip
-    if cmd.parent_id and not await session.value("governs", user_id=user_id, parent_id=cmd.parent_id):
+    if cmd.parent_id and not await session.value("governs_for_now", user_id=user_id, parent_id=cmd.parent_id):
         raise NotFound("There is no such organization, or it is not yours to add to")
 
 

@@ -128,6 +128,8 @@ async def change(tx: Tx, cmd: ChangeStatus) -> Outcome[TenantUpdated, TenantRepl
     after = _after(before, cmd)
     if after is None:
         return Outcome(events=[], data=TenantReply(tenant=TenantDetails.of(before)))
+    if cmd.to == "deleted" and await tx.value("has_children"):
+        raise Conflict("This organization has tenants: put them out of it first")
     grace = timedelta(days=tx.settings.tenant_grace)
     purge_at = (before["purge_at"] or tx.now + grace) if after["status"] == "deleted" else None
     fresh = await tx.one("set_tenant_status", purge_at=purge_at, **after)

@@ -89,12 +89,6 @@ WHERE m.tenant_id = :tenant_id AND m.role = 'owner' AND m.status = 'active'
     AND (m.expires_at IS NULL OR m.expires_at > now())
 ORDER BY u.id;
 
--- governs :value
-SELECT governs(:user_id, :parent_id);
-
--- governs_child :value
-SELECT governs_child(:user_id, :child_id);
-
 -- branding_of :maybe
 SELECT b.* FROM branding_of(:slug, :domain) AS b;
 

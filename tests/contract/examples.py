@@ -126,6 +126,10 @@ def _own_room(world: World) -> str:
     return f"user:{world.user_ids['alice']}"
 
 
+async def _asked_parent(world: World, alice: Person) -> None:
+    assert (await alice.send("organization.join", slug="rival")).success
+
+
 async def _logo(world: World, alice: Person) -> None:
     image = base64.b64encode(picture()).decode()
     reply = await alice.rest("PUT", f"/tenants/{world.tenant_id}/logo", json={"image": image})
@@ -318,6 +322,19 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_logo,
         touch=_TOUCH_TENANT,
     ),
+    "organization.join": Example(
+        lambda w: {"room": w.tenant, "slug": "rival"},
+        another=lambda w: {"room": w.tenant, "slug": "another"},
+    ),
+    "organization.leave": Example(
+        lambda w: {"room": w.tenant},
+        another=lambda w: {"room": w.tenant, "expected_version": 2},
+        before=_asked_parent,
+        touch=_TOUCH_TENANT,
+    ),
+    "organization.tenants": Example(lambda w: {"room": w.tenant, "limit": 1}),
+    "organization.requests": Example(lambda w: {"room": w.tenant}),
+    "organization.projects": Example(lambda w: {"room": w.tenant, "limit": 1, "q": "kitchen"}),
     "tenant.onboarding": Example(lambda w: {"room": w.tenant}),
     "tenant.dismiss_step": Example(
         lambda w: {"room": w.tenant, "step": "branding"},
