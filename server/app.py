@@ -57,6 +57,7 @@ from handlers.identity.sessions import Sessions
 from handlers.identity.signing_keys import KeyRing
 from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
+from handlers.insight.chain import Signer
 from server import docs, fanout, headers, health, logos, pages, rest
 from server.gateway import Gateway
 from server.hub import Hub
@@ -67,6 +68,7 @@ from server.maintenance import Maintenance
 from server.node import Node
 from server.outbox import Outbox
 from server.refusals import Refusals
+from server.sealing import Sealer
 from storage import statements
 from storage.bus import Bus, LocalBus, RedisBus
 from storage.embedded import EmbeddedPostgres
@@ -197,6 +199,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         limits,
         refusals,
         KeyWatch(ring),
+        Sealer(db, settings, Signer(secret, settings.previous_secrets)),
     )
     fanout.use_ring(settings.io_uring)
     log.info("node.fan_out", by="io_uring" if fanout.by_ring() else "write")
@@ -208,6 +211,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     node.outbox.start()
     refusals.start()
     node.importer.start()
+    node.sealer.start()
     node.ready = True
     return node
 
@@ -219,6 +223,7 @@ async def close_node(node: Node) -> None:
     await node.gateway.drain()  # at once, where it has been done
     await node.outbox.stop()
     await node.refusals.stop()
+    await node.sealer.stop()
     await node.maintenance.stop()
     await node.gateway.presence.stop()
     await node.hub.stop()

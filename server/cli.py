@@ -1,4 +1,4 @@
-"""The command line: serve, migrate, demo, doctor, keys, generate."""
+"""The command line: serve, migrate, demo, doctor, keys, audit, generate."""
 
 import asyncio
 import os
@@ -136,6 +136,34 @@ def generate(
     for path in outdated:
         typer.echo(f"{'not fresh' if check else 'written'}: {path}")
     raise typer.Exit(1 if check and outdated else 0)
+
+
+audit = typer.Typer(no_args_is_help=True, help="The audit log: verify its chains, export a tenant's entries.")
+cli.add_typer(audit, name="audit")
+
+
+@audit.command()
+def verify(
+    tenant: Annotated[
+        str | None, typer.Option(help="Slug of a tenant, or `instance`. Unset: every chain.")
+    ] = None,
+) -> None:
+    """Walk the chains and name the first row that is not as it was. Exit code 1 when there is one."""
+    from server.auditing import verify_chains
+
+    raise typer.Exit(0 if _run(verify_chains(_settings(), tenant, typer.echo)) else 1)
+
+
+@audit.command()
+def export(
+    tenant: Annotated[str, typer.Option(help="Slug of the tenant, or `instance`.")],
+    file: Annotated[Path | None, typer.Option(help="Where to write; unset: to the standard output.")] = None,
+) -> None:
+    """Write all entries of a tenant as CSV, the newest first. That this was done is an entry too."""
+    from server.auditing import export_chain
+
+    count = _run(export_chain(_settings(), tenant, file))
+    typer.echo(f"{count} entries", err=True)
 
 
 def _settings() -> Settings:

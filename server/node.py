@@ -17,6 +17,7 @@ from server.limits import Limits
 from server.maintenance import Maintenance
 from server.outbox import Outbox
 from server.refusals import Refusals
+from server.sealing import Sealer
 from storage.bus import Bus
 from storage.outbound import Outbound
 from storage.postgres import Database
@@ -45,6 +46,7 @@ class Node:
     limits: Limits
     refusals: Refusals
     keys: KeyWatch
+    sealer: Sealer
     ready: bool = False
     demo_offered: bool = False
 

@@ -81,6 +81,26 @@ BEGIN
 END
 $$;
 
+-- FUNCTION: audit_old_chains(timestamp with time zone)
+
+CREATE FUNCTION public.audit_old_chains(older_than timestamp with time zone) RETURNS TABLE(tenant_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    WITH RECURSIVE oldest AS (
+        (SELECT s.tenant_id, s.entry_id FROM audit_seals AS s ORDER BY s.tenant_id, s.seq LIMIT 1)
+        UNION ALL
+        SELECT n.tenant_id, n.entry_id
+        FROM oldest AS o CROSS JOIN LATERAL (
+            SELECT s.tenant_id, s.entry_id FROM audit_seals AS s
+            WHERE s.tenant_id > o.tenant_id ORDER BY s.tenant_id, s.seq LIMIT 1
+        ) AS n
+    )
+    SELECT o.tenant_id
+    FROM oldest AS o JOIN audit_entries AS e ON e.tenant_id = o.tenant_id AND e.id = o.entry_id
+    WHERE e.at < older_than
+$$;
+
 -- FUNCTION: audit_unsealed(integer)
 
 CREATE FUNCTION public.audit_unsealed(most integer) RETURNS TABLE(tenant_id uuid)
@@ -2465,6 +2485,11 @@ GRANT ALL ON FUNCTION public.audit_id(at timestamp with time zone, place bigint)
 -- ACL: FUNCTION audit_is_append_only()
 
 REVOKE ALL ON FUNCTION public.audit_is_append_only() FROM PUBLIC;
+
+-- ACL: FUNCTION audit_old_chains(older_than timestamp with time zone)
+
+REVOKE ALL ON FUNCTION public.audit_old_chains(older_than timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.audit_old_chains(older_than timestamp with time zone) TO atrium_app;
 
 -- ACL: FUNCTION audit_unsealed(most integer)
 

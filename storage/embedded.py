@@ -114,6 +114,17 @@ class EmbeddedPostgres:
         log.info("embedded Postgres is ready", directory=str(self._cluster), pid=self.pid)
         return self.dsn("postgres")
 
+    def beside(self, database: str) -> str | None:
+        """The superuser's address of a database that another server of this data directory runs; None where none does."""
+        try:
+            lock = hold(self.data_dir / "atrium.lock", EmbeddedPostgresError)
+        except EmbeddedPostgresError:
+            account = account_for(self._cluster, self.data_dir)
+            self._socket_dir = socket_directory(self.data_dir, "postgres", account, EmbeddedPostgresError)
+            return self.dsn(database)
+        os.close(lock)
+        return None
+
     async def stop(self) -> None:
         """Shut down, waiting for a checkpoint, and release the data directory. Harmless when not started."""
         await self._keeper.stop()

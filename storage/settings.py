@@ -275,6 +275,21 @@ class Settings(BaseSettings):
         10, gt=0, description="Longest time for one request to another server (seconds)."
     )
 
+    audit_retention: int = Field(
+        2557,
+        ge=31,
+        description="How long entries of the audit log are kept (days); 2557 are seven years.",
+    )
+    audit_seal_interval: float = Field(
+        2, gt=0, description="How often new entries of the audit log are chained (seconds)."
+    )
+    audit_head_interval: float = Field(
+        60,
+        gt=0,
+        description="How often the heads of the chains are written to the log and to audit/ under the data "
+        "directory (seconds).",
+    )
+
     ping_interval: float = Field(12, gt=0, description="Time between heartbeats of a connection (seconds).")
     ping_timeout: float = Field(
         8, gt=0, description="A connection that leaves a heartbeat unanswered for so long is dead (seconds)."

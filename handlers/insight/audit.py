@@ -23,7 +23,7 @@ from handlers.registry import (
     query,
 )
 from handlers.sheets import PAGE, Sheet
-from storage.postgres import Row
+from storage.postgres import Row, Session
 
 FIRST: Final = UUID(int=0)
 LAST: Final = UUID(int=2**128 - 1)
@@ -97,7 +97,7 @@ COLUMNS: Final = tuple(AuditEntry.model_fields)
 async def list_audit(tx: Tx, ask: ListAudit) -> Page[AuditList]:
     """What was done in the tenant, the newest first."""
     place = decode_cursor(ask.cursor, UUID)
-    rows = await _rows(tx, ask, place[0] if place else None, ask.limit + 1)
+    rows = await read_page(tx.session, ask, place[0] if place else None, ask.limit + 1)
     more = len(rows) > ask.limit
     entries = [AuditEntry.of(row) for row in rows[: ask.limit]]
     following = encode_cursor(entries[-1].id) if more else None
@@ -107,16 +107,21 @@ async def list_audit(tx: Tx, ask: ListAudit) -> Page[AuditList]:
 @export("audit.export", needs="audit.view", rest="GET /tenants/{tenant_id}/audit.csv", file="audit")
 async def export_audit(tx: Tx, ask: Filters) -> Sheet:
     """The same as a file, without an end: CSV, the newest first."""
-    rows = await _rows(tx, ask, tx.place, PAGE)
+    return await read_sheet(tx.session, ask, tx.place)
+
+
+async def read_sheet(session: Session, ask: Filters, before: UUID | None) -> Sheet:
+    """A page of the file."""
+    rows = await read_page(session, ask, before, PAGE)
     following = rows[-1]["id"] if len(rows) == PAGE else None
     return Sheet(COLUMNS, [[row[name] for name in COLUMNS] for row in rows], following)
 
 
-async def _rows(tx: Tx, ask: Filters, before: UUID | None, most: int) -> list[Row]:
+async def read_page(session: Session, ask: Filters, before: UUID | None, most: int) -> list[Row]:
     """Entries that fit, from the newest or from a place on. Ids sort by time, so that dates are bounds of ids."""
     after = _floor(ask.since) if ask.since else FIRST
     until = _floor(ask.until + timedelta(milliseconds=1)) if ask.until else LAST
-    return await tx.many(
+    return await session.many(
         "audit_page",
         ask,
         actor_id=ask.actor_id,
