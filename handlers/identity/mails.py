@@ -116,6 +116,8 @@ def _message(settings: Settings, queued: Queued, values: Values, text: str) -> E
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(_wrapped(text))
     mail.add_alternative(TEMPLATES.get_template(f"{queued.kind}.html").render(values), subtype="html")
+    # The same at every try too; the library would take one from the random numbers of the whole process.
+    mail.set_boundary(f"=_{queued.id.hex}")
     return mail
 
 

@@ -27,12 +27,14 @@ class RestartableServer:
         self._process: asyncio.subprocess.Process | None = None
         self.url = f"http://127.0.0.1:{self._port}"
 
-    async def start(self) -> None:
+    async def start(self, **settings: str) -> None:
+        """Start it; `settings` go into its environment beside the usual ones."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(ELSEWHERE)}
         environment |= {
             "ATRIUM_DATA_DIR": str(self._directory / "data"),
             "ATRIUM_RATE_LIMITS": "off",
             "ATRIUM_DRAIN_SECONDS": "1",
+            **settings,
         }
         where = ("--host", "127.0.0.1", "--port", str(self._port))
         command = [sys.executable, "-m", "server", "serve", *where, "--demo"]
