@@ -58,7 +58,7 @@ async def begin(edge: Edge, cmd: BeginPasskey) -> PasskeyOptions:
     return PasskeyOptions(options=options)
 
 
-@endpoint("auth.passkey.finish", rest="POST /auth/passkey/finish", public=True)
+@endpoint("auth.passkey.finish", rest="POST /auth/passkey/finish", public=True, limit="sign_in")
 async def finish(edge: Edge, cmd: FinishPasskey) -> SignInReply:
     """Sign in with the signed challenge. No second factor is asked for: the device has checked who holds it."""
     if cmd.cookie:

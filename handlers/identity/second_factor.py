@@ -23,7 +23,7 @@ class SecondHalf(Factor):
     cookie: bool = AS_COOKIE
 
 
-@endpoint("auth.second_factor", rest="POST /auth/second-factor", public=True)
+@endpoint("auth.second_factor", rest="POST /auth/second-factor", public=True, limit="sign_in")
 async def second_factor(edge: Edge, cmd: SecondHalf) -> SignedIn:
     """Finish a sign-in that was answered with `second_factor`.
 
