@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import orjson
+
 from storage.rooms import timestamp
 
 PAGE: Final = 1000
@@ -42,6 +44,19 @@ def as_csv(sheet: Sheet, *, header: bool) -> bytes:
         writer.writerow(sheet.columns)
     writer.writerows([_cell(value) for value in row] for row in sheet.rows)
     return text.getvalue().encode()
+
+
+def as_json(sheet: Sheet, *, first: bool) -> bytes:
+    """A page as the items of a JSON list, without its brackets; those of a later page begin with a comma."""
+    items = [
+        orjson.dumps(dict(zip(sheet.columns, map(_plain, row), strict=True)), default=str)
+        for row in sheet.rows
+    ]
+    return (b"" if first or not items else b",\n") + b",\n".join(items)
+
+
+def _plain(value: object) -> object:
+    return timestamp(value) if isinstance(value, datetime) else value
 
 
 def _cell(value: object) -> str:

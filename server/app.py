@@ -16,6 +16,7 @@ import handlers.identity.api_keys
 import handlers.identity.branding
 import handlers.identity.credentials
 import handlers.identity.devices
+import handlers.identity.exports
 import handlers.identity.founding
 import handlers.identity.imports
 import handlers.identity.invitations
@@ -111,6 +112,7 @@ NOUNS: Final = (
     handlers.identity.api_keys,
     handlers.identity.services,
     handlers.identity.imports,
+    handlers.identity.exports,
     handlers.identity.snapshots,
     handlers.work.projects,
     handlers.work.boards,

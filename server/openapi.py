@@ -175,6 +175,9 @@ def _file(spec: Spec) -> Schema:
     schema: Schema = {"type": "string"}
     if not spec.produces.startswith("text/"):
         schema["format"] = "binary"
+    content: Schema = {spec.produces.partition(";")[0]: {"schema": schema}}
+    if spec.kind == "export":
+        content["application/json"] = {"schema": {"type": "array", "items": {"type": "object"}}}
     return {
         "description": "A file.",
         "headers": {
@@ -185,7 +188,7 @@ def _file(spec: Spec) -> Schema:
                 **RATE_HEADERS,
             }.items()
         },
-        "content": {spec.produces.partition(";")[0]: {"schema": schema}},
+        "content": content,
     }
 
 

@@ -83,7 +83,8 @@ def _permission(spec: Spec) -> str:
 
 def _answer(found: Schemas, spec: Spec) -> str:
     if spec.produces != "application/json":
-        return f"a file, `{spec.produces}`"
+        json = ", or a JSON list for `Accept: application/json`" if spec.kind == "export" else ""
+        return f"a file, `{spec.produces}`{json}"
     definition = found.definition(found.heard(reply(spec)))
     listed = [f"`{name}` {type_of(field)}" for name, field in definition.get("properties", {}).items()]
     return ", ".join(listed) or "nothing"

@@ -27,7 +27,7 @@ from handlers.errors import (
     ValidationFailed,
 )
 from handlers.registry import SPECS, Download, Payload, Redirect, Spec
-from handlers.sheets import as_csv
+from handlers.sheets import as_csv, as_json
 from server import calls, envelope, logs, metrics
 from server.engine import origin_allowed
 from server.limits import Bill
@@ -168,24 +168,36 @@ async def _call(node: Node, spec: Spec, request: web.Request) -> tuple[Principal
 
 
 async def _export(node: Node, spec: Spec, request: web.Request) -> web.StreamResponse:
-    """A table as a file, sent page by page. What fails after the first page cuts the connection off."""
+    """A table as a file, sent page by page: CSV, or a JSON list for who accepts nothing else.
+
+    What fails after the first page cuts the connection off.
+    """
     principal, checked, room = await _call(node, spec, request)
+    json = _wants_json(request)
     async with aclosing(node.dispatcher.export(spec, checked.payload, principal, room)) as pages:
         first = await anext(pages)
-        file = f"{spec.file}-{principal.tenant_slug}-{datetime.now(UTC):%Y-%m-%d}.csv"
-        response = web.StreamResponse(headers=_file(spec.produces, file))
+        file = f"{spec.file}-{principal.tenant_slug}-{datetime.now(UTC):%Y-%m-%d}.{'json' if json else 'csv'}"
+        response = web.StreamResponse(headers=_file("application/json" if json else spec.produces, file))
         _finish(node, request, response)
         await response.prepare(request)
         try:
-            await response.write(as_csv(first, header=True))
+            await response.write(b"[" + as_json(first, first=True) if json else as_csv(first, header=True))
             async for sheet in pages:
-                await response.write(as_csv(sheet, header=False))
-            await response.write_eof()
+                await response.write(as_json(sheet, first=False) if json else as_csv(sheet, header=False))
+            await response.write_eof(b"]\n" if json else b"")
         except Exception as error:
             logs.refused(translate(error), name=spec.name, request_id=request[REQUEST_ID])
             if request.transport is not None:
                 request.transport.abort()
         return response
+
+
+def _wants_json(request: web.Request) -> bool:
+    """Whether the caller accepts JSON and neither CSV nor anything at all."""
+    accepted = {
+        part.partition(";")[0].strip().lower() for part in request.headers.get("Accept", "").split(",")
+    }
+    return "application/json" in accepted and accepted.isdisjoint({"text/csv", "text/*", "*/*"})
 
 
 def _file(content_type: str, name: str | None) -> dict[str, str]:

@@ -76,6 +76,23 @@ SELECT EXISTS (
         AND expires_at IS NULL
 );
 
+-- When somebody last came into this tenant: what she does in others is not its business.
+-- members_to_export :many
+SELECT
+    m.user_id AS id, u.name, u.email, m.role, r.name AS custom_role,
+    CASE WHEN m.status = 'active' AND m.expires_at <= :now THEN 'expired' ELSE m.status END AS status,
+    m.joined_at, m.expires_at,
+    (
+        SELECT max(t.created_at) FROM sessions AS s JOIN refresh_tokens AS t ON t.session_id = s.id
+        WHERE s.user_id = m.user_id AND t.tenant_id = m.tenant_id
+    ) AS last_sign_in_at
+FROM members AS m
+JOIN users AS u ON u.id = m.user_id AND u.kind = 'person'
+LEFT JOIN custom_roles AS r ON r.tenant_id = m.tenant_id AND r.id = m.role_id
+WHERE m.tenant_id = :tenant_id AND m.status <> 'removed' AND m.user_id > :after_id
+ORDER BY m.user_id
+LIMIT :max_rows;
+
 -- members_of :many
 SELECT
     m.user_id AS id, u.name, u.kind, p.avatar_url, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from handlers.access import MATRIX, ROLES
 from handlers.registry import SPECS
 from handlers.sheets import Sheet, as_csv
+from tests.contract.examples import NEW_ID, importing
 from tests.world import STAFF, World
 
 EXPORTS = sorted(name for name, spec in SPECS.items() if spec.kind == "export")
@@ -20,8 +22,13 @@ def path_of(world: World, name: str) -> str:
     route = SPECS[name].route
     assert route is not None
     assert route.method == "GET"
-    ids = {"tenant_id": world.tenant_id, "project_id": world.project_id}
+    ids = {"tenant_id": world.tenant_id, "project_id": world.project_id, "import_id": NEW_ID}
     return re.sub(r"{(\w+)}", lambda found: ids[found[1]], route.path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def imported(shared: World) -> None:
+    await importing(shared, shared.person("alice"))
 
 
 async def download(world: World, person: str, path: str) -> tuple[Any, list[list[str]]]:
@@ -54,6 +61,31 @@ async def test_it_is_a_file_for_whoever_may_and_leaves_an_entry(shared: World, n
 
 
 @pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("application/json", "application/json"),
+        ("application/json;q=0.9, text/plain", "application/json"),
+        ("application/json, text/plain, */*", "text/csv"),
+        ("text/csv, application/json", "text/csv"),
+        ("", "text/csv"),
+    ],
+)
+async def test_it_is_json_for_who_accepts_nothing_else(
+    shared: World, name: str, accept: str, content_type: str
+) -> None:
+    headers = {"Authorization": f"Bearer {await shared.token('alice')}", "Accept": accept}
+    async with shared.http.get(f"{shared.url}/api/v1{path_of(shared, name)}", headers=headers) as response:
+        assert (response.status, response.content_type) == (200, content_type)
+        text = await response.text()
+    if content_type == "application/json":
+        _, rows = await download(shared, "alice", path_of(shared, name))
+        listed = json.loads(text)
+        assert {tuple(item) for item in listed} == {tuple(rows[0])}
+        assert response.headers["Content-Disposition"].endswith('.json"')
+
+
+@pytest.mark.parametrize("name", EXPORTS)
 async def test_it_is_not_for_others(shared: World, name: str) -> None:
     needs, path = SPECS[name].needs, path_of(shared, name)
     assert needs is not None
@@ -70,7 +102,7 @@ async def test_it_is_described(shared: World, name: str) -> None:
     route = SPECS[name].route
     assert route is not None
     answer = document["paths"][f"/api/v1{route.path}"]["get"]["responses"]["200"]
-    assert list(answer["content"]) == ["text/csv"]
+    assert sorted(answer["content"]) == ["application/json", "text/csv"]
     assert "Content-Disposition" in answer["headers"]
 
 
