@@ -19,6 +19,7 @@ from handlers.context import Tx
 from handlers.dispatch import read_rights
 from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed, constraint
 from handlers.identity import mails
+from handlers.identity.looks import Branding
 from handlers.identity.mails import Queued, Values
 from handlers.identity.members import ALREADY, require_end
 from handlers.identity.people import Email
@@ -382,7 +383,7 @@ async def write(session: Session, settings: Settings, queued: Queued) -> Values 
         "role": row["role"],
         "message": row["message"],
         "until": row["expires_at"].astimezone(UTC).strftime("%d %B %Y, %H:%M UTC"),
-        "sender_name": tenant,
+        "sender_name": Branding.of(row).sender_name or tenant,
     }
 
 

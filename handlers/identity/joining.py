@@ -18,6 +18,7 @@ from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed
 from handlers.identity import mails
 from handlers.identity.entry import AS_COOKIE, SignedIn, choose_tenant, open_session, signed_in, tenant_of
 from handlers.identity.invitations import InvitationChanged, may_invite, may_share, touched
+from handlers.identity.looks import Branding, Looks
 from handlers.identity.members import MemberAdded, admit
 from handlers.identity.people import Done, Email, Password, Token
 from handlers.identity.signin import renew
@@ -66,6 +67,7 @@ class Offer(Reply):
     name: str = Field(description="What the inviter calls her; empty where he said nothing.")
     expires_at: Timestamp | None = Field(description="When the membership would end.")
     valid_until: Timestamp
+    branding: Looks = Field(description="How the tenant looks, for the page that shows this.")
 
 
 class Join(Payload):
@@ -93,6 +95,7 @@ async def look(edge: Edge, ask: Look) -> Offer:
     return Offer(
         tenant=row["tenant_name"], role=row["role"], inviter=row["inviter_name"], email=row["email"],
         name=row["name"] if row["email"] else "", expires_at=row["member_until"], valid_until=row["expires_at"],
+        branding=Looks(**Branding.of({**dict(row), "id": row["tenant_id"]}).model_dump()),
     )  # fmt: skip
 
 

@@ -62,12 +62,12 @@ WHERE e.tenant_id = :tenant_id AND e.import_id = :import_id
 ORDER BY e.line, e.field
 LIMIT :max_rows;
 
--- Of some addresses those that may be added without being asked: who was here before, or anybody where the directory is open.
+-- Of some addresses those that may be added without being asked; see known_person.
 -- known_people :many
 SELECT u.* FROM users AS u
 WHERE u.email = ANY(:emails::text []) AND u.kind = 'person' AND (:open_directory::boolean OR EXISTS (
     SELECT 1 FROM members AS m WHERE m.tenant_id = :tenant_id AND m.user_id = u.id
-));
+) OR shares_organization(u.id, :tenant_id));
 
 -- projects_by_key :many
 SELECT p.id, p.key FROM projects AS p

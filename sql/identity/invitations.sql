@@ -92,7 +92,9 @@ SELECT
 FROM unnest(:mail_ids::uuid [], :emails::text [], :ids::uuid []) AS m (id, to_address, invitation_id);
 
 -- invitation_to_mail :maybe
-SELECT i.email, i.role, i.message, i.expires_at, t.name AS tenant_name, u.name AS inviter_name
+SELECT
+    i.email, i.role, i.message, i.expires_at, t.name AS tenant_name, u.name AS inviter_name,
+    t.id, t.branding, t.custom_domain, t.logo_hash
 FROM invitations AS i
 JOIN tenants AS t ON t.id = i.tenant_id AND t.status = 'active'
 JOIN users AS u ON u.id = i.invited_by
@@ -106,7 +108,8 @@ SELECT f.tenant_id, f.invitation_id FROM find_invitation(:token_hash) AS f;
 -- open_invitation :maybe
 SELECT
     i.id, i.tenant_id, i.email, i.name, i.role, i.member_until, i.projects::text AS projects, i.invited_by, i.expires_at,
-    t.name AS tenant_name, t.slug AS tenant_slug, u.name AS inviter_name
+    t.name AS tenant_name, t.slug AS tenant_slug, u.name AS inviter_name,
+    t.branding, t.custom_domain, t.logo_hash
 FROM invitations AS i
 JOIN tenants AS t ON t.id = i.tenant_id AND t.status = 'active'
 JOIN users AS u ON u.id = i.invited_by

@@ -16,12 +16,13 @@ RETURNING
     m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
     m.expires_at, m.joined_at;
 
--- Somebody who was here before; where the directory is open, everybody with an account.
+-- Somebody who was here before, or is in another tenant of the organization; where the directory is open, everybody
+-- with an account.
 -- known_person :maybe
 SELECT u.* FROM users AS u
 WHERE u.email = :email AND u.kind = 'person' AND (:open_directory::boolean OR EXISTS (
     SELECT 1 FROM members AS m WHERE m.tenant_id = :tenant_id AND m.user_id = u.id
-));
+) OR shares_organization(u.id, :tenant_id));
 
 -- membership_status :value
 SELECT m.status FROM members AS m WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id;

@@ -83,8 +83,9 @@ async def test_the_mail(posted: World, mailbox: Mailbox, alice: Person) -> None:
     assert "See you &lt;b&gt;there" in html_of(mail)
     assert "http://127.0.0.1:8080/#/invitation?token=" in text_of(mail)
     offer = await look(posted, token_in(mail))
+    assert offer.data.pop("branding").product_name is None
     assert {**offer.data, "valid_until": None} == {
-        "tenant": "Acme", "role": "member", "inviter": "Alice", "email": NEWCOMER, "expires_at": None,
+        "tenant": "Acme", "role": "member", "inviter": "Alice", "email": NEWCOMER, "expires_at": None, "name": "",
         "valid_until": None,
     }  # fmt: skip
     valid = datetime.fromisoformat(offer.data.valid_until) - datetime.now(UTC)
@@ -430,6 +431,17 @@ async def test_a_project_that_is_not_the_inviter_s_any_more_is_left_out(
     assert [str(row["project_id"]) for row in rows] == [posted.project_id]
 
 
+async def test_it_looks_like_the_tenant(posted: World, mailbox: Mailbox, alice: Person) -> None:
+    looks = {"product_name": "Acme Work", "sender_name": "Acme People", "primary_color": "#123456"}
+    assert (await alice.call("tenant.update_branding", looks)).success
+    await invite(alice)
+    mail = await mailbox.gets(NEWCOMER)
+    assert mail["From"] == "Acme People <atrium@localhost>"
+    branding = (await look(posted, token_in(mail))).data.branding
+    assert (branding.product_name, branding.primary_color) == ("Acme Work", "#123456")
+    assert "sender_name" not in branding, "that is for its own people"
+
+
 # What nobody learns.
 
 
@@ -442,6 +454,23 @@ async def test_adding_needs_somebody_who_is_known_here(posted: World, alice: Per
     assert replies[0].error.code == "NOT_FOUND"
     await alice.send("member.remove", user_id=posted.user_ids["bob"])
     assert (await alice.send("member.add", email="bob@acme.example", role="viewer")).success
+
+
+@pytest.mark.parametrize("relation", ["child", "sibling", "asked"])
+async def test_people_of_the_same_organization_are_known(posted: World, alice: Person, relation: str) -> None:
+    async with posted.sql() as db:
+        parent = "(SELECT id FROM tenants WHERE slug = 'acme')"
+        if relation == "sibling":
+            await db.execute(
+                "INSERT INTO tenants (id, slug, name, created_by, updated_by) "
+                "SELECT gen_random_uuid(), 'above', 'Above', id, id FROM users LIMIT 1"
+            )
+            parent = "(SELECT id FROM tenants WHERE slug = 'above')"
+            await db.execute(f"UPDATE tenants SET parent_id = {parent} WHERE slug = 'acme'")
+        column = "asked_parent_id" if relation == "asked" else "parent_id"
+        await db.execute(f"UPDATE tenants SET {column} = {parent} WHERE slug = 'rival'")
+    reply = await alice.send("member.add", email="mallory@rival.example", role="viewer")
+    assert reply.success == (relation != "asked"), "both have to agree"
 
 
 async def test_inviting_does_not_tell_who_has_an_account(posted: World, alice: Person) -> None:
