@@ -101,9 +101,9 @@ class RemoveMember(Payload):
     "member.add", needs="member.manage", rest="POST /tenants/{tenant_id}/members", room="tenant", status=201
 )
 async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
-    """Let somebody join at once who is known here: who was a member before, or is one in a tenant of the same
-    organization. Everybody else is invited.
+    """Let somebody join at once who is known here; everybody else is invited.
 
+    Known are those who were members before, or are members of a tenant of the same organization.
     The answer for a stranger's address is NOT_FOUND, whether or not there is an account. Where the server is one
     organisation's own (`ATRIUM_OPEN_DIRECTORY`), everybody who has an account is known. Nobody can give a role above
     his own.
