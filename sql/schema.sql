@@ -585,6 +585,23 @@ CREATE FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) RETURNS TA
     JOIN tenants AS t ON t.id = r.tenant_id
 $$;
 
+-- FUNCTION: shares_organization(uuid, uuid)
+
+CREATE FUNCTION public.shares_organization(person uuid, with_tenant uuid) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT EXISTS (
+        SELECT 1
+        FROM tenants AS here
+        JOIN tenants AS there ON coalesce(there.parent_id, there.id) = coalesce(here.parent_id, here.id)
+        JOIN members AS m
+            ON m.tenant_id = there.id AND m.user_id = person AND m.status = 'active'
+            AND (m.expires_at IS NULL OR m.expires_at > now())
+        WHERE here.id = with_tenant AND there.status = 'active'
+    )
+$$;
+
 -- FUNCTION: slug_is_free(text, uuid)
 
 CREATE FUNCTION public.slug_is_free(wanted text, asking uuid) RETURNS boolean
@@ -2640,6 +2657,11 @@ GRANT ALL ON FUNCTION public.revoke_personal_keys_of(person uuid, reason text) T
 
 REVOKE ALL ON FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) TO atrium_app;
+
+-- ACL: FUNCTION shares_organization(person uuid, with_tenant uuid)
+
+REVOKE ALL ON FUNCTION public.shares_organization(person uuid, with_tenant uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.shares_organization(person uuid, with_tenant uuid) TO atrium_app;
 
 -- ACL: FUNCTION slug_is_free(wanted text, asking uuid)
 
