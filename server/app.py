@@ -16,6 +16,7 @@ import handlers.identity.api_keys
 import handlers.identity.branding
 import handlers.identity.credentials
 import handlers.identity.devices
+import handlers.identity.domains
 import handlers.identity.exports
 import handlers.identity.founding
 import handlers.identity.imports
@@ -23,6 +24,9 @@ import handlers.identity.invitations
 import handlers.identity.joining
 import handlers.identity.logos
 import handlers.identity.members
+import handlers.identity.oidc.flows
+import handlers.identity.oidc.identities
+import handlers.identity.oidc.logout
 import handlers.identity.onboarding
 import handlers.identity.organizations
 import handlers.identity.overview
@@ -37,6 +41,7 @@ import handlers.identity.security
 import handlers.identity.services
 import handlers.identity.signin
 import handlers.identity.snapshots
+import handlers.identity.sso
 import handlers.identity.tenant_settings
 import handlers.identity.tenant_status
 import handlers.identity.tenants
@@ -97,6 +102,11 @@ NOUNS: Final = (
     handlers.identity.devices,
     handlers.identity.profiles,
     handlers.identity.founding,
+    handlers.identity.oidc.flows,
+    handlers.identity.oidc.identities,
+    handlers.identity.oidc.logout,
+    handlers.identity.sso,
+    handlers.identity.domains,
     handlers.identity.tenants,
     handlers.identity.tenant_status,
     handlers.identity.tenant_settings,

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from handlers.errors import ERRORS, AtriumError, RateLimited, ValidationFailed
-from handlers.registry import Route, Spec
+from handlers.registry import Redirect, Route, Spec
 from server.describe import (
     VERSION,
     Schema,
@@ -83,6 +83,13 @@ HEADERS: Final[dict[str, Schema]] = {
 }
 RATE_HEADERS: Final = {"RateLimit": "RateLimit", "RateLimit-Policy": "RateLimitPolicy"}
 """Not there while ATRIUM_RATE_LIMITS is off."""
+REDIRECT: Final[Schema] = {
+    "description": "For browsers: go on at the address in `Location`.",
+    "headers": {
+        "X-Request-Id": {"$ref": "#/components/headers/RequestId"},
+        "Location": {"description": "Where to.", "required": True, "schema": {"type": "string"}},
+    },
+}
 EXTRA_HEADERS: Final = {401: ("WWW-Authenticate", "Authenticate")} | dict.fromkeys(
     (429, 503), ("Retry-After", "RetryAfter")
 )
@@ -122,7 +129,8 @@ def openapi() -> dict[str, Any]:
             "headers": HEADERS,
             "responses": {
                 _failed(errors_): _failure(found, errors_) for errors_ in _by_status(ERRORS).values()
-            },
+            }
+            | {"Elsewhere": REDIRECT},
             "schemas": found.definitions,
         },
     }
@@ -166,6 +174,9 @@ def _operation(found: Schemas, spec: Spec, route: Route) -> Schema:
     failed = {
         str(status): ref("responses", _failed(those)) for status, those in _by_status(errors(spec)).items()
     }
+    if reply(spec) is Redirect:
+        operation["responses"] = {"302": ref("responses", "Elsewhere")} | failed
+        return operation
     operation["responses"] = {str(spec.status): succeeded} | failed
     return operation
 
@@ -229,7 +240,8 @@ def _body(found: Schemas, spec: Spec, route: Route, definition: Schema) -> Schem
             del body["required"]
         found.definitions[body["title"]] = body
         schema = ref("schemas", body["title"])
-    return {"required": bool(required), "content": {"application/json": {"schema": schema}}}
+    kinds = ("application/json", "application/x-www-form-urlencoded")[: 2 if spec.form else 1]
+    return {"required": bool(required), "content": {kind: {"schema": schema} for kind in kinds}}
 
 
 def _by_status(

@@ -6,6 +6,7 @@ address inside an IPv6 one all come by there. No redirect is followed, and time 
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from storage.settings import Settings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_PLAIN: Final = re.compile(r"[!-~]+")
 MAX_BYTES: Final = 256 * 1024
 """The largest answer that is read (bytes)."""
 
@@ -70,7 +72,9 @@ class Answer:
 
 
 class Outbound:
-    """Asks other servers. `trusted` is for addresses that the operator of this server typed himself."""
+    """Asks other servers. `trusted` is for addresses that the operator of this server typed himself, and `plain` for
+    those that he typed without https.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._allowed = settings.outbound_allowed
@@ -83,12 +87,13 @@ class Outbound:
         url: str,
         *,
         trusted: bool = False,
+        plain: bool = False,
         headers: Mapping[str, str] | None = None,
         data: Mapping[str, str] | bytes | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> Answer:
         """One request without redirects. Raises an OutboundError; any status that is answered is an Answer."""
-        target = check_url(url, plain=trusted)
+        target = check_url(url, plain=plain)
         try:
             async with self._session(trusted=trusted).request(
                 method, target, headers=headers, data=data, allow_redirects=False
@@ -145,6 +150,8 @@ def check_url(url: str, *, plain: bool = False) -> URL:
         parsed = URL(url)
     except ValueError:
         raise Refused("This is not an address") from None
+    if not _PLAIN.fullmatch(url):
+        raise Refused("An address has no spaces and no control characters")
     if not parsed.host or parsed.user is not None or parsed.password is not None or parsed.fragment:
         raise Refused("An address has a host, and neither a user nor a fragment")
     if parsed.scheme != "https" and not (parsed.scheme == "http" and (plain or is_loopback(parsed.host))):

@@ -389,7 +389,7 @@ class World:
         """One HTTP request; the envelope with attributes, and `status` and `headers` beside it."""
         base = url or self.url
         target = base + (path if path.startswith(("/api/", "/health", "/metrics")) else f"/api/v1{path}")
-        async with self.http.request(method, target, **more) as response:
+        async with self.http.request(method, target, **{"allow_redirects": False, **more}) as response:
             raw = await response.read()
             body = (
                 orjson.loads(raw) if response.content_type == "application/json" else {"text": raw.decode()}

@@ -164,6 +164,7 @@ async def change_email(session: Session, settings: Settings, queued: Queued) -> 
 @letter("email_change_asked")
 @letter("email_changed")
 @letter("password_changed")
+@letter("identity_linked")
 async def notice(session: Session, settings: Settings, queued: Queued) -> Values:
     return {"at": queued.created_at.strftime("%d %B %Y, %H:%M UTC")}
 
@@ -180,10 +181,10 @@ async def _link(
     token, token_hash = new_token()
     expires_at = datetime.now(UTC) + timedelta(seconds=ttl)
     await session.exec("add_account_token", token_hash=token_hash, expires_at=expires_at, **asked)
-    return {"link": f"{settings.public_url}/#/{page}?token={token}", "good_for": _duration(ttl)}
+    return {"link": f"{settings.public_url}/#/{page}?token={token}", "good_for": duration(ttl)}
 
 
-def _duration(seconds: int) -> str:
+def duration(seconds: int) -> str:
     """`3600` -> `1 hour`."""
     for name, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= 2 * size or (seconds >= size and seconds % size == 0):

@@ -154,6 +154,8 @@ async def remove(edge: Edge, cmd: RemovePasskey) -> Done:
         removed = await session.maybe("remove_passkey", cmd, user_id=account.user_id)
         if removed is None:
             raise NotFound("There is no such passkey")
+        if user["password_hash"] is None and not await session.value("other_ways_in", user_id=user["id"]):
+            raise Conflict("It is the only way to sign in that is left: set a password first")
         await tell(session, user, "passkey_removed", edge.origin, removed["name"])
         changes = await settle(session, account.user_id)
     edge.rights_changed(changes)

@@ -23,11 +23,12 @@ from handlers.identity.entry import (
     signed_in,
     tenant_of,
 )
-from handlers.identity.people import Done, Email, Password, Token
+from handlers.identity.oidc.leaving import logout_url
+from handlers.identity.people import Email, Password, Token
 from handlers.identity.profiles import follow_everywhere
 from handlers.identity.tenants import Tenant
 from handlers.identity.tokens import hash_token
-from handlers.registry import Payload, endpoint
+from handlers.registry import Payload, Reply, endpoint
 from storage.postgres import Row, Session
 
 
@@ -45,6 +46,16 @@ class Refresh(Payload):
 class Logout(Payload):
     refresh_token: Token | None = Field(
         None, description="Not needed; accepted because many clients send it."
+    )
+
+
+class SignedOut(Reply):
+    """It is done here; where a provider has signed one in, one may sign out there too."""
+
+    provider_logout_url: str | None = Field(
+        None,
+        exclude_if=lambda url: url is None,
+        description="Send the browser there to sign out at the provider as well; it comes back to the first page.",
     )
 
 
@@ -85,7 +96,7 @@ async def refresh(edge: Edge, cmd: Refresh) -> SignedIn:
 
 
 @endpoint("auth.logout", rest="POST /auth/logout", bound=True)
-async def logout(edge: Edge, cmd: Logout) -> Done:
+async def logout(edge: Edge, cmd: Logout) -> SignedOut:
     """End this session: its tokens and its sockets.
 
     A page may send the cookie with the header X-Requested-With instead of an access token; it is removed.
@@ -97,7 +108,7 @@ async def logout(edge: Edge, cmd: Logout) -> Done:
     edge.rights_changed(changes)
     if edge.cookie is not None:
         edge.new_cookie = ""
-    return Done()
+    return SignedOut(provider_logout_url=await logout_url(edge, account.session_id))
 
 
 @endpoint("tenant.switch", rest="POST /tenants/{tenant_id}/switch", bound=True)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from handlers.identity.tokens import hash_token
 from handlers.registry import SPECS, Spec
 from tests.pictures import picture
 from tests.world import Person, World
@@ -141,6 +142,31 @@ async def _everybody_has_a_second_factor(world: World, _alice: Person) -> None:
         await world.token(name)
     async with world.sql() as db:
         await db.execute("UPDATE sessions SET second_factor_at = now()")
+
+
+async def _sso(world: World, alice: Person) -> None:
+    """Two providers and two domains, and the codes that prove them."""
+    for name in ("first", "second"):
+        made = await alice.send(
+            "sso.create", name=name, issuer=f"https://{name}.example.com", client_id="atrium"
+        )
+        added = await alice.send("sso.add_domain", domain=f"{name}.example")
+        assert made.success, made
+        assert added.success, added
+        world.made[f"{name} provider"], world.made[f"{name}.example"] = (
+            made.data.issuer.id,
+            added.data.domain.id,
+        )
+        async with world.sql() as db:
+            await db.execute(
+                "INSERT INTO domain_codes (code_hash, domain_id, claimed_by, expires_at) "
+                "VALUES ($1, $2, $3, now() + interval '1 hour')",
+                hash_token(f"the code of {name}"), added.data.domain.id, world.tenant_id,
+            )  # fmt: skip
+
+
+def _of_sso(world: World, name: str) -> str:
+    return world.made.get(name, NEW_ID)
 
 
 _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
@@ -493,6 +519,64 @@ EXAMPLES: Final[dict[str, Example]] = {
     ),
     # The audit log.
     "audit.list": Example(lambda w: {"room": w.tenant, "action": "project.", "limit": 1}),
+    # Single sign-on.
+    "sso.list": Example(lambda w: {"room": w.tenant}, before=_sso),
+    "sso.create": Example(
+        lambda w: {
+            "room": w.tenant,
+            "name": "Acme's own",
+            "issuer": "https://id.acme.example",
+            "client_id": "atrium",
+            "client_secret": "a secret that nobody guesses",
+            "domains": ["acme.example"],
+            "jit_role": "viewer",
+            "required": True,
+        },
+        another=lambda w: {
+            "room": w.tenant,
+            "name": "Another",
+            "issuer": "https://id.example.com/realms/acme",
+            "client_id": "x",
+        },
+    ),
+    "sso.update": Example(
+        lambda w: {
+            "room": w.tenant,
+            "sso_id": _of_sso(w, "first provider"),
+            "name": "Renamed",
+            "jit_role": "member",
+        },
+        another=lambda w: {"room": w.tenant, "sso_id": _of_sso(w, "first provider"), "required": True},
+        before=_sso,
+    ),
+    "sso.delete": Example(
+        lambda w: {"room": w.tenant, "sso_id": _of_sso(w, "first provider")},
+        another=lambda w: {"room": w.tenant, "sso_id": _of_sso(w, "second provider")},
+        before=_sso,
+    ),
+    "sso.add_domain": Example(
+        lambda w: {"room": w.tenant, "domain": "acme.example", "mailbox": "hostmaster"},
+        another=lambda w: {"room": w.tenant, "domain": "other.example"},
+    ),
+    "sso.renew_domain": Example(
+        lambda w: {"room": w.tenant, "domain_id": _of_sso(w, "first.example")},
+        another=lambda w: {"room": w.tenant, "domain_id": _of_sso(w, "second.example")},
+        before=_sso,
+    ),
+    "sso.verify_domain": Example(
+        lambda w: {"room": w.tenant, "domain_id": _of_sso(w, "first.example"), "code": "the code of first"},
+        another=lambda w: {
+            "room": w.tenant,
+            "domain_id": _of_sso(w, "second.example"),
+            "code": "the code of second",
+        },
+        before=_sso,
+    ),
+    "sso.remove_domain": Example(
+        lambda w: {"room": w.tenant, "domain_id": _of_sso(w, "first.example")},
+        another=lambda w: {"room": w.tenant, "domain_id": _of_sso(w, "second.example")},
+        before=_sso,
+    ),
     # Rooms.
     "room.snapshot": Example(lambda w: {"room": w.project}),
     "room.events": Example(lambda w: {"room": w.project, "since": 1, "limit": 2}),

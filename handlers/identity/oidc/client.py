@@ -204,7 +204,7 @@ class OidcClient:
     ) -> Answer:  # fmt: skip
         try:
             return await self._outbound.fetch(
-                method, url, trusted=provider.trusted, headers=headers, data=data
+                method, url, trusted=provider.trusted, plain=provider.plain, headers=headers, data=data
             )
         except OutboundError as error:
             log.warning("oidc.no_answer", provider=provider.key, url=url, error=str(error))
@@ -232,7 +232,7 @@ class OidcClient:
         if not isinstance(url, str):
             return None
         try:
-            check_url(url, plain=provider.trusted)
+            check_url(url, plain=provider.plain)
         except OutboundError as error:
             log.warning("oidc.bad_endpoint", provider=provider.key, name=name, error=str(error))
             return None

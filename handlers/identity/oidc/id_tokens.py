@@ -4,17 +4,20 @@ import base64
 import hashlib
 import hmac
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 from joserfc import jws
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
 
-ALGORITHMS: Final = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
+ALGORITHMS: Final = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "EdDSA": "OKP", "Ed25519": "OKP"}
 """What a signature may be made with, and the kind of key it takes. Never `none`, and nothing with a shared secret:
 a public key must not become one."""
+EDWARDS: Final = frozenset({"EdDSA", "Ed25519"})
+"""The old and the new name of the same (RFC 9864)."""
 LEEWAY: Final = 60
 """How far the clocks of a provider and of this server may be apart (seconds)."""
 OLDEST: Final = 600
@@ -116,7 +119,7 @@ def token_type(token: str) -> str | None:
 
 def half_hash(access_token: str, algorithm: str) -> str:
     """`at_hash`: the left half of the hash that goes with the algorithm (3.1.3.6)."""
-    digest = (hashlib.sha512 if algorithm == "EdDSA" else hashlib.sha256)(access_token.encode()).digest()
+    digest = (hashlib.sha512 if algorithm in EDWARDS else hashlib.sha256)(access_token.encode()).digest()
     return base64.urlsafe_b64encode(digest[: len(digest) // 2]).decode().rstrip("=")
 
 
@@ -158,11 +161,17 @@ def _fits(key: Mapping[str, Any], kind: str, algorithm: str, kid: Any) -> bool:
         isinstance(key, Mapping)
         and key.get("kty") == kind
         and key.get("use", "sig") == "sig"
-        and key.get("alg", algorithm) in (algorithm, "Ed25519" if algorithm == "EdDSA" else algorithm)
+        and key.get("alg", algorithm) in (EDWARDS if kind == "OKP" else {algorithm})
+        and (kind != "RSA" or _is_long(key.get("n")))
         and (kind != "EC" or key.get("crv") == "P-256")
         and (kind != "OKP" or key.get("crv") == "Ed25519")
         and (kid is None or key.get("kid") == kid)
     )
+
+
+def _is_long(modulus: Any) -> bool:
+    """Whether an RSA key is long enough; base64 holds six bits in a character."""
+    return isinstance(modulus, str) and len(modulus.rstrip("=")) * 6 >= MIN_RSA_BITS
 
 
 def _payload(token: str, key: Mapping[str, Any], algorithm: str) -> Claims | None:
@@ -172,11 +181,11 @@ def _payload(token: str, key: Mapping[str, Any], algorithm: str) -> Claims | Non
         imported = import_key(public)
         if not isinstance(imported, RSAKey | ECKey | OKPKey):
             return None
-        if isinstance(imported, RSAKey) and imported.public_key.key_size < MIN_RSA_BITS:
-            return None
-        signed = jws.deserialize_compact(token, imported, algorithms=[algorithm])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)  # of the old name EdDSA
+            signed = jws.deserialize_compact(token, imported, algorithms=[algorithm])
         claims = orjson.loads(signed.payload)
-    except (JoseError, ValueError, TypeError):
+    except (JoseError, ValueError, TypeError, KeyError):
         return None
     return claims if isinstance(claims, dict) else None
 

@@ -46,6 +46,11 @@ class Provider:
         """Whether the operator of the instance has chosen its address."""
         return self.tenant_id is None
 
+    @property
+    def plain(self) -> bool:
+        """Whether that address, as the operator typed it, goes without https."""
+        return self.trusted and self.issuer.startswith("http:")
+
 
 async def find_provider(db: Database, settings: Settings, vault: Vault, key: str) -> Provider | None:
     """The provider of this name or id."""
@@ -63,6 +68,16 @@ async def find_provider(db: Database, settings: Settings, vault: Vault, key: str
     async with db.transaction(tenant_id) as session:
         row = await session.maybe("sso_issuer", sso_id=sso_id)
         return await _of_tenant(session, vault, row) if row else None
+
+
+async def find_by_namespace(
+    db: Database, settings: Settings, vault: Vault, namespace: str
+) -> Provider | None:
+    """The provider that an identity was made by."""
+    for issuer in settings.oidc_issuers:
+        if issuer.issuer == namespace:
+            return of_instance(issuer)
+    return await find_provider(db, settings, vault, namespace)
 
 
 def of_instance(issuer: InstanceIssuer) -> Provider:
