@@ -937,7 +937,8 @@ CREATE TABLE public.domain_codes (
     code_hash bytea NOT NULL,
     domain_id uuid NOT NULL,
     claimed_by uuid NOT NULL,
-    expires_at timestamp with time zone NOT NULL
+    expires_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 -- TABLE: half_sign_ins
