@@ -19,6 +19,7 @@ from uuid import UUID
 import jinja2
 import orjson
 
+from handlers.identity.mail_looks import MailLooks, looks_for
 from handlers.identity.tokens import new_token
 from storage.ids import new_id
 from storage.postgres import Database, Row, Session
@@ -91,12 +92,15 @@ async def ask(session: Session, kind: str, to_address: str) -> None:
 
 async def write(db: Database, settings: Settings, queued: Queued) -> EmailMessage | None:
     """The mail as it goes out; None where it need not be sent any more."""
-    tenant_id = queued.data.get("tenant_id")
-    async with db.transaction(UUID(tenant_id) if tenant_id else None) as session:
+    tenant_id = UUID(queued.data["tenant_id"]) if queued.data.get("tenant_id") else None
+    async with db.transaction(tenant_id) as session:
         values = await LETTERS[queued.kind](session, settings, queued)
     if values is None:
         return None
-    values = {"public_url": settings.public_url, "to_address": queued.to_address, **queued.data, **values}
+    brand = await looks_for(db, settings, tenant_id, queued.user_id, queued.to_address)
+    values = {
+        "public_url": settings.public_url, "to_address": queued.to_address, "brand": brand, **queued.data, **values,
+    }  # fmt: skip
     text = TEMPLATES.get_template(f"{queued.kind}.txt").render(values)
     subject, _, text = text.partition("\n")
     values["subject"] = " ".join(subject.removeprefix("Subject:").split())
@@ -106,9 +110,12 @@ async def write(db: Database, settings: Settings, queued: Queued) -> EmailMessag
 def _message(settings: Settings, queued: Queued, values: Values, text: str) -> EmailMessage:
     name, sender = parseaddr(settings.mail_from)
     mail = EmailMessage()
+    brand: MailLooks = values["brand"]
     # In the name of a tenant, by the address that this server may send from.
-    mail["From"] = Address(values.get("sender_name", name), addr_spec=sender)
+    mail["From"] = Address(brand.sender or values.get("sender_name", name), addr_spec=sender)
     mail["To"] = Address(addr_spec=queued.to_address)
+    if brand.reply_to:
+        mail["Reply-To"] = Address(addr_spec=brand.reply_to)
     mail["Subject"] = values["subject"]
     mail["Date"] = format_datetime(datetime.now(UTC))
     # The same at every try, so that a mail which came twice is shown once.

@@ -36,3 +36,8 @@ WITH gone AS (
     DELETE FROM outbox_mails WHERE state <> 'waiting' AND done_at < now() - :retention::interval RETURNING 1
 )
 SELECT count(*) FROM gone;
+
+-- The tenant in whose look a person reads a mail about her account.
+-- tenant_of_mails :value
+SELECT tenant_of_mails(u.id) FROM users AS u
+WHERE u.id = :user_id::uuid OR (:user_id::uuid IS NULL AND u.email = :email);

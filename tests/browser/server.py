@@ -130,8 +130,15 @@ class Rest:
             snapshot: dict[str, Any] = (await response.json())["data"]["snapshot"]
             return snapshot
 
+    async def put(self, path: str, **body: object) -> dict[str, Any]:
+        """Change something of the tenant."""
+        return await self._call("PUT", f"tenants/{self._tenant_id}/{path}", body)
+
     async def _post(self, path: str, **body: object) -> dict[str, Any]:
-        async with self._session.post(path, json=body) as response:
+        return await self._call("POST", path, body)
+
+    async def _call(self, method: str, path: str, body: dict[str, object]) -> dict[str, Any]:
+        async with self._session.request(method, path, json=body) as response:
             reply = await response.json()
             assert reply["success"], reply
             data: dict[str, Any] = reply["data"]

@@ -1,3 +1,4 @@
+import type { Branding } from './brand'
 import { Refused, type Reply } from './errors'
 
 export interface User {
@@ -10,6 +11,8 @@ export interface Tenant {
   id: string
   name: string
   slug?: string
+  status?: string
+  branding?: Branding
 }
 
 /** What survives a reload of this tab, and nothing else does. */
@@ -64,6 +67,14 @@ export class Session {
   renew(): Promise<string> {
     this.#renewing ??= this.#renew().finally(() => (this.#renewing = null))
     return this.#renewing
+  }
+
+  /** The tenant has changed while one is in it. */
+  retell(tenant: Partial<Tenant>): void {
+    if (!this.tenant || this.tenant.id !== tenant.id) return
+    const { name, slug, branding } = { ...this.tenant, ...tenant }
+    this.tenant = { ...this.tenant, name, slug, branding }
+    this.#keep()
   }
 
   async signOut(): Promise<void> {
@@ -122,7 +133,12 @@ export class Session {
     this.#refreshToken = refresh_token
     this.user = user ?? this.user
     this.tenant = tenant ?? this.tenant
-    this.storage.setItem(KEPT, JSON.stringify({ refresh_token, user: this.user, tenant: this.tenant }))
+    this.#keep()
+  }
+
+  #keep(): void {
+    const kept: Kept = { refresh_token: this.#refreshToken, user: this.user as User, tenant: this.tenant }
+    this.storage.setItem(KEPT, JSON.stringify(kept))
   }
 
   async #post(path: string, body: unknown): Promise<Record<string, unknown>> {

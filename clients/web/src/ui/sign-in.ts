@@ -1,11 +1,12 @@
 import { html, nothing, type TemplateResult } from 'lit'
 import { customElement, property, state } from 'lit/decorators.js'
 
+import { lookOfThisPage, productOf, wear, type Branding } from '../brand'
 import { Refused } from '../errors'
 import { demoAccounts, type DemoAccount, type Session } from '../session'
 import { avatar } from './avatar'
-import { mark } from './icons'
 import { LightElement } from './light'
+import { sign } from './top-bar'
 
 /** The page before sign-in. Fires `signed-in`. */
 @customElement('atrium-sign-in')
@@ -15,9 +16,15 @@ export class SignIn extends LightElement {
   @state() private accounts: DemoAccount[] = []
   @state() private problem = ''
   @state() private busy = false
+  @state() private look: Branding = {}
 
   override connectedCallback(): void {
     super.connectedCallback()
+    void lookOfThisPage().then((look) => {
+      this.look = look
+      wear(look)
+      document.title = productOf(look)
+    })
     void demoAccounts().then((accounts) => (this.accounts = accounts))
   }
 
@@ -44,7 +51,7 @@ export class SignIn extends LightElement {
     const problem = this.problem || this.notice
     return html`<main class="sign-in">
       <div class="sign-in-card">
-        <header>${mark}<h1>Atrium</h1></header>
+        <header>${sign({ logo_url: this.look.logo_url })}<h1>${productOf(this.look)}</h1></header>
         <p class="lead">Boards that stay in step, for everybody at once.</p>
         ${problem ? html`<p class="problem" role="alert">${problem}</p>` : nothing}
         <form @submit=${this.#submit}>

@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit'
 
+import { productOf, type Branding } from '../brand'
 import type { Connection } from '../live'
 import type { Presence } from '../presence'
 import { avatar } from './avatar'
@@ -8,6 +9,7 @@ import { chevron, door, mark } from './icons'
 export interface TopBar {
   user: { id: string; name: string }
   tenant: string
+  branding: Branding | null
   project: string | null
   presence: Presence | null
   connection: Connection
@@ -20,7 +22,7 @@ const FACES = 5
 export function topBar(bar: TopBar): TemplateResult {
   return html`<header class="top-bar">
     <nav class="crumbs" aria-label="You are here">
-      <a class="home" href="#/" aria-label="All projects">${mark}<span class="tenant">${bar.tenant}</span></a>
+      <a class="home" href="#/" aria-label="All projects">${sign(bar.branding)}<span class="tenant">${bar.tenant}</span></a>
       ${bar.project === null ? nothing : html`<span class="crumb-gap">${chevron}</span><h1>${bar.project}</h1>`}
     </nav>
     ${bar.presence ? faces(bar.presence, bar.user.id) : nothing} ${connection(bar)}
@@ -29,6 +31,12 @@ export function topBar(bar: TopBar): TemplateResult {
       <button class="quiet icon-only" aria-label="Sign out" title="Sign out" @click=${bar.signOut}>${door}</button>
     </div>
   </header>`
+}
+
+/** The tenant's logo and the name of the product, where it has chosen them; else our mark. */
+export function sign(branding: Branding | null): TemplateResult {
+  const logo = branding?.logo_url ? html`<img class="logo" src=${branding.logo_url} alt="" />` : mark
+  return branding?.product_name ? html`${logo}<span class="product">${productOf(branding)}</span>` : logo
 }
 
 function faces(presence: Presence, me: string): TemplateResult | typeof nothing {

@@ -1,12 +1,13 @@
 import { html, nothing, type TemplateResult } from 'lit'
 import { customElement, property, query, state } from 'lit/decorators.js'
 
+import { productOf, wear } from '../brand'
 import type { Project, RoomEvent, Task } from '../entities'
 import { inPlainWords, type WireError } from '../errors'
 import { newId } from '../ids'
 import { Live } from '../live'
 import type { Pending } from '../outbox'
-import type { Session } from '../session'
+import type { Session, Tenant } from '../session'
 import { Store } from '../store'
 import './board'
 import { keptChanges } from './kept'
@@ -93,7 +94,8 @@ export class Workspace extends LightElement {
 
   #heard(event: RoomEvent, mine: boolean): void {
     if (event.room.startsWith('tenant:')) {
-      const { project, projects } = event.data
+      const { project, projects, tenant } = event.data
+      if (tenant !== undefined) this.session.retell(tenant as Partial<Tenant>)
       this.#tenant.apply({ ...(project !== undefined && { project }), ...(projects !== undefined && { projects }) })
       this.revision++
     }
@@ -155,11 +157,15 @@ export class Workspace extends LightElement {
     const { connection, outbox, room } = this.#live
     const id = this.route.project
     const project = id ? (room?.store.one<Project>('projects', id) ?? this.#tenant.one<Project>('projects', id)) : null
-    document.title = project ? `${project.name} · Atrium` : 'Atrium'
+    const branding = tenant?.branding ?? null
+    const product = productOf(branding)
+    document.title = project ? `${project.name} · ${product}` : product
+    wear(branding)
     return html`
       ${topBar({
         user: user ?? { id: '', name: '' },
         tenant: tenant?.name ?? '',
+        branding,
         project: id ? (project?.name ?? '…') : null,
         presence: room?.presence ?? null,
         connection,
