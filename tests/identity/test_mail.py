@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from handlers.identity import mails
+from handlers.identity.mail_looks import MailLooks
 from handlers.identity.mails import LETTERS, TEMPLATES
 from server.outbox import Outbox
 from storage.mail import SmtpMailer, open_mailer
@@ -64,6 +65,8 @@ def test_every_letter_is_whole(kind: str) -> None:
         "public_url": "https://atrium.example", "to_address": "a@b.example", "link": "https://x/?a=1&b=2",
         "good_for": "1 hour", "at": "now", "tenant": "<b>x</b>", "inviter": "<b>x</b>", "role": "member",
         "message": "one\n<b>x</b>", "until": "tomorrow", "email": "<b>x</b>@evil.example", "address": "192.0.2.1",
+        "key": "<b>x</b>", "own": True, "ends": "tomorrow", "tenant_name": "<b>x</b>", "actor_name": "<b>x</b>",
+        "purge_on": "tomorrow", "reason": "<b>x</b>", "brand": MailLooks(product="<b>x</b>"),
         "subject": "A passkey was added", "told": "On now, <b>x</b> was added.", "advice": "If not:",
     }  # fmt: skip
     text = TEMPLATES.get_template(f"{kind}.txt").render(values)
@@ -74,6 +77,13 @@ def test_every_letter_is_whole(kind: str) -> None:
     assert "<b>x" not in html
     assert "http://" not in html
     assert not re.search(r"<script|<img|<link", html)
+
+
+def test_buttons_have_the_colours_of_their_mail() -> None:
+    templates = Path(TEMPLATES.get_template("layout.html").filename or "").parent
+    for path in templates.glob("*.html"):
+        text = path.read_text()
+        assert "import button" not in text or "import button with context" in text, path.name
 
 
 async def test_a_mail_leaves_at_once_and_not_only_by_polling(
