@@ -1,10 +1,12 @@
 """Who may do what: one list of permissions, one matrix of roles, one function that decides."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
+
+import orjson
 
 from handlers.errors import Forbidden
 
@@ -26,6 +28,7 @@ PERMISSIONS: Final = {
     "role.manage": "Define roles of one's own and give members permissions beside their role.",
     "team.manage": "Create teams, and say who is in them.",
     "unit.manage": "Create departments, clients and regions, and say who and what belongs to them.",
+    "rights.delegate": "Let another member act with one's rights for a time.",
     "project.create": "Create a project.",
     "project.view": "See a project, its board and its tasks.",
     "project.edit": "Rename a project and change its dates, status and description.",
@@ -42,7 +45,7 @@ PERMISSIONS: Final = {
 _GUEST: Final = frozenset({"project.view", "comment.add", "presence.share"})
 _CLIENT: Final = _GUEST
 _VIEWER: Final = frozenset({"tenant.view", "project.view", "presence.share"})
-_MEMBER: Final = _VIEWER | {"task.create", "task.edit", "task.delete", "comment.add"}
+_MEMBER: Final = _VIEWER | {"task.create", "task.edit", "task.delete", "comment.add", "rights.delegate"}
 _MANAGER: Final = _MEMBER | {
     "project.create", "project.edit", "project.share", "board.edit", "member.invite", "team.manage",
 }  # fmt: skip
@@ -61,7 +64,7 @@ MATRIX: Final[dict[Role, frozenset[str]]] = {
 OUTSIDE: Final = frozenset({"client", "guest"})
 """Roles of people from outside: they see only what is shared with them, whatever permissions they are given."""
 
-STAFF_NOUNS: Final = frozenset({"tenant", "security", "audit", "member", "role", "team", "unit"})
+STAFF_NOUNS: Final = frozenset({"tenant", "security", "audit", "member", "role", "team", "unit", "rights"})
 STAFF_ONLY: Final = frozenset(name for name in PERMISSIONS if name.partition(".")[0] in STAFF_NOUNS) | {
     "project.create", "project.delete", "project.share",
 }  # fmt: skip
@@ -102,17 +105,20 @@ class Rights:
 
     role: Role
     permissions: frozenset[str]
+    own_role: Role
     own: frozenset[str]
-    """What she may do by herself, without limits of the credential: what she can be compared with others by."""
+    """What she may do by herself: without those she acts for, and without limits of the credential."""
     every_project: bool
     """Whether she sees all projects of the tenant; otherwise those that she takes part in."""
+    stands_for: tuple[UUID, ...] = ()
+    """The members whose rights she has besides, for a time."""
 
     def allow(self, permission: str) -> bool:
         return permission in self.permissions
 
     @property
     def to_give(self) -> frozenset[str]:
-        """What she may let others do: nobody gives what he does not have."""
+        """What she may let others do: nobody gives what he does not have, or has only in another's place."""
         return self.permissions & self.own
 
     def within(self, scopes: frozenset[str] | None) -> "Rights":
@@ -120,36 +126,90 @@ class Rights:
         return self if scopes is None else replace(self, permissions=self.permissions & scopes)
 
 
+OWN: Final = "own"
+"""Stands for the role in the tenant where a team or unit takes part in a project without another one."""
+
+
 def rights(actor: Mapping[str, Any], room_kind: str, room_id: UUID) -> Rights | None:
     """The rights in a room, or None where the room is not this person's to know of.
 
     `actor` is a row of the member as the statements of `sql/log.sql` and `sql/rights.sql` read it: `user_id`, `role`,
-    `allowed` and `denied` (permissions beside the role), `project_role`, `in_project` and `live`.
+    `allowed` and `denied` (permissions beside the role), `in_project`, `direct` with `project_role`, `shared_roles`
+    (her part in the project), `live`, and `stands_for`: the same of those for whom she acts.
     """
     if not actor["live"] or (room_kind == "user" and str(room_id) != str(actor["user_id"])):
         return None
-    found = _rights(
-        actor["role"], actor["project_role"], tuple(actor["allowed"] or ()), tuple(actor["denied"] or ())
-    )
-    if room_kind == "project" and not actor["in_project"] and not found.every_project:
+    own = _alone(actor, room_kind)
+    others = stands_for(actor)
+    if not others:
+        return own
+    found = [each for each in (own, *(_alone(other, room_kind) for other in others)) if each]
+    if not found:
         return None
-    return found
+    return Rights(
+        role=min((each.role for each in found), key=ROLES.index),
+        permissions=frozenset().union(*(each.permissions for each in found)),
+        own_role=own.role if own else actor["role"],
+        own=own.permissions if own else frozenset(),
+        every_project=any(each.every_project for each in found),
+        stands_for=tuple(UUID(str(other["user_id"])) for other in others),
+    )
+
+
+def stands_for(actor: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those for whom somebody acts. People from outside act for nobody: they see what is shared with themselves."""
+    listed = actor.get("stands_for")
+    if not listed or actor["role"] in OUTSIDE:
+        return []
+    others: list[dict[str, Any]] = orjson.loads(listed) if isinstance(listed, str) else listed
+    return others
+
+
+def _alone(actor: Mapping[str, Any], room_kind: str) -> Rights | None:
+    """The rights that somebody has by herself."""
+    found = _rights(
+        actor["role"],
+        tuple(actor["allowed"] or ()),
+        tuple(actor["denied"] or ()),
+        bool(actor["direct"]),
+        actor["project_role"],
+        tuple(actor["shared_roles"] or ()),
+    )
+    return found if room_kind != "project" or actor["in_project"] or found.every_project else None
 
 
 def of_role(role: Role) -> Rights:
     """What a role may do by itself, for who acts without being a member."""
-    return _rights(role, None, (), ())
+    return _rights(role, (), (), False, None, ())
 
 
 @lru_cache(maxsize=4096)
 def _rights(
-    role: Role, project_role: Role | None, allowed: tuple[str, ...], denied: tuple[str, ...]
+    role: Role,
+    allowed: tuple[str, ...],
+    denied: tuple[str, ...],
+    direct: bool,
+    project_role: Role | None,
+    shared_roles: tuple[str, ...],
 ) -> Rights:
-    """A project role replaces the one in the tenant with all that is allowed beside it; what is denied to a person
-    is denied everywhere.
+    """A role of one's own in a project replaces the one in the tenant with all that is allowed beside it. One through
+    a team or unit only raises, unless it is the reason why the project is seen at all. What is denied to a person is
+    denied everywhere.
     """
     in_tenant = permissions_of(role, allowed, denied)
+    every_project = "tenant.view" in in_tenant
     here, permissions = role, in_tenant
-    if project_role is not None and role not in ("owner", "admin"):
-        here, permissions = project_role, permissions_of(project_role, (), denied)
-    return Rights(here, permissions, permissions, every_project="tenant.view" in in_tenant)
+    if role not in ("owner", "admin"):
+        if direct and project_role is not None:
+            here, permissions = project_role, MATRIX[project_role] - set(denied)
+        elif not direct and (shared := highest(shared_roles)):
+            given = (MATRIX[each] for each in ROLES if each in shared_roles)
+            here, permissions = shared, frozenset().union(*given) - set(denied)
+            if every_project or OWN in shared_roles:
+                here, permissions = min(role, shared, key=ROLES.index), in_tenant | permissions
+    return Rights(here, permissions, here, permissions, every_project)
+
+
+def highest(roles: Iterable[str]) -> Role | None:
+    """The highest of some roles; None where there is none but one's own."""
+    return min((role for role in ROLES if role in roles), key=ROLES.index, default=None)

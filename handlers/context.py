@@ -137,7 +137,7 @@ class Tx:
 
         `allowed` and `denied` are the permissions beside the role, `before` what the person may do already.
         """
-        if above(role, self.rights.role):
+        if above(role, self.rights.own_role):
             raise Forbidden(f"Only somebody who is {role} can make another", details={"role": role})
         given = permissions_of(role, tuple(allowed or ()), tuple(denied or ())) - before
         if missing := sorted(given - self.rights.to_give):
@@ -149,7 +149,7 @@ class Tx:
         self, role: Role, allowed: Iterable[str] | None = None, denied: Iterable[str] | None = None
     ) -> None:
         """Nobody changes the rights of somebody whose role is above his own, or who may do what he may not."""
-        if above(role, self.rights.role):
+        if above(role, self.rights.own_role):
             raise Forbidden(f"Only somebody who is {role} can change another", details={"role": role})
         more = sorted(permissions_of(role, tuple(allowed or ()), tuple(denied or ())) - self.rights.own)
         if more:

@@ -11,12 +11,15 @@ import asyncpg
 import structlog
 from aiohttp import web
 
+import handlers.identity.activation
 import handlers.identity.addresses
 import handlers.identity.api_keys
 import handlers.identity.branding
 import handlers.identity.credentials
+import handlers.identity.delegations
 import handlers.identity.devices
 import handlers.identity.domains
+import handlers.identity.explain
 import handlers.identity.exports
 import handlers.identity.founding
 import handlers.identity.imports
@@ -39,19 +42,23 @@ import handlers.identity.roles
 import handlers.identity.second_factor
 import handlers.identity.security
 import handlers.identity.services
+import handlers.identity.shares
 import handlers.identity.signin
 import handlers.identity.snapshots
 import handlers.identity.sso
+import handlers.identity.teams
 import handlers.identity.tenant_settings
 import handlers.identity.tenant_status
 import handlers.identity.tenants
 import handlers.identity.totp
+import handlers.identity.units
 import handlers.identity.users
 import handlers.insight.audit
 import handlers.rooms
 import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.moves
+import handlers.work.parts
 import handlers.work.projects
 import handlers.work.tasks
 import server.session
@@ -123,8 +130,15 @@ NOUNS: Final = (
     handlers.identity.services,
     handlers.identity.imports,
     handlers.identity.exports,
+    handlers.identity.activation,
+    handlers.identity.delegations,
+    handlers.identity.teams,
+    handlers.identity.units,
+    handlers.identity.shares,
+    handlers.identity.explain,
     handlers.identity.snapshots,
     handlers.work.projects,
+    handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
     handlers.work.moves,

@@ -5,6 +5,7 @@ It yields (connection, name, payload, ack id) and knows nothing of what the name
 
 import asyncio
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import isinf
 from random import uniform
@@ -250,6 +251,8 @@ class Gateway:
         """A connection in its own rooms, checked up to every change of rights that this node knows of."""
         for _ in range(SIGN_IN_TRIES):
             principal = await self.sessions.principal(token, socket.origin)
+            if principal.scopes is not None:
+                principal = replace(principal, member_until=await self._key_until(principal))
             connection = Connection(self, socket, socket.sid, principal)
             try:
                 if self._remember(connection):
@@ -263,6 +266,12 @@ class Gateway:
                 raise
             self._forget(connection)
         raise Unavailable("The rights in this tenant are changing just now: connect again")
+
+    async def _key_until(self, principal: Principal) -> datetime | None:
+        """When the rights behind an API key change by themselves; for a session its principal knows."""
+        async with self.dispatcher.db.transaction(principal.tenant_id) as session:
+            moment = await session.value("next_moment", user_id=principal.user_id)
+        return min((at for at in (moment, principal.member_until) if at is not None), default=None)
 
     def _remember(self, connection: Connection) -> bool:
         """Let changes of rights find the connection; False when it was read before the last one."""

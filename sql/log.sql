@@ -17,13 +17,17 @@ SELECT
     (
         SELECT json_agg(json_build_object(
             'user_id', m.user_id, 'name', u.name, 'role', m.role, 'allowed', m.allowed, 'denied', m.denied,
-            'project_role', pm.role, 'in_project', pm.user_id IS NOT NULL,
+            'project_role', pm.role, 'direct', pm.direct, 'shared_roles', pm.shared_roles,
+            'in_project', pm.user_id IS NOT NULL,
+            'stands_for', CASE
+                WHEN m.delegated_until > clock_timestamp() THEN stands_for(r.tenant_id, m.user_id, r.id)
+            END,
             'expires_at', m.expires_at, 'live', m.status = 'active' AND u.status = 'active'
             AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
         ))
         FROM members AS m
         JOIN users AS u ON u.id = m.user_id
-        LEFT JOIN project_members AS pm
+        LEFT JOIN project_parts AS pm
             ON r.kind = 'project' AND pm.tenant_id = m.tenant_id AND pm.project_id = r.id AND pm.user_id = m.user_id
         WHERE m.tenant_id = r.tenant_id AND m.user_id = ANY(:actor_ids::uuid [])
     )::text AS actors,
@@ -118,27 +122,33 @@ SELECT
         SELECT 1 FROM projects AS p
         WHERE r.kind = 'project' AND p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
     ) AS gone,
-    m.user_id, m.role, m.allowed, m.denied, pm.role AS project_role, pm.user_id IS NOT NULL AS in_project,
+    m.user_id, m.role, m.allowed, m.denied,
+    pm.role AS project_role, pm.direct, pm.shared_roles, pm.user_id IS NOT NULL AS in_project,
+    CASE WHEN m.delegated_until > clock_timestamp() THEN stands_for(r.tenant_id, m.user_id, r.id) END::text
+        AS stands_for,
     m.status = 'active' AND u.status = 'active'
     AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()) AS live
 FROM rooms AS r
 JOIN tenants AS t ON t.id = r.tenant_id
 JOIN members AS m ON m.tenant_id = r.tenant_id AND m.user_id = :actor_id
 JOIN users AS u ON u.id = m.user_id
-LEFT JOIN project_members AS pm
+LEFT JOIN project_parts AS pm
     ON pm.tenant_id = r.tenant_id AND pm.project_id = r.id AND pm.user_id = m.user_id
 WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 
 -- The rights of one person in one room, for queries and joins.
 -- actor_rights :maybe
 SELECT
-    m.user_id, u.name, m.role, m.allowed, m.denied, pm.role AS project_role, pm.user_id IS NOT NULL AS in_project,
+    m.user_id, u.name, m.role, m.allowed, m.denied,
+    pm.role AS project_role, pm.direct, pm.shared_roles, pm.user_id IS NOT NULL AS in_project,
+    CASE WHEN m.delegated_until > clock_timestamp() THEN stands_for(m.tenant_id, m.user_id, :room_id) END::text
+        AS stands_for,
     m.expires_at,
     m.status = 'active' AND u.status = 'active'
     AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()) AS live
 FROM members AS m
 JOIN users AS u ON u.id = m.user_id
-LEFT JOIN project_members AS pm
+LEFT JOIN project_parts AS pm
     ON pm.tenant_id = m.tenant_id AND pm.project_id = :room_id AND pm.user_id = m.user_id
 WHERE m.tenant_id = :tenant_id AND m.user_id = :actor_id;
 

@@ -12,13 +12,18 @@ PLURALS: Final = {
     "assignment": "assignments",
     "board": "boards",
     "column": "columns",
+    "delegation": "delegations",
     "job": "jobs",
     "member": "members",
+    "participation": "participations",
     "project": "projects",
     "role": "roles",
+    "share": "shares",
     "status": "statuses",
     "task": "tasks",
+    "team": "teams",
     "tenant": "tenants",
+    "unit": "units",
     "user": "users",
 }
 

@@ -304,12 +304,12 @@ async def may_share(tx: Tx, project_id: UUID, role: Role | None) -> bool:
         found = await read_rights(tx.session, RoomKey(tx.room.tenant_id, "project", project_id), tx.actor)
     except NotFound:
         return False
-    return found.allow("project.share") and (role is None or _gives(found, role))
+    return "project.share" in found.to_give and (role is None or _gives(found, role))
 
 
 def _gives(found: Rights, role: Role) -> bool:
     """Nobody gives a role above his own, nor what he does not have."""
-    return not above(role, found.role) and permissions_of(role) <= found.to_give
+    return not above(role, found.own_role) and permissions_of(role) <= found.to_give
 
 
 async def _check_part(tx: Tx, part: Participation) -> None:

@@ -1,7 +1,7 @@
 """Members of a tenant: who works here, as what, and until when."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints, model_validator
@@ -9,6 +9,7 @@ from pydantic import AfterValidator, EmailStr, Field, StringConstraints, model_v
 from handlers.access import Role, permissions_of
 from handlers.context import Tx
 from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed
+from handlers.identity.delegations import DelegationRevoked, revoke_all
 from handlers.identity.roles import PermissionList, check_beside, custom_role
 from handlers.registry import Entity, Event, Payload, Spec, Timestamp, When, command
 from handlers.work.boards import Gone
@@ -31,6 +32,9 @@ class Member(Entity):
     role_id: UUID | None = Field(description="The role of the tenant's own that she has; `role` is its base.")
     allowed: list[str] = Field(description="Permissions given to her alone.")
     denied: list[str] = Field(description="Permissions taken from her alone.")
+    status: Literal["active", "suspended"] = Field(
+        description="Suspended: deactivated, until activated again."
+    )
     expires_at: Timestamp | None
     joined_at: Timestamp
 
@@ -47,6 +51,13 @@ class MemberWas(Entity):
     expires_at: Timestamp | None = None
 
 
+class GroupPeople(Entity):
+    """A team or unit with the people who are left in it."""
+
+    id: UUID
+    member_ids: list[UUID]
+
+
 class MemberAdded(Event, name="member.added"):
     """Somebody joined the tenant."""
 
@@ -61,9 +72,15 @@ class MemberUpdated(Event, name="member.updated"):
 
 
 class MemberRemoved(Event, name="member.removed"):
-    """Somebody is no member any more."""
+    """Somebody is no member any more, nor in the teams and units of this tenant."""
 
     member: Gone
+    teams: list[GroupPeople] = []
+    units: list[GroupPeople] = []
+
+
+Left: TypeAlias = MemberRemoved | ProjectMemberRemoved | DelegationRevoked
+"""What happens when a membership ends."""
 
 
 class AddMember(Payload):
@@ -126,7 +143,7 @@ async def update_member(tx: Tx, cmd: UpdateMember) -> MemberUpdated:
     wanted = {**dict(member), **await _wanted(tx, cmd, member)}
     _check(tx, cmd, member, wanted)
     if member["role"] == "owner" and (wanted["role"] != "owner" or wanted["expires_at"] is not None):
-        await _require_another_owner(tx, cmd.user_id)
+        await require_another_owner(tx, [cmd.user_id])
     fields = {name: wanted[name] for name in CHANGEABLE}
     fresh = await tx.one("update_member", cmd, **fields)
     tx.may_give(fresh["role"], fresh["all_allowed"], fresh["all_denied"], before=_permissions(member))
@@ -141,23 +158,34 @@ async def update_member(tx: Tx, cmd: UpdateMember) -> MemberUpdated:
     rest="DELETE /tenants/{tenant_id}/members/{user_id}",
     room="tenant",
 )
-async def remove_member(tx: Tx, cmd: RemoveMember) -> list[MemberRemoved | ProjectMemberRemoved]:
+async def remove_member(tx: Tx, cmd: RemoveMember) -> list[Left]:
     """End a membership: the person's sockets in this tenant are closed, and she is in none of its projects."""
-    await tx.many("lock_projects_of", cmd)
     member = await _member(tx, cmd.user_id)
     tx.may_change(member["role"], member["all_allowed"], member["all_denied"])
     if member["role"] == "owner":
-        await _require_another_owner(tx, cmd.user_id)
-    await tx.exec("remove_member", cmd)
+        await require_another_owner(tx, [cmd.user_id])
+    return await leave(tx, cmd.user_id)
+
+
+async def leave(tx: Tx, user_id: UUID) -> list[Left]:
+    """A membership ends, with all that went with it: parts in projects, places in teams and units, delegations."""
+    await tx.many("lock_projects_of", user_id=user_id)
+    await tx.exec("remove_member", user_id=user_id)
     await tx.rights_changed()
-    gone = Gone(id=cmd.user_id, removed=True)
-    left = await tx.many("leave_all_projects", cmd)
+    gone = Gone(id=user_id, removed=True)
+    groups = await tx.many("leave_all_groups", user_id=user_id)
+    projects = await tx.many("leave_all_projects", user_id=user_id)
     return [
-        MemberRemoved(member=gone),
+        MemberRemoved(
+            member=gone,
+            teams=[GroupPeople.of(row) for row in groups if row["kind"] == "team"],
+            units=[GroupPeople.of(row) for row in groups if row["kind"] != "team"],
+        ),
         *(
             ProjectMemberRemoved(member=gone).to(RoomKey(tx.room.tenant_id, "project", row["project_id"]))
-            for row in left
+            for row in projects
         ),
+        *await revoke_all(tx, user_id),
     ]
 
 
@@ -227,8 +255,9 @@ def _permissions(member: Row) -> frozenset[str]:
     )
 
 
-async def _require_another_owner(tx: Tx, user_id: UUID) -> None:
-    if not await tx.value("other_owners", user_id=user_id):
+async def require_another_owner(tx: Tx, user_ids: list[UUID]) -> None:
+    """Refuse to leave a tenant without an owner who can act."""
+    if not await tx.value("other_owners", user_ids=user_ids):
         raise Conflict("A tenant needs an owner whose membership does not end")
 
 

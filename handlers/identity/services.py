@@ -28,7 +28,7 @@ from handlers.identity.api_keys import (
     require_session,
     shown,
 )
-from handlers.identity.members import Member, MemberAdded, MemberRemoved, MemberUpdated, MemberWas
+from handlers.identity.members import Left, Member, MemberAdded, MemberUpdated, MemberWas, leave
 from handlers.identity.scopes import Scopes, granted
 from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import (
@@ -46,8 +46,7 @@ from handlers.registry import (
     command,
     query,
 )
-from handlers.work.boards import Gone
-from handlers.work.projects import ProjectMemberAdded, ProjectMemberRemoved
+from handlers.work.projects import ProjectMemberAdded
 from storage.ids import new_id
 from storage.postgres import Row
 from storage.rooms import RoomKey
@@ -188,7 +187,7 @@ async def rotate(tx: Tx, cmd: RotateKey) -> Outcome[TenantKeyChanged, NewTenantK
 @command(
     "tenant_key.revoke", needs=NEEDS, rest="DELETE /tenants/{tenant_id}/api-keys/{key_id}", room="tenant"
 )
-async def revoke(tx: Tx, cmd: OneKey) -> list[TenantKeyChanged | MemberRemoved | ProjectMemberRemoved]:
+async def revoke(tx: Tx, cmd: OneKey) -> list[TenantKeyChanged | Left]:
     """End a key of the tenant, with the sockets that were opened by it; with the last one its service leaves."""
     require_session(tx)
     old = await _key(tx, cmd.key_id)
@@ -198,14 +197,7 @@ async def revoke(tx: Tx, cmd: OneKey) -> list[TenantKeyChanged | MemberRemoved |
     await tx.rights_changed()
     if await tx.value("service_has_another_key", cmd, **service):
         return [_changed(old)]
-    await tx.exec("remove_member", **service)
-    gone = Gone(id=old["user_id"], removed=True)
-    left = await tx.many("leave_all_projects", **service)
-    return [
-        _changed(old),
-        MemberRemoved(member=gone),
-        *(ProjectMemberRemoved(member=gone).to(_project(tx, row["project_id"])) for row in left),
-    ]
+    return [_changed(old), *await leave(tx, old["user_id"])]
 
 
 async def _key(tx: Tx, key_id: UUID) -> Row:

@@ -3,14 +3,20 @@
 from handlers.context import Tx
 from handlers.identity import imports
 from handlers.identity.api_keys import ApiKey, shown
+from handlers.identity.delegations import Delegation
+from handlers.identity.groups import all_groups
 from handlers.identity.imports import Job
 from handlers.identity.members import Member
 from handlers.identity.onboarding import Onboarding
 from handlers.identity.people import Profile
 from handlers.identity.roles import CustomRole
+from handlers.identity.shares import Share
+from handlers.identity.teams import Team
 from handlers.identity.tenants import TenantDetails
+from handlers.identity.units import Unit
 from handlers.registry import Reply, snapshot
 from handlers.work.assignments import Assignment
+from handlers.work.parts import TakingPart
 from handlers.work.projects import Project
 
 
@@ -21,6 +27,9 @@ class TenantSnapshot(Reply):
     onboarding: Onboarding
     members: list[Member]
     roles: list[CustomRole]
+    teams: list[Team]
+    units: list[Unit]
+    shares: list[Share]
     projects: list[Project]
 
 
@@ -31,27 +40,34 @@ class UserSnapshot(Reply):
     assignments: list[Assignment]
     api_keys: list[ApiKey]
     jobs: list[Job]
+    participations: list[TakingPart]
+    delegations: list[Delegation]
 
 
 @snapshot("tenant")
 async def read_tenant(tx: Tx, window: int) -> TenantSnapshot:
-    """The tenant, its members, the roles it has defined, and its projects."""
+    """The tenant, its members, roles, teams and units, its projects, and who takes part in which."""
     return TenantSnapshot(
         tenants=[TenantDetails.of(await tx.one("tenant"))],
         onboarding=Onboarding.of(await tx.one("onboarding")),
         members=[Member.of(row) for row in await tx.many("members_of")],
         roles=[CustomRole.of(row) for row in await tx.many("custom_roles_of")],
+        teams=[Team.of(row) for row in await all_groups(tx, teams=True)],
+        units=[Unit.of(row) for row in await all_groups(tx, teams=False)],
+        shares=[Share.of(row) for row in await tx.many("shares_of_tenant")],
         projects=[Project.of(row) for row in await tx.many("all_projects")],
     )
 
 
 @snapshot("user")
 async def read_user(tx: Tx, window: int) -> UserSnapshot:
-    """Oneself, what one is assigned to, one's API keys, and what one has under way."""
+    """Oneself, one's work, projects, API keys and what is under way, and who acts for whom."""
     assignments = await tx.many("assignments_of")
     return UserSnapshot(
         users=[Profile.of(await tx.one("profile", user_id=tx.actor.user_id))],
         assignments=[Assignment.of(row) for row in assignments],
         api_keys=[ApiKey(**shown(row)) for row in await tx.many("own_api_keys")],
         jobs=await imports.running(tx),
+        participations=[TakingPart.of(row) for row in await tx.many("participations_of")],
+        delegations=[Delegation.of(row) for row in await tx.many("delegations_of")],
     )

@@ -1,15 +1,16 @@
 """Projects: create with a workflow and a board, read, change, delete and bring back; share with members."""
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from handlers.access import Role
+from handlers.access import PERMISSIONS, Role, above, highest, rights
 from handlers.context import Tx
-from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
+from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed, constraint
 from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import (
     Entity,
@@ -23,6 +24,7 @@ from handlers.registry import (
     Payload,
     Reply,
     Timestamp,
+    When,
     command,
     in_range,
     query,
@@ -104,7 +106,27 @@ class ProjectMember(Entity):
 
     id: UUID
     name: str
-    role: Role | None = Field(description="The role inside this project; null: the one in the tenant.")
+    role: Role | None = Field(
+        description="The role inside this project: her own one, else the highest through teams and units; "
+        "null: the one in the tenant."
+    )
+    direct: bool = Field(description="Whether the project is shared with her herself.")
+    shared: bool = Field(description="Whether it is shared with a team or unit that she is in.")
+    expires_at: Timestamp | None = Field(description="When her part ends, but for teams and units.")
+    active: bool = Field(description="False while her membership of the tenant is suspended.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def from_row(cls, value: Any) -> Any:
+        return shown_part(value)
+
+
+def shown_part(value: Any) -> Any:
+    """A row of `project_members` as members see it: what counts of all that reaches a person."""
+    if not isinstance(value, Mapping) or "shared_roles" not in value:
+        return value
+    role = value["role"] if value["direct"] else highest(value["shared_roles"] or ())
+    return {**value, "role": role, "shared": bool(value["shared_roles"])}
 
 
 class StatusEntity(Entity):
@@ -189,6 +211,13 @@ class AddProjectMember(Payload):
     project_id: UUID
     user_id: UUID
     role: Role | None = Field(None, description="Role inside this project. Unset: the role in the tenant.")
+    expires_at: When | None = Field(
+        None, description="When her part in the project ends by itself. Unset: never."
+    )
+
+
+class ListProjects(Paging):
+    shared_with: UUID | None = Field(None, description="Only those shared with this team or unit.")
 
 
 class RemoveProjectMember(Payload):
@@ -248,7 +277,7 @@ async def get(tx: Tx, ask: OneProject) -> ProjectReply:
 @query(
     "project.list", needs=None, scope="project.view", rest="GET /tenants/{tenant_id}/projects", room="tenant"
 )
-async def list_projects(tx: Tx, ask: Paging) -> Page[ProjectList]:
+async def list_projects(tx: Tx, ask: ListProjects) -> Page[ProjectList]:
     """The projects that one may see, by name."""
     place = decode_cursor(ask.cursor, str, UUID) or ("", UUID(int=0))
     rows = await tx.many(
@@ -256,6 +285,8 @@ async def list_projects(tx: Tx, ask: Paging) -> Page[ProjectList]:
         after_name=place[0],
         after_id=place[1],
         sees_all=tx.rights.every_project,
+        people=[tx.actor.user_id, *tx.rights.stands_for],
+        group_id=ask.shared_with,
         max_rows=ask.limit + 1,
     )
     more = (
@@ -323,13 +354,15 @@ async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored]:
 
 @command("project.add_member", needs="project.share", rest="PUT /projects/{project_id}/members/{user_id}")
 async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
-    """Let a member of the tenant take part, or give her another role in this project."""
-    await _require_not_above(tx, cmd.user_id)
+    """Let a member of the tenant take part, or give her another role or end in this project."""
+    before = await _part(tx, cmd.user_id)
     if cmd.role is not None:
-        tx.may_give(cmd.role)
-    row = await tx.maybe("set_project_member", cmd)
-    if row is None:
-        raise NotFound("There is no such member")
+        tx.may_give(cmd.role, before=frozenset(PERMISSIONS))
+    row = await tx.one("set_project_member", cmd)
+    if cmd.expires_at is not None:
+        row = await tx.one("end_project_part_at", cmd)
+    after = await tx.one("project_actor", cmd)
+    _require_own(tx, _permissions(after, tx.room.id) - _permissions(before, tx.room.id))
     await tx.rights_changed()
     return ProjectMemberAdded.of(row)
 
@@ -337,13 +370,24 @@ async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
 @command(
     "project.remove_member", needs="project.share", rest="DELETE /projects/{project_id}/members/{user_id}"
 )
-async def remove_member(tx: Tx, cmd: RemoveProjectMember) -> ProjectMemberRemoved:
-    """End somebody's part in the project."""
-    await _require_not_above(tx, cmd.user_id)
-    if await tx.maybe("remove_project_member", cmd) is None:
+async def remove_member(tx: Tx, cmd: RemoveProjectMember) -> list[ProjectMemberRemoved | ProjectMemberAdded]:
+    """End somebody's own part in the project.
+
+    Through a team or unit that it is shared with, she may still be in it: then she is said to be added, with what is
+    left.
+    """
+    before = await _part(tx, cmd.user_id)
+    row = await tx.maybe("remove_project_member", cmd)
+    if row is None and before["in_project"]:
+        raise Conflict("She takes part through a team or unit alone: end that share, or take her out of it")
+    if row is None:
         raise NotFound("There is no such member of the project")
     await tx.rights_changed()
-    return ProjectMemberRemoved(member=Gone(id=cmd.user_id, removed=True))
+    if row["left_it"]:
+        return [ProjectMemberRemoved(member=Gone(id=cmd.user_id, removed=True))]
+    after = await tx.one("project_actor", cmd)
+    _require_own(tx, _permissions(after, tx.room.id) - _permissions(before, tx.room.id))
+    return [ProjectMemberAdded.of(row)]
 
 
 @snapshot("project")
@@ -389,11 +433,28 @@ async def _project(tx: Tx, project_id: UUID) -> Row:
     return row
 
 
-async def _require_not_above(tx: Tx, user_id: UUID) -> None:
-    """Nobody changes the part of somebody whose role in the project is above his own."""
-    present = await tx.value("project_role_of", user_id=user_id)
-    if present is not None:
-        tx.may_give(present)
+async def _part(tx: Tx, user_id: UUID) -> Row:
+    """Somebody's part in the project; nobody changes that of somebody whose role in it is above his own."""
+    row = await tx.maybe("project_actor", user_id=user_id)
+    if row is None:
+        raise NotFound("There is no such member")
+    if row["in_project"]:
+        found = rights(row, "project", tx.room.id)
+        if found is not None and above(found.role, tx.rights.own_role):
+            raise Forbidden(
+                f"Only somebody who is {found.role} can change another", details={"role": found.role}
+            )
+    return row
+
+
+def _permissions(actor: Row, project_id: UUID) -> frozenset[str]:
+    found = rights(actor, "project", project_id)
+    return found.permissions if found else frozenset()
+
+
+def _require_own(tx: Tx, gained: frozenset[str]) -> None:
+    if missing := sorted(gained - tx.rights.to_give):
+        raise Forbidden("Nobody gives a permission that he does not have", details={"permissions": missing})
 
 
 def _check_dates(start: date | None, end: date | None) -> None:

@@ -98,7 +98,7 @@ SELECT EXISTS (
 -- member_entity :one
 SELECT
     m.user_id AS id, u.name, u.kind, p.avatar_url, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed,
-    coalesce(m.own_denied, '{}') AS denied, m.expires_at, m.joined_at
+    coalesce(m.own_denied, '{}') AS denied, m.status, m.expires_at, m.joined_at
 FROM members AS m JOIN users AS u ON u.id = m.user_id LEFT JOIN profiles AS p ON p.user_id = m.user_id
 WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active';
 

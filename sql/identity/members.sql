@@ -14,7 +14,7 @@ RETURNING
     m.user_id AS id, (SELECT u.kind FROM users AS u WHERE u.id = m.user_id) AS kind,
     (SELECT p.avatar_url FROM profiles AS p WHERE p.user_id = m.user_id) AS avatar_url,
     m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
-    m.expires_at, m.joined_at;
+    m.status, m.expires_at, m.joined_at;
 
 -- Somebody who was here before, or is in another tenant of the organization; where the directory is open, everybody
 -- with an account.
@@ -30,10 +30,10 @@ SELECT m.status FROM members AS m WHERE m.tenant_id = :tenant_id AND m.user_id =
 -- member :maybe
 SELECT
     m.user_id AS id, u.name, u.kind, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
-    m.expires_at, m.joined_at, m.version,
+    m.status, m.expires_at, m.joined_at, m.version,
     m.allowed AS all_allowed, m.denied AS all_denied
 FROM members AS m JOIN users AS u ON u.id = m.user_id
-WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active';
+WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status IN ('active', 'suspended');
 
 -- What the role gives and what is given to or taken from this person alone, and the outcome of both.
 -- update_member :one
@@ -45,11 +45,11 @@ SET
     denied = beside_role(r.denied, :denied::text [], :allowed::text []),
     version = m.version + 1
 FROM users AS u LEFT JOIN custom_roles AS r ON r.tenant_id = :tenant_id AND r.id = :role_id
-WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active' AND u.id = m.user_id
+WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status IN ('active', 'suspended') AND u.id = m.user_id
 RETURNING
     m.user_id AS id, u.name, u.kind, (SELECT p.avatar_url FROM profiles AS p WHERE p.user_id = m.user_id) AS avatar_url,
     m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
-    m.expires_at, m.joined_at, m.allowed AS all_allowed, m.denied AS all_denied;
+    m.status, m.expires_at, m.joined_at, m.allowed AS all_allowed, m.denied AS all_denied;
 
 -- remove_member :exec
 UPDATE members SET status = 'removed', version = version + 1
@@ -65,6 +65,20 @@ WHERE r.tenant_id = :tenant_id AND r.kind = 'project' AND r.id IN (
 ORDER BY r.id
 FOR UPDATE;
 
+-- What goes with a membership for good: her places in teams and units.
+-- leave_all_groups :many
+WITH gone AS (
+    DELETE FROM group_members WHERE tenant_id = :tenant_id AND user_id = :user_id RETURNING group_id
+)
+SELECT
+    g.id, g.kind,
+    ARRAY(
+        SELECT gm.user_id FROM group_members AS gm
+        WHERE gm.tenant_id = g.tenant_id AND gm.group_id = g.id AND gm.user_id <> :user_id ORDER BY gm.user_id
+    ) AS member_ids
+FROM gone JOIN groups AS g ON g.tenant_id = :tenant_id AND g.id = gone.group_id
+ORDER BY g.id;
+
 -- leave_all_projects :many
 DELETE FROM project_members AS pm USING rooms AS r
 WHERE pm.tenant_id = :tenant_id AND pm.user_id = :user_id AND r.tenant_id = pm.tenant_id AND r.id = pm.project_id
@@ -73,7 +87,7 @@ RETURNING pm.project_id;
 -- other_owners :value
 SELECT EXISTS (
     SELECT 1 FROM members
-    WHERE tenant_id = :tenant_id AND user_id <> :user_id AND role = 'owner' AND status = 'active'
+    WHERE tenant_id = :tenant_id AND user_id <> ALL(:user_ids::uuid []) AND role = 'owner' AND status = 'active'
         AND expires_at IS NULL
 );
 
@@ -97,16 +111,21 @@ LIMIT :max_rows;
 -- members_of :many
 SELECT
     m.user_id AS id, u.name, u.kind, p.avatar_url, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
-    m.expires_at, m.joined_at
+    m.status, m.expires_at, m.joined_at
 FROM members AS m JOIN users AS u ON u.id = m.user_id LEFT JOIN profiles AS p ON p.user_id = m.user_id
-WHERE m.tenant_id = :tenant_id AND m.status = 'active'
+WHERE m.tenant_id = :tenant_id AND m.status IN ('active', 'suspended')
 ORDER BY u.name, u.id;
 
 -- The person behind a token: still a member, session not revoked, the tenant open to this kind of session; and whether
--- it is in use.
+-- it is in use. `expires_at` is the next moment at which her rights change by themselves.
 -- principal :maybe
 SELECT
-    u.id, u.name, u.email, m.role, m.expires_at, t.name AS tenant_name, t.slug AS tenant_slug, t.rights_seq,
+    u.id, u.name, u.email, m.role,
+    least(m.expires_at, (
+        SELECT min(w.at) FROM rights_moments AS w
+        WHERE w.tenant_id = m.tenant_id AND w.user_id = m.user_id AND w.at > statement_timestamp()
+    )) AS expires_at,
+    t.name AS tenant_name, t.slug AS tenant_slug, t.rights_seq,
     t.status AS tenant_status,
     t.require_second_factor AND s.second_factor_at IS NULL AS lacks_second_factor
 FROM users AS u
@@ -121,3 +140,17 @@ WHERE
         s.bound_to = t.id
         OR (s.bound_to IS NULL AND (m.role = 'owner' OR NOT sso_required(t.id, u.email)))
     );
+
+-- members_by_id :many
+SELECT m.user_id AS id, m.role, m.status, m.allowed AS all_allowed, m.denied AS all_denied
+FROM members AS m
+WHERE m.tenant_id = :tenant_id AND m.user_id = ANY(:user_ids::uuid []) AND m.status IN ('active', 'suspended');
+
+-- project_ids_of_members :many
+SELECT pm.project_id, pm.user_id FROM project_members AS pm
+WHERE pm.tenant_id = :tenant_id AND pm.user_id = ANY(:user_ids::uuid [])
+ORDER BY pm.project_id, pm.user_id;
+
+-- set_member_status :exec
+UPDATE members SET status = :status, version = version + 1
+WHERE tenant_id = :tenant_id AND user_id = ANY(:user_ids::uuid []);

@@ -39,7 +39,7 @@ FROM users AS u, profiles AS p
 WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND u.id = m.user_id AND p.user_id = m.user_id
 RETURNING
     m.user_id AS id, u.name, u.kind, p.avatar_url, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed, coalesce(m.own_denied, '{}') AS denied,
-    m.expires_at, m.joined_at;
+    m.status, m.expires_at, m.joined_at;
 
 -- projects_of_member :many
 SELECT pm.project_id

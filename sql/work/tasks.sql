@@ -122,10 +122,14 @@ WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :status_id;
 -- assignable :many
 SELECT m.user_id
 FROM members AS m
-LEFT JOIN project_members AS pm
+LEFT JOIN project_parts AS pm
     ON pm.tenant_id = m.tenant_id AND pm.project_id = :project_id AND pm.user_id = m.user_id
 WHERE m.tenant_id = :tenant_id AND m.user_id = ANY(:user_ids::uuid []) AND m.status = 'active'
-    AND (m.role NOT IN ('client', 'guest') OR pm.user_id IS NOT NULL);
+    AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
+    AND (
+        pm.user_id IS NOT NULL
+        OR (m.role NOT IN ('client', 'guest') AND 'tenant.view' <> ALL(coalesce(m.denied, '{}')))
+    );
 
 -- Whether making one task the parent of another would close a circle.
 -- is_below :value

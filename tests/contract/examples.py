@@ -13,6 +13,8 @@ from tests.world import Person, World
 Payload = dict[str, Any]
 NEW_ID: Final = "0199c0de-0000-7000-8000-000000000001"
 OTHER_ID: Final = "0199c0de-0000-7000-8000-000000000002"
+UNIT_ID: Final = "0199c0de-0000-7000-8000-000000000003"
+INNER_ID: Final = "0199c0de-0000-7000-8000-000000000004"
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,39 @@ async def _sso(world: World, alice: Person) -> None:
 
 def _of_sso(world: World, name: str) -> str:
     return world.made.get(name, NEW_ID)
+
+
+async def _deactivated(world: World, alice: Person) -> None:
+    people = [world.user_ids[name] for name in ("carol", "gus", "viewer")]
+    assert (await alice.send("member.deactivate_many", user_ids=people)).success
+
+
+async def _groups(world: World, alice: Person) -> None:
+    """Two teams and a unit with one below it; the first team and the upper unit take part in the project."""
+    people = [world.user_ids["viewer"], world.user_ids["bob"]]
+    for group_id, name in ((NEW_ID, "Fitters"), (OTHER_ID, "Painters")):
+        team = {"id": group_id, "name": name, "member_ids": people}
+        assert (await alice.call("team.create", team)).success
+    upper = {"id": UNIT_ID, "kind": "region", "name": "North"}
+    inner = {
+        "id": INNER_ID,
+        "kind": "department",
+        "name": "Kitchens",
+        "parent_id": UNIT_ID,
+        "member_ids": people[:1],
+    }
+    for unit in (upper, inner):
+        assert (await alice.call("unit.create", unit)).success
+    shared = await alice.send("project.share", project_id=world.project_id, team_id=NEW_ID, role="manager")
+    assert shared.success, shared
+    world.made["share"] = shared.data.share.id
+    assert (await alice.send("project.share", project_id=world.project_id, unit_id=UNIT_ID)).success
+
+
+async def _delegated(world: World, alice: Person) -> None:
+    for delegation_id, name in ((NEW_ID, "bob"), (OTHER_ID, "manager")):
+        given = {"id": delegation_id, "to_id": world.user_ids[name], "reason": "Away"}
+        assert (await alice.call("delegation.create", {**given, "ends_at": "2027-03-01T00:00:00Z"})).success
 
 
 _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
@@ -577,6 +612,126 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"room": w.tenant, "domain_id": _of_sso(w, "second.example")},
         before=_sso,
     ),
+    # Deactivated and back.
+    "member.deactivate": Example(
+        lambda w: {"room": w.tenant, "user_id": w.user_ids["carol"]},
+        another=lambda w: {"room": w.tenant, "user_id": w.user_ids["gus"]},
+    ),
+    "member.activate": Example(
+        lambda w: {"room": w.tenant, "user_id": w.user_ids["carol"]},
+        another=lambda w: {"room": w.tenant, "user_id": w.user_ids["gus"]},
+        before=_deactivated,
+    ),
+    "member.deactivate_many": Example(
+        lambda w: {"room": w.tenant, "user_ids": [w.user_ids["carol"]]},
+        another=lambda w: {"room": w.tenant, "user_ids": [w.user_ids["viewer"]]},
+    ),
+    "member.activate_many": Example(
+        lambda w: {"room": w.tenant, "user_ids": [w.user_ids["carol"]]},
+        another=lambda w: {"room": w.tenant, "user_ids": [w.user_ids["viewer"]]},
+        before=_deactivated,
+    ),
+    # Teams and units.
+    "team.create": Example(
+        lambda w: {
+            "room": w.tenant,
+            "name": "Fitters",
+            "project_id": w.project_id,
+            "member_ids": [w.user_ids["viewer"], w.user_ids["bob"]],
+        },
+        another=lambda w: {"room": w.tenant, "name": "Painters", "colour": "#00aa00"},
+    ),
+    "team.update": Example(
+        lambda w: {"room": w.tenant, "team_id": NEW_ID, "name": "Renamed"},
+        another=lambda w: {"room": w.tenant, "team_id": NEW_ID, "description": "They paint"},
+        before=_groups,
+        touch=("team.update", lambda w: {"room": w.tenant, "team_id": NEW_ID, "name": "Touched"}),
+    ),
+    "team.add_members": Example(
+        lambda w: {"room": w.tenant, "team_id": NEW_ID, "user_ids": [w.user_ids["manager"]]},
+        another=lambda w: {"room": w.tenant, "team_id": NEW_ID, "user_ids": [w.user_ids["admin"]]},
+        before=_groups,
+    ),
+    "team.remove_members": Example(
+        lambda w: {
+            "room": w.tenant,
+            "team_id": NEW_ID,
+            "user_ids": [w.user_ids["viewer"], w.user_ids["bob"]],
+        },
+        another=lambda w: {"room": w.tenant, "team_id": NEW_ID, "user_ids": [w.user_ids["admin"]]},
+        before=_groups,
+    ),
+    "team.delete": Example(
+        lambda w: {"room": w.tenant, "team_id": NEW_ID},
+        another=lambda w: {"room": w.tenant, "team_id": OTHER_ID},
+        before=_groups,
+    ),
+    "team.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_groups),
+    "unit.create": Example(
+        lambda w: {
+            "room": w.tenant,
+            "kind": "client",
+            "name": "Big client",
+            "member_ids": [w.user_ids["carol"]],
+        },
+        another=lambda w: {"room": w.tenant, "kind": "region", "name": "North"},
+    ),
+    "unit.update": Example(
+        lambda w: {"room": w.tenant, "unit_id": INNER_ID, "parent_id": None, "name": "Alone"},
+        another=lambda w: {"room": w.tenant, "unit_id": INNER_ID, "colour": "#112233"},
+        before=_groups,
+        touch=("unit.update", lambda w: {"room": w.tenant, "unit_id": INNER_ID, "description": "Touched"}),
+    ),
+    "unit.add_members": Example(
+        lambda w: {"room": w.tenant, "unit_id": INNER_ID, "user_ids": [w.user_ids["manager"]]},
+        another=lambda w: {"room": w.tenant, "unit_id": INNER_ID, "user_ids": [w.user_ids["admin"]]},
+        before=_groups,
+    ),
+    "unit.remove_members": Example(
+        lambda w: {"room": w.tenant, "unit_id": INNER_ID, "user_ids": [w.user_ids["viewer"]]},
+        another=lambda w: {"room": w.tenant, "unit_id": INNER_ID, "user_ids": [w.user_ids["admin"]]},
+        before=_groups,
+    ),
+    "unit.delete": Example(
+        lambda w: {"room": w.tenant, "unit_id": INNER_ID},
+        another=lambda w: {"room": w.tenant, "unit_id": UNIT_ID},
+        before=_groups,
+    ),
+    "unit.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_groups),
+    "project.share": Example(
+        lambda w: {"project_id": w.project_id, "team_id": OTHER_ID, "role": "member"},
+        another=lambda w: {"project_id": w.project_id, "unit_id": UNIT_ID},
+        before=_groups,
+    ),
+    "project.unshare": Example(
+        lambda w: {"project_id": w.project_id, "share_id": w.made.get("share", NEW_ID)},
+        another=lambda w: {"project_id": w.project_id, "share_id": OTHER_ID},
+        before=_groups,
+    ),
+    "project.list_shares": Example(lambda w: {"project_id": w.project_id}, before=_groups),
+    # Acting for others.
+    "delegation.create": Example(
+        lambda w: {
+            "room": w.tenant,
+            "to_id": w.user_ids["bob"],
+            "ends_at": "2027-03-01T00:00:00Z",
+            "reason": "Away",
+        },
+        another=lambda w: {
+            "room": w.tenant,
+            "to_id": w.user_ids["admin"],
+            "starts_at": "2027-01-01T00:00:00Z",
+            "ends_at": "2027-03-01T00:00:00Z",
+            "reason": "Away",
+        },
+    ),
+    "delegation.revoke": Example(
+        lambda w: {"room": w.tenant, "delegation_id": NEW_ID},
+        another=lambda w: {"room": w.tenant, "delegation_id": OTHER_ID},
+        before=_delegated,
+    ),
+    "delegation.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_delegated),
+    "permission.explain": Example(lambda w: {"room": w.project}),
     # Rooms.
     "room.snapshot": Example(lambda w: {"room": w.project}),
     "room.events": Example(lambda w: {"room": w.project, "since": 1, "limit": 2}),

@@ -26,7 +26,8 @@ INSTANCE_TABLES = ["refresh_tokens", "half_sign_ins"]
 """They mention a tenant, but belong to a person: sign-in reads them before a tenant is chosen."""
 
 UNPEOPLED = {
-    "api_keys", "audit_anchors", "audit_pending", "audit_seals", "custom_roles", "sso_domains", "sso_issuers", "task_assignees",
+    "api_keys", "audit_anchors", "audit_pending", "audit_seals", "custom_roles", "delegations", "group_members",
+    "groups", "project_shares", "sso_domains", "sso_issuers", "task_assignees",
     "tenant_logos", "tenant_slugs",
 }  # fmt: skip
 """Tables that the named world has no rows in."""

@@ -110,7 +110,8 @@ async def test_somebody_new_registers_and_is_in(posted: World, mailbox: Mailbox,
     assert (added.data.member.id, added.data.member.role) == (reply.data.user.id, "viewer")
     assert added.actor.name == "Alice"
     taking_part = await bob.hears("project.member_added")
-    assert taking_part.data.member == {"id": reply.data.user.id, "name": "Newcomer", "role": "member"}
+    member = taking_part.data.member
+    assert (member.id, member.name, member.role) == (reply.data.user.id, "Newcomer", "member")
     newcomer = posted.person("newcomer")
     newcomer.tokens = reply.data
     await newcomer.connect()

@@ -143,11 +143,9 @@ async def test_what_was_sent_before_the_end_and_read_after_it_is_not_carried_out
     codes = {reply.error.code for reply in done if not reply.success}
     assert codes <= {"NOT_FOUND", "UNAUTHORIZED", "FORBIDDEN"}
     async with world.sql() as db:
-        left = await db.fetchval(
-            "SELECT at FROM room_events WHERE name = 'member.removed' ORDER BY seq DESC LIMIT 1"
-        )
+        left = await db.fetchval("SELECT seq FROM room_events WHERE name = 'project.member_removed'")
         late = await db.fetchval(
-            "SELECT count(*) FROM room_events WHERE actor_id = $1 AND at > $2",
-            UUID(bob.id), left + timedelta(milliseconds=50),
+            "SELECT count(*) FROM room_events WHERE actor_id = $1 AND room_id = $2 AND seq > $3",
+            UUID(bob.id), UUID(world.project_id), left,
         )  # fmt: skip
     assert late == 0
