@@ -667,6 +667,27 @@ CREATE FUNCTION public.sso_tenant_of(provider uuid) RETURNS uuid
     WHERE i.id = provider
 $$;
 
+-- FUNCTION: stands_for(uuid, uuid, uuid)
+
+CREATE FUNCTION public.stands_for(tenant uuid, person uuid, room uuid) RETURNS json
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT json_agg(json_build_object(
+        'delegation_id', d.id, 'user_id', m.user_id, 'role', m.role, 'allowed', m.allowed, 'denied', m.denied,
+        'project_role', pm.role, 'direct', pm.direct, 'shared_roles', pm.shared_roles,
+        'in_project', pm.user_id IS NOT NULL, 'live', true
+    ) ORDER BY d.id)
+    FROM delegations AS d
+    JOIN members AS m
+        ON m.tenant_id = d.tenant_id AND m.user_id = d.from_id AND m.status = 'active'
+        AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
+    JOIN users AS u ON u.id = m.user_id AND u.status = 'active'
+    LEFT JOIN project_parts AS pm
+        ON pm.tenant_id = d.tenant_id AND pm.project_id = room AND pm.user_id = m.user_id
+    WHERE d.tenant_id = tenant AND d.to_id = person AND d.revoked_at IS NULL
+        AND d.starts_at <= statement_timestamp() AND d.ends_at > statement_timestamp()
+$$;
+
 -- FUNCTION: tenant_of_mails(uuid)
 
 CREATE FUNCTION public.tenant_of_mails(person uuid) RETURNS uuid
@@ -931,6 +952,26 @@ CREATE TABLE public.custom_roles (
 
 ALTER TABLE ONLY public.custom_roles FORCE ROW LEVEL SECURITY;
 
+-- TABLE: delegations
+
+CREATE TABLE public.delegations (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    from_id uuid NOT NULL,
+    to_id uuid NOT NULL,
+    starts_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    revoked_by uuid,
+    revoked_at timestamp with time zone,
+    CONSTRAINT delegations_forwards CHECK ((starts_at < ends_at)),
+    CONSTRAINT delegations_to_another CHECK ((from_id <> to_id))
+);
+
+ALTER TABLE ONLY public.delegations FORCE ROW LEVEL SECURITY;
+
 -- TABLE: domain_codes
 
 CREATE TABLE public.domain_codes (
@@ -940,6 +981,39 @@ CREATE TABLE public.domain_codes (
     expires_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+-- TABLE: group_members
+
+CREATE TABLE public.group_members (
+    tenant_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    user_id uuid NOT NULL
+);
+
+ALTER TABLE ONLY public.group_members FORCE ROW LEVEL SECURITY;
+
+-- TABLE: groups
+
+CREATE TABLE public.groups (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    colour text,
+    parent_id uuid,
+    project_id uuid,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT groups_kind_check CHECK ((kind = ANY (ARRAY['team'::text, 'department'::text, 'client'::text, 'region'::text]))),
+    CONSTRAINT groups_teams_are_flat CHECK (((kind <> 'team'::text) OR (parent_id IS NULL))),
+    CONSTRAINT groups_units_are_of_the_tenant CHECK (((kind = 'team'::text) OR (project_id IS NULL)))
+);
+
+ALTER TABLE ONLY public.groups FORCE ROW LEVEL SECURITY;
 
 -- TABLE: half_sign_ins
 
@@ -1075,6 +1149,7 @@ CREATE TABLE public.members (
     role_id uuid,
     own_allowed text[],
     own_denied text[],
+    delegated_until timestamp with time zone,
     CONSTRAINT members_guest_expires CHECK (((role <> 'guest'::text) OR (expires_at IS NOT NULL))),
     CONSTRAINT members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text]))),
     CONSTRAINT members_status_check CHECK ((status = ANY (ARRAY['active'::text, 'pending'::text, 'suspended'::text, 'expired'::text, 'removed'::text])))
@@ -1150,10 +1225,38 @@ CREATE TABLE public.project_members (
     user_id uuid NOT NULL,
     role text,
     joined_at timestamp with time zone DEFAULT now() NOT NULL,
+    direct boolean DEFAULT true NOT NULL,
+    expires_at timestamp with time zone,
+    shared_roles text[],
     CONSTRAINT project_members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text])))
 );
 
 ALTER TABLE ONLY public.project_members FORCE ROW LEVEL SECURITY;
+
+-- VIEW: project_parts
+
+CREATE VIEW public.project_parts WITH (security_invoker='true') AS
+ SELECT tenant_id,
+    project_id,
+    user_id,
+    role,
+    shared_roles,
+    (direct AND ((expires_at IS NULL) OR (expires_at > statement_timestamp()))) AS direct
+   FROM public.project_members pm
+  WHERE ((shared_roles IS NOT NULL) OR (expires_at IS NULL) OR (expires_at > statement_timestamp()));
+
+-- TABLE: project_shares
+
+CREATE TABLE public.project_shares (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    role text,
+    CONSTRAINT project_shares_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text])))
+);
+
+ALTER TABLE ONLY public.project_shares FORCE ROW LEVEL SECURITY;
 
 -- TABLE: projects
 
@@ -1208,6 +1311,41 @@ CREATE TABLE public.refresh_tokens (
     expires_at timestamp with time zone NOT NULL,
     used_at timestamp with time zone
 );
+
+-- VIEW: rights_moments
+
+CREATE VIEW public.rights_moments WITH (security_invoker='true') AS
+ SELECT pm.tenant_id,
+    pm.user_id,
+    pm.expires_at AS at
+   FROM public.project_members pm
+  WHERE (pm.expires_at IS NOT NULL)
+UNION ALL
+ SELECT d.tenant_id,
+    d.to_id AS user_id,
+    d.starts_at AS at
+   FROM public.delegations d
+  WHERE (d.revoked_at IS NULL)
+UNION ALL
+ SELECT d.tenant_id,
+    d.to_id AS user_id,
+    d.ends_at AS at
+   FROM public.delegations d
+  WHERE (d.revoked_at IS NULL)
+UNION ALL
+ SELECT d.tenant_id,
+    d.to_id AS user_id,
+    m.expires_at AS at
+   FROM (public.delegations d
+     JOIN public.members m ON (((m.tenant_id = d.tenant_id) AND (m.user_id = d.from_id))))
+  WHERE ((d.revoked_at IS NULL) AND (d.ends_at > statement_timestamp()) AND (m.expires_at IS NOT NULL))
+UNION ALL
+ SELECT d.tenant_id,
+    d.to_id AS user_id,
+    pm.expires_at AS at
+   FROM (public.delegations d
+     JOIN public.project_members pm ON (((pm.tenant_id = d.tenant_id) AND (pm.user_id = d.from_id))))
+  WHERE ((d.revoked_at IS NULL) AND (d.ends_at > statement_timestamp()) AND (pm.expires_at IS NOT NULL));
 
 -- TABLE: room_events
 
@@ -1538,10 +1676,25 @@ ALTER TABLE ONLY public.code_tries
 ALTER TABLE ONLY public.custom_roles
     ADD CONSTRAINT custom_roles_pkey PRIMARY KEY (tenant_id, id);
 
+-- CONSTRAINT: delegations delegations_pkey
+
+ALTER TABLE ONLY public.delegations
+    ADD CONSTRAINT delegations_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: domain_codes domain_codes_pkey
 
 ALTER TABLE ONLY public.domain_codes
     ADD CONSTRAINT domain_codes_pkey PRIMARY KEY (code_hash);
+
+-- CONSTRAINT: group_members group_members_pkey
+
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_pkey PRIMARY KEY (tenant_id, group_id, user_id);
+
+-- CONSTRAINT: groups groups_pkey
+
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_pkey PRIMARY KEY (tenant_id, id);
 
 -- CONSTRAINT: half_sign_ins half_sign_ins_pkey
 
@@ -1627,6 +1780,16 @@ ALTER TABLE ONLY public.profiles
 
 ALTER TABLE ONLY public.project_members
     ADD CONSTRAINT project_members_pkey PRIMARY KEY (tenant_id, project_id, user_id);
+
+-- CONSTRAINT: project_shares project_shares_once
+
+ALTER TABLE ONLY public.project_shares
+    ADD CONSTRAINT project_shares_once UNIQUE (tenant_id, project_id, group_id);
+
+-- CONSTRAINT: project_shares project_shares_pkey
+
+ALTER TABLE ONLY public.project_shares
+    ADD CONSTRAINT project_shares_pkey PRIMARY KEY (tenant_id, id);
 
 -- CONSTRAINT: projects projects_key_key
 
@@ -1845,9 +2008,29 @@ CREATE INDEX boards_project_idx ON public.boards USING btree (tenant_id, project
 
 CREATE UNIQUE INDEX custom_roles_name_key ON public.custom_roles USING btree (tenant_id, lower(name));
 
+-- INDEX: delegations_from_idx
+
+CREATE INDEX delegations_from_idx ON public.delegations USING btree (tenant_id, from_id) WHERE (revoked_at IS NULL);
+
+-- INDEX: delegations_to_idx
+
+CREATE INDEX delegations_to_idx ON public.delegations USING btree (tenant_id, to_id) WHERE (revoked_at IS NULL);
+
 -- INDEX: domain_codes_domain_idx
 
 CREATE INDEX domain_codes_domain_idx ON public.domain_codes USING btree (domain_id);
+
+-- INDEX: group_members_user_idx
+
+CREATE INDEX group_members_user_idx ON public.group_members USING btree (tenant_id, user_id);
+
+-- INDEX: groups_name_key
+
+CREATE UNIQUE INDEX groups_name_key ON public.groups USING btree (tenant_id, ((kind = 'team'::text)), COALESCE(parent_id, project_id, '00000000-0000-0000-0000-000000000000'::uuid), lower(name));
+
+-- INDEX: groups_parent_idx
+
+CREATE INDEX groups_parent_idx ON public.groups USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
 
 -- INDEX: half_sign_ins_expires_idx
 
@@ -1924,6 +2107,10 @@ CREATE INDEX passkeys_user_idx ON public.passkeys USING btree (user_id);
 -- INDEX: project_members_user_idx
 
 CREATE INDEX project_members_user_idx ON public.project_members USING btree (tenant_id, user_id);
+
+-- INDEX: project_shares_group_idx
+
+CREATE INDEX project_shares_group_idx ON public.project_shares USING btree (tenant_id, group_id);
 
 -- INDEX: provider_sessions_sid_idx
 
@@ -2031,6 +2218,41 @@ ALTER TABLE ONLY public.code_tries
 ALTER TABLE ONLY public.custom_roles
     ADD CONSTRAINT custom_roles_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
+-- FK CONSTRAINT: delegations delegations_tenant_id_from_id_fkey
+
+ALTER TABLE ONLY public.delegations
+    ADD CONSTRAINT delegations_tenant_id_from_id_fkey FOREIGN KEY (tenant_id, from_id) REFERENCES public.members(tenant_id, user_id);
+
+-- FK CONSTRAINT: delegations delegations_tenant_id_to_id_fkey
+
+ALTER TABLE ONLY public.delegations
+    ADD CONSTRAINT delegations_tenant_id_to_id_fkey FOREIGN KEY (tenant_id, to_id) REFERENCES public.members(tenant_id, user_id);
+
+-- FK CONSTRAINT: group_members group_members_tenant_id_group_id_fkey
+
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_tenant_id_group_id_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.groups(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: group_members group_members_tenant_id_user_id_fkey
+
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.members(tenant_id, user_id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: groups groups_tenant_id_fkey
+
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+-- FK CONSTRAINT: groups groups_tenant_id_parent_id_fkey
+
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_tenant_id_parent_id_fkey FOREIGN KEY (tenant_id, parent_id) REFERENCES public.groups(tenant_id, id);
+
+-- FK CONSTRAINT: groups groups_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: half_sign_ins half_sign_ins_user_id_fkey
 
 ALTER TABLE ONLY public.half_sign_ins
@@ -2064,7 +2286,7 @@ ALTER TABLE ONLY public.member_imports
 -- FK CONSTRAINT: members members_role_fkey
 
 ALTER TABLE ONLY public.members
-    ADD CONSTRAINT members_role_fkey FOREIGN KEY (tenant_id, role_id) REFERENCES public.custom_roles(tenant_id, id) NOT VALID;
+    ADD CONSTRAINT members_role_fkey FOREIGN KEY (tenant_id, role_id) REFERENCES public.custom_roles(tenant_id, id);
 
 -- FK CONSTRAINT: members members_tenant_id_fkey
 
@@ -2105,6 +2327,16 @@ ALTER TABLE ONLY public.project_members
 
 ALTER TABLE ONLY public.project_members
     ADD CONSTRAINT project_members_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.members(tenant_id, user_id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: project_shares project_shares_tenant_id_group_id_fkey
+
+ALTER TABLE ONLY public.project_shares
+    ADD CONSTRAINT project_shares_tenant_id_group_id_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.groups(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: project_shares project_shares_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.project_shares
+    ADD CONSTRAINT project_shares_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: projects projects_tenant_id_fkey
 
@@ -2308,6 +2540,18 @@ CREATE POLICY definer ON public.tenant_slugs TO atrium USING (true);
 
 CREATE POLICY definer ON public.tenants TO atrium USING (true);
 
+-- ROW SECURITY: delegations
+
+ALTER TABLE public.delegations ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: group_members
+
+ALTER TABLE public.group_members ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: groups
+
+ALTER TABLE public.groups ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: invitation_tokens
 
 ALTER TABLE public.invitation_tokens ENABLE ROW LEVEL SECURITY;
@@ -2331,6 +2575,10 @@ ALTER TABLE public.members ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: project_members
 
 ALTER TABLE public.project_members ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: project_shares
+
+ALTER TABLE public.project_shares ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: projects
 
@@ -2400,6 +2648,18 @@ CREATE POLICY tenant ON public.boards TO atrium_app USING ((tenant_id = public.c
 
 CREATE POLICY tenant ON public.custom_roles TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: delegations tenant
+
+CREATE POLICY tenant ON public.delegations TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: group_members tenant
+
+CREATE POLICY tenant ON public.group_members TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: groups tenant
+
+CREATE POLICY tenant ON public.groups TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: invitation_tokens tenant
 
 CREATE POLICY tenant ON public.invitation_tokens TO atrium_app USING ((tenant_id = public.current_tenant()));
@@ -2423,6 +2683,10 @@ CREATE POLICY tenant ON public.members TO atrium_app USING ((tenant_id = public.
 -- POLICY: project_members tenant
 
 CREATE POLICY tenant ON public.project_members TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: project_shares tenant
+
+CREATE POLICY tenant ON public.project_shares TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: projects tenant
 
@@ -2689,6 +2953,11 @@ GRANT ALL ON FUNCTION public.sso_required_of(person uuid) TO atrium_app;
 REVOKE ALL ON FUNCTION public.sso_tenant_of(provider uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.sso_tenant_of(provider uuid) TO atrium_app;
 
+-- ACL: FUNCTION stands_for(tenant uuid, person uuid, room uuid)
+
+REVOKE ALL ON FUNCTION public.stands_for(tenant uuid, person uuid, room uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.stands_for(tenant uuid, person uuid, room uuid) TO atrium_app;
+
 -- ACL: FUNCTION tenant_of_mails(person uuid)
 
 REVOKE ALL ON FUNCTION public.tenant_of_mails(person uuid) FROM PUBLIC;
@@ -2758,9 +3027,21 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.code_tries TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.custom_roles TO atrium_app;
 
+-- ACL: TABLE delegations
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delegations TO atrium_app;
+
 -- ACL: TABLE domain_codes
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.domain_codes TO atrium_app;
+
+-- ACL: TABLE group_members
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.group_members TO atrium_app;
+
+-- ACL: TABLE groups
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.groups TO atrium_app;
 
 -- ACL: TABLE half_sign_ins
 
@@ -2814,6 +3095,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.profiles TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_members TO atrium_app;
 
+-- ACL: TABLE project_parts
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_parts TO atrium_app;
+
+-- ACL: TABLE project_shares
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_shares TO atrium_app;
+
 -- ACL: TABLE projects
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.projects TO atrium_app;
@@ -2829,6 +3118,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.recovery_codes TO atrium_app;
 -- ACL: TABLE refresh_tokens
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO atrium_app;
+
+-- ACL: TABLE rights_moments
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rights_moments TO atrium_app;
 
 -- ACL: TABLE room_events
 
