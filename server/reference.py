@@ -121,7 +121,7 @@ def variable(name: str) -> str:
 def _setting(value: Any) -> str:
     if value is None:
         return "unset"
-    return "empty" if value == "" else f"`{value}`"
+    return "empty" if value in ("", ()) else f"`{value}`"
 
 
 def _limits(metadata: list[Any]) -> str:

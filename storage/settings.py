@@ -16,7 +16,9 @@ from storage.rates import parse_overrides, parse_rates
 class Settings(BaseSettings):
     """What an operator may choose. Read once at start from the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="ATRIUM_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ATRIUM_", extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     environment: str = Field(
         "development",

@@ -55,6 +55,47 @@ def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, val
         Settings()
 
 
+ISSUER = '{"name": "keycloak", "issuer": "https://id.example.com", "client_id": "atrium", "client_secret": "hunter7"}'
+
+
+def test_issuers_are_read_from_text_or_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "issuers.json"
+    file.write_text(f"[{ISSUER}]")
+    for value in (f" [{ISSUER}]", str(file)):
+        monkeypatch.setenv("ATRIUM_OIDC_ISSUERS", value)
+        (issuer,) = Settings().oidc_issuers
+        assert (issuer.name, issuer.scopes, issuer.second_factor) == (
+            "keycloak",
+            "openid email profile",
+            "claimed",
+        )
+        assert issuer.client_secret is not None
+        assert issuer.client_secret.get_secret_value() == "hunter7"
+        assert "hunter7" not in repr(Settings())
+    monkeypatch.setenv("ATRIUM_OIDC_ISSUERS", "")
+    assert Settings().oidc_issuers == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("[", "not valid JSON"), ("/no/such/file", "neither a JSON list nor a file"), (f"[{ISSUER}, {ISSUER}]", "same name"),
+        (f"[{ISSUER}, {ISSUER.replace('keycloak', 'other')}]", "same issuer"),
+        (f"[{ISSUER.replace('https://', 'ftp://')}]", "must be an address"),
+        (f"[{ISSUER.replace('https://', 'https://a:b@')}]", "must not hold a user"),
+        (f"[{ISSUER.replace('example.com', 'example.com?x=1')}]", "without query"),
+        (f"[{ISSUER.replace('keycloak', 'Key/cloak')}]", "pattern"), (f'[{ISSUER[:-1]}, "colour": 1}}]', "Extra"),
+        (f'[{ISSUER[:-1]}, "scopes": "email"}}]', "must hold openid"),
+    ],
+)  # fmt: skip
+def test_an_odd_issuer_is_refused(monkeypatch: pytest.MonkeyPatch, value: str, said: str) -> None:
+    monkeypatch.setenv("ATRIUM_OIDC_ISSUERS", value)
+    with pytest.raises(ValidationError) as error:
+        Settings()
+    assert said in str(error.value)
+    assert "hunter7" not in str(error.value)
+
+
 def test_a_secret_is_made_once_and_kept_private(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "data", secret_key=None)
     secret = instance_secret(settings)

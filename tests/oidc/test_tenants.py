@@ -148,6 +148,17 @@ async def test_no_address_outside_its_domains(acme: Any, browser: Browser, fake:
     forbidden(await sign_in(browser, acme), "domain_not_allowed")
 
 
+async def test_at_google_the_organization_must_have_made_the_account(
+    acme: Any, browser: Browser, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.identity.oidc.accounts.GOOGLE", fake.url)
+    for hosted in (None, "gmail.com", "other.example", 7):
+        fake.claims = {"hd": hosted}
+        forbidden(await sign_in(browser, acme), "domain_not_allowed")
+    fake.claims = {"hd": "acme.example"}
+    assert (await sign_in(browser, acme)).success
+
+
 async def test_no_account_whose_address_has_moved_away(acme: Any, browser: Browser, trusting: World) -> None:
     assert (await sign_in(browser, acme)).success
     async with trusting.sql() as db:

@@ -27,6 +27,7 @@ _NAME: Final[TypeAdapter[str]] = TypeAdapter(Name)
 _PICTURE: Final[TypeAdapter[str]] = TypeAdapter(AvatarUrl)
 _LANGUAGE: Final[TypeAdapter[str]] = TypeAdapter(Language)
 _TIMEZONE: Final[TypeAdapter[str]] = TypeAdapter(Timezone)
+GOOGLE: Final = "https://accounts.google.com"
 TRUE: Final = (True, "true", 1, "1")
 """What providers write for true; Microsoft Entra sends numbers and text."""
 
@@ -35,6 +36,7 @@ async def person_behind(edge: Edge, provider: Provider, claims: Claims) -> Row:
     """The account that may be signed in: linked, found by its proven address, or new; a member where it has to be."""
     changes: dict[UUID, int] = {}
     joined = False
+    _require_workspace(provider, claims)
     async with edge.db.transaction(provider.tenant_id) as session:
         identity = await session.maybe("identity", provider=provider.namespace, subject=claims["sub"])
         if identity is not None:
@@ -72,6 +74,20 @@ def require_domain(provider: Provider, address: str) -> None:
     if provider.tenant_id is not None and address.rpartition("@")[2] not in provider.domains:
         raise Forbidden(
             "This provider does not speak for your address", details={"reason": "domain_not_allowed"}
+        )
+
+
+def _require_workspace(provider: Provider, claims: Claims) -> None:
+    """Google lets anybody make a private account with an address of a company, and keep it when he has left. `hd` says
+    that the company itself has made the account.
+    """
+    if (
+        provider.tenant_id is not None
+        and provider.issuer == GOOGLE
+        and str(claims.get("hd")) not in provider.domains
+    ):
+        raise Forbidden(
+            "This is not an account of your organization", details={"reason": "domain_not_allowed"}
         )
 
 
