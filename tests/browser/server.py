@@ -134,6 +134,10 @@ class Rest:
         """Change something of the tenant."""
         return await self._call("PUT", f"tenants/{self._tenant_id}/{path}", body)
 
+    async def post(self, path: str, **body: object) -> dict[str, Any]:
+        """Do something with the tenant."""
+        return await self._call("POST", f"tenants/{self._tenant_id}/{path}", body)
+
     async def _post(self, path: str, **body: object) -> dict[str, Any]:
         return await self._call("POST", path, body)
 

@@ -60,3 +60,17 @@ async def test_so_does_the_sign_in_page(owner: Rest, browser: Browser, server: R
     await expect(stranger.page.get_by_role("heading", name="Atrium")).to_be_visible()
     assert stranger.complaints == []
     await stranger.close()
+
+
+async def test_a_tenant_out_of_use_says_so_and_comes_back(
+    owner: Rest, window: Opener, server: RestartableServer
+) -> None:
+    bob = await window(server.url, "Bob")
+    bob.knows_of_outage = True
+    try:
+        await owner.post("deactivate")
+        await expect(bob.page.get_by_text("This tenant is not in use")).to_be_visible()
+    finally:
+        await owner.post("activate")
+    await bob.is_live()
+    await expect(bob.page.get_by_role("heading", name="Projects")).to_be_visible()

@@ -37,6 +37,8 @@ const NOT_YOURS = new Set(['NOT_FOUND', 'FORBIDDEN', 'VALIDATION_ERROR'])
 /** The page's one connection: it keeps a room's copy whole, and changes on their way, over every break. */
 export class Live {
   connection: Connection = 'connecting'
+  /** Why nobody may be in the tenant just now, in the server's words; it is asked again all the time. */
+  barred: string | null = null
   room: Room | null = null
   readonly outbox: Outbox
   readonly #options: LiveOptions
@@ -142,6 +144,7 @@ export class Live {
 
   #connected(): void {
     this.connection = 'live'
+    this.barred = null
     this.#refusals = 0
     if (this.room) void this.#join()
     this.outbox.open()
@@ -160,6 +163,7 @@ export class Live {
 
   async #notConnected(error: Error & { data?: { code?: string } }): Promise<void> {
     if (this.connection === 'live') this.connection = 'reconnecting'
+    if (error.data) this.barred = error.data.code === 'FORBIDDEN' ? error.message : null
     this.#options.changed()
     if (this.#socket.active || this.#stopped) return
     if (error.data?.code === 'UNAUTHORIZED' && !(await this.#renew())) return

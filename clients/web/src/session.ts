@@ -69,6 +69,12 @@ export class Session {
     return this.#renewing
   }
 
+  /** What changed in the tenant while one was not connected. */
+  async catchUp(): Promise<void> {
+    const { tenant } = (await this.#get('/auth/me')).data as { tenant?: Tenant | null }
+    if (tenant) this.retell(tenant)
+  }
+
   /** The tenant has changed while one is in it. */
   retell(tenant: Partial<Tenant>): void {
     if (!this.tenant || this.tenant.id !== tenant.id) return

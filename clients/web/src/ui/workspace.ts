@@ -86,6 +86,7 @@ export class Workspace extends LightElement {
     try {
       this.#tenant.replace({ projects: await this.session.list(`/tenants/${tenant.id}/projects`, 'projects') })
       this.listed = true
+      await this.session.catchUp()
     } catch {
       // The connection's own trouble is shown already, and the list is asked for again after it.
     }
@@ -172,10 +173,14 @@ export class Workspace extends LightElement {
         waiting: outbox.waiting,
         signOut: () => void this.#signOut(),
       })}
-      ${id ? this.#board() : this.#projects()}
+      ${this.#live.barred ? this.#barred(this.#live.barred) : id ? this.#board() : this.#projects()}
       <atrium-toasts></atrium-toasts>
       <p class="unseen" role="log" aria-live="assertive">${this.spoken}</p>
     `
+  }
+
+  #barred(why: string): TemplateResult {
+    return html`<main class="closed" role="status"><p>${why}.</p></main>`
   }
 
   #projects(): TemplateResult {
