@@ -85,6 +85,15 @@ def require_in_use(status: str) -> None:
         raise Forbidden(OUT_OF_USE[status], details={"reason": f"tenant_{status}"})
 
 
+def require_second_factor(lacks: bool) -> None:
+    """Refuse a session without a second factor in a tenant that asks for one."""
+    if lacks:
+        raise Forbidden(
+            "This tenant asks for a second factor: add one to your account, or give it at POST /auth/prove",
+            details={"reason": "second_factor_required"},
+        )
+
+
 def above(role: Role, other: Role) -> bool:
     """Whether a role is higher than another."""
     return ROLES.index(role) < ROLES.index(other)

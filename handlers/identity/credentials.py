@@ -7,6 +7,7 @@ from handlers.errors import Unauthorized, ValidationFailed
 from handlers.identity import lockout, mails
 from handlers.identity.addresses import BAD_TOKEN
 from handlers.identity.api_keys import tell_of_ended_keys
+from handlers.identity.oidc.ownership import disown
 from handlers.identity.people import Done, Email, Password, Token
 from handlers.identity.signin import check_password, end_sessions
 from handlers.identity.tokens import hash_token
@@ -65,7 +66,8 @@ async def forgot_password(edge: Edge, cmd: ForgotPassword) -> Done:
 async def reset_password(edge: Edge, cmd: ResetPassword) -> Done:
     """Set a new password with the token of a mail; it is good once. All sessions and personal API keys end.
 
-    Their sockets are closed. It also proves the address and lifts a lock after too many wrong passwords.
+    Their sockets are closed. It also proves the address and lifts a lock after too many wrong passwords. Where the
+    address was never proven before, second factors and passkeys go too: whoever made the account has not been its owner.
     """
     require_length(edge, "new_password", cmd.new_password)
     token_hash = hash_token(cmd.token)
@@ -79,9 +81,11 @@ async def reset_password(edge: Edge, cmd: ResetPassword) -> Done:
         used = await session.maybe("use_account_token", token_hash=token_hash)
         if used is None or user["email"] != used["email"]:
             raise ValidationFailed.field("token", BAD_TOKEN)
+        ended = await session.many("revoke_personal_keys_of", user_id=user["id"], reason="password reset")
+        if user["email_verified_at"] is None:
+            await disown(session, user["id"])
         await session.one("email_verified", user_id=user["id"], email=user["email"])
         await _set_password(edge, session, user["id"], user["email"], hashed)
-        ended = await session.many("revoke_personal_keys_of", user_id=user["id"], reason="password reset")
         changes = await end_sessions(session, user["id"], "password reset")
     edge.rights_changed(changes)
     edge.wake_outbox()

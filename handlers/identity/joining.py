@@ -103,8 +103,8 @@ async def look(edge: Edge, ask: Look) -> Offer:
 async def accept(edge: Edge, cmd: Accept) -> SignedIn:
     """Join the tenant with the account that one is signed in to; the tokens in the reply name the tenant.
 
-    An invitation to an address needs the account of that address (FORBIDDEN otherwise), and proves it. Accepting once
-    more is answered as the first time. Where the tenant lets people in by its own provider only, one has joined, and
+    An invitation to an address needs the account of that address (FORBIDDEN otherwise), and proves it. A link brings
+    nobody back who was removed: FORBIDDEN, `reason` `removed`. Accepting once more is answered as the first time. Where the tenant lets people in by its own provider only, one has joined, and
     the answer is that of `tenant.switch`: FORBIDDEN, `reason` `sso_required`.
     """
     account = edge.signed_in()
@@ -177,6 +177,8 @@ async def join(tx: Tx, cmd: Join, *, newcomer: Newcomer | None = None) -> list[E
         tx.may_give(row["role"])
     except Forbidden:
         raise _over() from None
+    if row["email"] is None and await tx.value("membership_status", cmd) == "removed":
+        raise Forbidden("Who was removed needs an invitation to her address", details={"reason": "removed"})
     user = await _account(tx, cmd.user_id, newcomer)
     parts = orjson.loads(row["projects"])
     await tx.many("lock_rooms", room_ids=[UUID(part["project_id"]) for part in parts])

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from handlers.access import Role
 from handlers.context import Tx
-from handlers.errors import NotFound
+from handlers.errors import Forbidden, NotFound
 from handlers.identity.api_keys import (
     ENDS,
     ONCE,
@@ -28,6 +28,7 @@ from handlers.identity.api_keys import (
     require_session,
     shown,
 )
+from handlers.identity.invitations import may_share
 from handlers.identity.members import Left, Member, MemberAdded, MemberUpdated, MemberWas, leave
 from handlers.identity.scopes import Scopes, granted
 from handlers.paging import decode_cursor, encode_cursor
@@ -87,7 +88,8 @@ class CreateTenantKey(Payload):
         "member", description="As what the service is a member; not above one's own role."
     )
     project_ids: Ids = Field(
-        default=[], description="Projects that it takes part in; a client sees no other."
+        default=[],
+        description="Projects that it takes part in, which needs project.share there; a client sees no other.",
     )
     expires_at: When | None = ENDS
 
@@ -222,6 +224,8 @@ async def _locked(tx: Tx, project_ids: list[UUID]) -> list[UUID]:
     found = [row["id"] for row in await tx.many("live_projects", project_ids=project_ids)]
     if len(found) < len(project_ids):
         raise NotFound("There is no such project")
+    if not all([await may_share(tx, project_id, None) for project_id in found]):
+        raise Forbidden("This project is not yours to share", details={"permission": "project.share"})
     return found
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from handlers.access import require_in_use
+from handlers.access import require_in_use, require_second_factor
 from handlers.context import Account, Origin, Principal
 from handlers.errors import Forbidden, Unauthorized
 from handlers.identity import keys
@@ -52,11 +52,7 @@ class Sessions:
         if row is None:
             raise Unauthorized("The session has ended")
         require_in_use(row["tenant_status"])
-        if row["lacks_second_factor"]:
-            raise Forbidden(
-                "This tenant asks for a second factor: add one to your account, or give it at POST /auth/prove",
-                details={"reason": "second_factor_required"},
-            )
+        require_second_factor(row["lacks_second_factor"])
         return Principal(
             user_id=claims.user_id,
             name=row["name"],

@@ -156,10 +156,12 @@ async def list_sso(tx: Tx, ask: ListSso) -> SsoList:
 async def create(tx: Tx, cmd: CreateSso) -> Outcome[SsoChanged, SsoReply]:
     """Let people sign in by a provider of the tenant. It speaks for the tenant's proven domains only.
 
-    A session that it opens is one in this tenant and in no other.
+    A session that it opens is one in this tenant and in no other. Nobody has others join in a role above his own.
     """
     if len(await tx.many("sso_issuers")) >= MAX_ISSUERS:
         raise Conflict(f"A tenant may have {MAX_ISSUERS} providers")
+    if cmd.jit_role is not None:
+        tx.may_give(cmd.jit_role)
     sso_id = new_id()
     row = await tx.one("create_sso_issuer", cmd, id=sso_id, sealed=_sealed(tx, sso_id, cmd.client_secret))
     await tx.rights_changed()
@@ -179,6 +181,8 @@ async def update(tx: Tx, cmd: UpdateSso) -> Outcome[SsoChanged, SsoReply]:
     if "client_secret" in cmd.model_fields_set:
         sealed = _sealed(tx, cmd.sso_id, cmd.client_secret)
     changed = {name: getattr(cmd, name) for name in cmd.model_fields_set}
+    if (jit_role := {**dict(before), **changed}["jit_role"]) is not None:
+        tx.may_give(jit_role)
     row = await tx.one(
         "update_sso_issuer", **{**dict(before), **changed, "sso_id": cmd.sso_id, "sealed": sealed}
     )

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from handlers.access import of_role, require_in_use
+from handlers.access import of_role, require_in_use, require_second_factor
 from handlers.context import Edge, Principal, Tx
 from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed
 from handlers.identity import mails
@@ -62,7 +62,9 @@ async def deactivate(edge: Edge, cmd: Whose) -> TenantReply:
 @endpoint("tenant.activate", rest="POST /tenants/{tenant_id}/activate", bound=True)
 async def activate(edge: Edge, cmd: Whose) -> TenantReply:
     """Put the tenant back into use: an inactive one as its owner, a suspended one as an admin of its organization."""
-    if await _governs(edge, cmd.tenant_id):
+    async with edge.db.transaction(cmd.tenant_id) as session:
+        tenant = await session.maybe("tenant")
+    if tenant is not None and tenant["status"] == "suspended" and await _governs(edge, cmd.tenant_id):
         return await activate_tenant(edge, cmd.tenant_id, by="organization")
     await _require_owner(edge, cmd.tenant_id)
     return await _change(edge, cmd.tenant_id, ChangeStatus(to="active"))
@@ -161,6 +163,8 @@ def _after(row: Row, cmd: ChangeStatus) -> dict[str, str | None] | None:
         return None
     if status == "suspended" and cmd.by != "platform" and (cmd.to, cmd.by) != ("active", row["suspended_by"]):
         raise Forbidden("This tenant is suspended: only who has suspended it can lift that")
+    if status == "inactive" and cmd.by == "organization":
+        raise Forbidden("Its owner has put this tenant out of use: only an owner can put it back")
     return {"status": cmd.to, "suspended_by": None, "status_reason": None, "restore_status": None}
 
 
@@ -187,21 +191,29 @@ async def _require_owner(edge: Edge, tenant_id: UUID) -> Row:
     """The tenant, whatever its status, for one of its owners; a stranger finds nothing."""
     account = edge.signed_in()
     async with edge.db.transaction(tenant_id) as session:
-        row = await session.maybe("tenant_of_member", user_id=account.user_id)
+        row = await session.maybe("tenant_of_member", user_id=account.user_id, session_id=account.session_id)
     if row is None or account.bound_to not in (None, tenant_id):
         raise NotFound("There is no such tenant")
     if row["role"] != "owner":
         raise Forbidden("Only an owner can do this", details={"permission": "tenant.delete"})
+    require_second_factor(row["lacks_second_factor"])
     return row
 
 
 async def _governs(edge: Edge, tenant_id: UUID) -> bool:
-    """Whether one is an admin of the organization that the tenant belongs to."""
+    """Whether one is an admin of the organization that the tenant belongs to, in a session that may enter it."""
     account = edge.signed_in()
     if account.bound_to is not None:
         return False
-    async with edge.db.transaction(None) as session:
-        return bool(await session.value("governs_child", user_id=account.user_id, child_id=tenant_id))
+    async with edge.db.transaction(tenant_id) as session:
+        if not await session.value("governs_child", user_id=account.user_id, child_id=tenant_id):
+            return False
+        parent_id = (await session.one("tenant"))["parent_id"]
+    try:
+        await insider(edge, parent_id)
+    except NotFound:
+        return False
+    return True
 
 
 async def _change(edge: Edge, tenant_id: UUID, cmd: ChangeStatus) -> TenantReply:
@@ -237,6 +249,7 @@ async def insider(edge: Edge, tenant_id: UUID) -> Principal:
     if row is None:
         raise NotFound("There is no such tenant")
     require_in_use(row["tenant_status"])
+    require_second_factor(row["lacks_second_factor"])
     return Principal(
         user_id=account.user_id, name=row["name"], email=row["email"], tenant_id=tenant_id,
         tenant_name=row["tenant_name"], tenant_slug=row["tenant_slug"], role=row["role"],

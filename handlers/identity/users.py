@@ -105,7 +105,8 @@ async def me(edge: Edge, ask: Nothing) -> Me:
         profile = await session.one("profile", user_id=account.user_id)
         memberships = await session.many("memberships", user_id=account.user_id)
         security = await session.one("security_of", user_id=account.user_id, session_id=account.session_id)
-        tenant = await session.maybe("tenant") if account.tenant_id else None
+        mine = any(row["tenant_id"] == account.tenant_id for row in memberships)
+        tenant = await session.maybe("tenant") if mine else None
     return Me(
         user=Profile.of(profile),
         security=Security(**security),

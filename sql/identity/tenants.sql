@@ -73,9 +73,13 @@ SET
 WHERE id = :tenant_id
 RETURNING *;
 
--- The tenant as one of its members may know it, whatever its status, with his role.
+-- The tenant as one of its members may know it, whatever its status, with his role and what his session lacks.
 -- tenant_of_member :maybe
-SELECT t.id, t.slug, t.name, t.status, m.role
+SELECT
+    t.id, t.slug, t.name, t.status, m.role,
+    t.require_second_factor AND NOT EXISTS (
+        SELECT 1 FROM sessions AS s WHERE s.id = :session_id AND s.second_factor_at IS NOT NULL
+    ) AS lacks_second_factor
 FROM tenants AS t
 JOIN members AS m
     ON m.tenant_id = t.id AND m.user_id = :user_id AND m.status = 'active'
