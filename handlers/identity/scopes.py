@@ -52,7 +52,9 @@ async def own_permissions(tx: Tx) -> frozenset[str]:
     actor = dict(await tx.one("actor_rights", room_id=tx.room.tenant_id))
     roles = [row["role"] for row in await tx.many("project_roles_of")]
     here = [
-        access.rights(actor | {"project_role": role, "direct": True, "in_project": True}, "project", tx.room.id)
+        access.rights(
+            actor | {"project_role": role, "direct": True, "in_project": True}, "project", tx.room.id
+        )
         for role in roles
     ]
     return tx.rights.permissions.union(*(rights.permissions for rights in here if rights))
