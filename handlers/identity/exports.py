@@ -9,7 +9,7 @@ from handlers.registry import Payload, export
 from handlers.sheets import PAGE, Sheet
 
 MEMBER_COLUMNS: Final = (
-    "id", "name", "email", "role", "custom_role", "status", "joined_at", "expires_at", "last_sign_in_at",
+    "id", "name", "email", "role", "custom_role", "status", "joined_at", "expires_at", "last_sign_in_at", "teams",
 )  # fmt: skip
 ERROR_COLUMNS: Final = ("line", "field", "message", "value")
 

@@ -100,7 +100,12 @@ SELECT
     (
         SELECT max(t.created_at) FROM sessions AS s JOIN refresh_tokens AS t ON t.session_id = s.id
         WHERE s.user_id = m.user_id AND t.tenant_id = m.tenant_id
-    ) AS last_sign_in_at
+    ) AS last_sign_in_at,
+    (
+        SELECT string_agg(g.name, '; ' ORDER BY g.name)
+        FROM group_members AS gm JOIN groups AS g ON g.tenant_id = gm.tenant_id AND g.id = gm.group_id
+        WHERE gm.tenant_id = m.tenant_id AND gm.user_id = m.user_id AND g.kind = 'team'
+    ) AS teams
 FROM members AS m
 JOIN users AS u ON u.id = m.user_id AND u.kind = 'person'
 LEFT JOIN custom_roles AS r ON r.tenant_id = m.tenant_id AND r.id = m.role_id

@@ -33,7 +33,11 @@ async def test_everybody_is_in_it(world: World) -> None:
         await db.execute("UPDATE members SET status = 'suspended' WHERE role = 'viewer'")
         await db.execute("UPDATE members SET expires_at = now() WHERE role = 'guest'")
         await db.execute("UPDATE members SET status = 'removed' WHERE role = 'client'")
+    for name in ("Tilers", "Plumbers"):
+        team = {"name": name, "member_ids": [world.user_ids["bob"]]}
+        assert (await alice.send("team.create", **team)).success
     rows = by_address(await export(world, alice))
+    assert rows["bob@acme.example"]["teams"] == "Plumbers; Tilers"
     assert sorted(rows) == sorted(
         f"{name}@acme.example" for name in ("alice", "admin", "manager", "bob", "viewer", "gus")
     )
