@@ -248,6 +248,12 @@ class Spec:
     """Content type of the answer."""
 
     @property
+    def changes(self) -> bool:
+        """Whether an endpoint may change something: by its method, or because a browser is sent on from it."""
+        reads = self.route is not None and self.route.method == "GET" and Redirect not in _flat(self.returns)
+        return self.kind == "endpoint" and not reads
+
+    @property
     def events(self) -> tuple[type[Event], ...]:
         """The events that this command may cause, from its return type."""
         return tuple(

@@ -242,7 +242,7 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Re
         payload=checked.payload,
     )
     try:
-        reply: BaseModel = await _noted(context, request, spec.handler(context, checked.payload))
+        reply: BaseModel = await _noted(context, spec, spec.handler(context, checked.payload))
     finally:
         request[NEW_COOKIES] = context.new_cookies
         if context.new_cookie is not None:
@@ -252,20 +252,20 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Re
     return Result(reply.model_dump_json().encode())
 
 
-async def _noted(context: Edge, request: web.Request, handled: Awaitable[BaseModel]) -> BaseModel:
+async def _noted(context: Edge, spec: Spec, handled: Awaitable[BaseModel]) -> BaseModel:
     """No endpoint that may change something answers without an audit entry, of success or of failure."""
     try:
         reply = await handled
     except Exception as error:
         outcome = translate(error).code
-        if request.method != "GET" and context.noted != outcome:
+        if spec.changes and context.noted != outcome:
             try:
                 async with context.db.transaction(None) as session:
                     await context.note(session, outcome=outcome)
             except LOST as lost:
                 log.warning("audit.not_written", action=context.call, outcome=outcome, error=repr(lost))
         raise
-    if request.method != "GET" and context.noted != evidence.OK:
+    if spec.changes and context.noted != evidence.OK:
         async with context.db.transaction(None) as session:
             await context.note(session)
     return reply

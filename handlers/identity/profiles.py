@@ -14,7 +14,7 @@ import structlog
 from pydantic import Field
 
 from handlers.access import Role
-from handlers.context import Account, Edge, Principal, Tx
+from handlers.context import Edge, Principal, Tx
 from handlers.errors import AtriumError, ValidationFailed, constraint
 from handlers.identity.members import Member, MemberUpdated, MemberWas
 from handlers.identity.people import (
@@ -114,7 +114,7 @@ async def update(edge: Edge, cmd: UpdateProfile) -> ProfileReply:
                    if row["tenant_status"] == "active"}  # fmt: skip
     here = tenants.get(account.tenant_id) if account.tenant_id else None
     if here is not None:
-        await edge.submit(WRITE, cmd, _principal(account.user_id, account, here))
+        await edge.submit(WRITE, cmd, _principal(edge, account.user_id, here))
     else:
         async with edge.db.transaction(None) as session:
             await _write(session, account.user_id, cmd)
@@ -133,7 +133,7 @@ async def follow_everywhere(edge: Edge, user_id: UUID, *, shown: bool = True) ->
         rows = await session.many("profile_followers", user_id=user_id)
     for row in rows:
         try:
-            await edge.submit(FOLLOW, Follow(shown=shown), _principal(user_id, edge.account, row))
+            await edge.submit(FOLLOW, Follow(shown=shown), _principal(edge, user_id, row))
         except AtriumError as error:
             log.warning("profile.not_told", tenant=str(row["tenant_id"]), error=error.code)
 
@@ -190,13 +190,16 @@ async def _tell(tx: Tx, was: ProfileWas, *, shown: bool) -> list[Event]:
     return events
 
 
-def _principal(user_id: UUID, account: Account | None, tenant: Row) -> Principal:
+def _principal(edge: Edge, user_id: UUID, tenant: Row) -> Principal:
     """The person in one of her tenants; her rights there are read with the command, as always."""
     role: Role = tenant["role"]
+    account = edge.account
+    session_id = account.session_id if account else edge.facts.get("session_id")
     return Principal(
         user_id=user_id, name="", email="", tenant_id=tenant["tenant_id"], tenant_name=tenant["name"],
-        tenant_slug=tenant["slug"], role=role, session_id=account.session_id if account else user_id,
-        expires_at=float("inf"),
+        tenant_slug=tenant["slug"], role=role, session_id=session_id or user_id,
+        expires_at=float("inf"), origin=edge.origin,
+        impersonator_id=account.impersonator_id if account else None,
     )  # fmt: skip
 
 
