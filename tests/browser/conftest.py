@@ -62,8 +62,11 @@ async def window(browser: Browser) -> AsyncIterator[Opener]:
     """Opens windows; none of them may have complained when the test is over."""
     windows: list[Window] = []
 
-    async def open_window(url: str, name: str, project: Project | None = None, **options: object) -> Window:
-        window = await Window.open(browser, url, name, **options)
+    async def open_window(
+        url: str, name: str, project: Project | None = None, *, outside: bool = False, **options: object
+    ) -> Window:
+        opened = Window.outside if outside else Window.open
+        window = await opened(browser, url, name, **options)
         windows.append(window)
         if project is not None:
             await window.visit(project)

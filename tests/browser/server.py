@@ -14,6 +14,7 @@ import aiohttp
 ROOT: Final = Path(__file__).parents[2]
 STARTS_WITHIN: Final = 60.0
 STOPS_WITHIN: Final = 30.0
+PASSWORD: Final = "a long password of mine"  # of accounts that tests make
 ELSEWHERE: Final = ("DATABASE_URL", "REDIS_URL", "S3_")
 """Settings that would lead the server to stores outside its own directory."""
 
@@ -26,6 +27,11 @@ class RestartableServer:
         self._port = _free_port()
         self._process: asyncio.subprocess.Process | None = None
         self.url = f"http://127.0.0.1:{self._port}"
+
+    @property
+    def mail(self) -> Path:
+        """Where mails are written, one file each."""
+        return self._directory / "data" / "mail"
 
     async def start(self, **settings: str) -> None:
         """Start it; `settings` go into its environment beside the usual ones."""
@@ -102,6 +108,18 @@ class Rest:
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
+
+    async def register(self, name: str) -> str:
+        """A fresh account with a team of its own; gives its address."""
+        email = f"{name}-{os.urandom(3).hex()}@acme.example"
+        await self._post(
+            "auth/register",
+            email=email,
+            password=PASSWORD,
+            name=name.capitalize(),
+            tenant_name=f"{name} and friends",
+        )
+        return email
 
     async def create_project(self, cards: dict[str, list[str]]) -> Project:
         """A project of the default columns with these cards in them."""

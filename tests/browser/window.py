@@ -13,6 +13,8 @@ addEventListener('securitypolicyviolation', (event) =>
 """
 OUTAGE: Final = re.compile("WebSocket connection to|net::ERR_|Failed to load resource: .* status of 50")
 """What Chromium itself writes to the console when it cannot reach the server."""
+REFUSAL: Final = re.compile("Failed to load resource: .* status of 4")
+"""What it writes when the server says no."""
 
 
 class Window:
@@ -21,20 +23,49 @@ class Window:
         self.name = name
         self.complaints: list[str] = []
         self.knows_of_outage = False
+        self.knows_of_refusals = False
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     @classmethod
     async def open(cls, browser: Browser, url: str, name: str, **options: Any) -> Self:
         """A new window, signed in as one of the demo's people."""
+        window = await cls.outside(browser, url, name, **options)
+        await window.page.get_by_role("button", name=name).click()
+        await window.is_in()
+        return window
+
+    @classmethod
+    async def outside(cls, browser: Browser, url: str, name: str, **options: Any) -> Self:
+        """A new window in which nobody is signed in."""
         options.setdefault("viewport", {"width": 1280, "height": 800})
         context = await browser.new_context(**options)
         await context.add_init_script(REPORTS_CSP)
         window = cls(await context.new_page(), name)
         await window.page.goto(url)
-        await window.page.get_by_role("button", name=name).click()
-        await expect(window.page.get_by_role("heading", name="Projects")).to_be_visible()
         return window
+
+    async def is_in(self) -> None:
+        await expect(self.page.get_by_role("heading", name="Projects")).to_be_visible()
+
+    async def go(self, place: str) -> None:
+        """Follow a link into the page: `#/account`."""
+        await self.page.evaluate("(place) => { location.hash = place }", place)
+
+    async def fill(self, **fields: str) -> None:
+        """Type into the inputs of these names."""
+        for name, text in fields.items():
+            await self.page.locator(f"input[name={name}]:visible").fill(text)
+
+    async def press(self, button: str) -> None:
+        await self.page.get_by_role("button", name=button, exact=True).click()
+
+    async def reads(self, text: str) -> None:
+        await expect(self.page.get_by_text(text).first).to_be_visible()
+
+    async def sign_in(self, email: str, password: str) -> None:
+        await self.fill(email=email, password=password)
+        await self.press("Sign in")
 
     async def close(self) -> None:
         await self.page.context.close()
@@ -92,5 +123,7 @@ class Window:
         if message.type not in ("error", "warning"):
             return
         if self.knows_of_outage and OUTAGE.search(message.text):
+            return
+        if self.knows_of_refusals and REFUSAL.search(message.text):
             return
         self.complaints.append(message.text)

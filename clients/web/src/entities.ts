@@ -45,6 +45,12 @@ export interface Task extends Entity {
 export interface Member extends Entity {
   name: string
   role: string
+  /** The role of the tenant's own that she has, of which `role` is the base. */
+  role_id?: string | null
+  kind?: 'person' | 'service'
+  status?: string
+  expires_at?: string | null
+  joined_at?: string
 }
 
 export interface Status extends Entity {

@@ -44,7 +44,36 @@ export function inPlainWords(error: WireError, doing: string, requestId?: string
   }
 }
 
-function sentence(text: string): string {
+export function sentence(text: string): string {
   const start = text.charAt(0).toUpperCase() + text.slice(1)
   return /[.!?]$/.test(start) ? start : `${start}.`
+}
+
+/** A pause as one says it: `42 seconds`, `3 minutes`; minutes are rounded up, so that nobody comes too early. */
+export function span(seconds: number): string {
+  const [count, unit] = seconds > 90 ? [Math.ceil(seconds / 60), 'minute'] : [Math.max(1, Math.ceil(seconds)), 'second']
+  return `${count} ${unit}${count === 1 ? '' : 's'}`
+}
+
+/** Why a form was refused, where nothing better is known. */
+export function whyNot(error: WireError): string {
+  switch (error.code) {
+    case 'UNAVAILABLE':
+      return 'The server cannot be reached. Please try again in a moment.'
+    case 'INTERNAL':
+      return 'Something went wrong on the server. Please try again.'
+    case 'NOT_FOUND':
+      return 'It is no longer there.'
+    case 'VALIDATION_ERROR': {
+      const field = Object.entries(error.field_errors ?? {})[0]
+      return sentence(field ? `${field[0].replaceAll('_', ' ')} ${field[1].join(', ')}` : error.message)
+    }
+    default:
+      return sentence(error.message)
+  }
+}
+
+/** The short name of the reason that a refusal gives. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Refused ? String(error.error.details?.reason ?? '') : ''
 }

@@ -9,6 +9,11 @@ import { SessionEnded } from './session'
 
 export type Connection = 'connecting' | 'live' | 'reconnecting'
 
+export interface Greeting {
+  role: string
+  rooms: Record<string, unknown>
+}
+
 export interface LiveOptions {
   url?: string
   token: () => string
@@ -18,7 +23,11 @@ export interface LiveOptions {
   /** One event came in; `mine` when it answers a command of this page. */
   event?: (name: string, event: RoomEvent, mine: boolean) => void
   /** Connected or connected again, with the role one has in the tenant. */
-  ready?: (greeting: { role: string }) => void
+  ready?: (greeting: Greeting) => void
+  /** Put out of a room, the open one or one's own. */
+  closed?: (room: string, reason: string) => void
+  /** What one may do in a room has changed. */
+  permitted?: (room: string, permissions: string[]) => void
   refused?: (pending: Pending, error: WireError, requestId?: string) => void
   /** The server no longer knows this sign-in. */
   ended?: () => void
@@ -37,9 +46,9 @@ const NOT_YOURS = new Set(['NOT_FOUND', 'FORBIDDEN', 'VALIDATION_ERROR'])
 /** The page's one connection: it keeps a room's copy whole, and changes on their way, over every break. */
 export class Live {
   connection: Connection = 'connecting'
-  /** Why nobody may be in the tenant just now, in the server's words; it is asked again all the time. */
-  barred: string | null = null
   room: Room | null = null
+  /** Why the server lets nobody in at the moment who is signed in all right: the tenant is out of use, for example. It is asked again all the time. */
+  barred: WireError | null = null
   readonly outbox: Outbox
   readonly #options: LiveOptions
   readonly #socket: Socket
@@ -90,7 +99,9 @@ export class Live {
   }
 
   leave(): void {
-    if (this.room && this.#socket.connected) this.#socket.emit('room.leave', { room: this.room.name })
+    // The tenant's own room is every connection's, whether it is shown or not.
+    const leaves = this.room && !this.room.name.startsWith('tenant:')
+    if (leaves && this.#socket.connected) this.#socket.emit('room.leave', { room: this.room!.name })
     this.room = null
     this.#joining = false
     this.#window = null
@@ -99,6 +110,12 @@ export class Live {
   /** Ask for a change in the open room; see `Outbox.add`. */
   change(name: string, payload: Record<string, unknown>, doing: string): Promise<Record<string, unknown> | null> {
     return this.outbox.add(this.room?.name ?? '', name, payload, doing)
+  }
+
+  /** Try to get in now: what barred the way may be gone. */
+  retry(): void {
+    this.#refusals = 0
+    if (this.barred && !this.#socket.connected) this.#socket.connect()
   }
 
   /** Show more of a large room: take a snapshot with a wider window. */
@@ -124,11 +141,16 @@ export class Live {
     const socket = this.#socket
     socket.on('connect', () => this.#connected())
     socket.on('disconnect', (reason) => this.#disconnected(reason))
-    socket.on('connect_error', (error) => void this.#notConnected(error as Error & { data?: { code?: string } }))
-    socket.on('session.ready', (greeting: { role: string }) => this.#options.ready?.(greeting))
+    socket.on('connect_error', (error) => void this.#notConnected(error as Error & { data?: WireError }))
+    socket.on('session.ready', (greeting: Greeting) => this.#options.ready?.(greeting))
     socket.on('session.expiring', () => void this.#renewSession())
     socket.on('room.closed', (closed: { room: string; reason: string }) => this.#closed(closed.room, closed.reason))
-    socket.on('room.resync', ({ room }: { room: string }) => room === this.room?.name && void this.#join())
+    socket.on('room.permissions', ({ room, permissions }: { room: string; permissions: string[] }) => {
+      if (room === this.room?.name) this.room.permit(permissions)
+      this.#options.permitted?.(room, permissions)
+      this.#options.changed()
+    })
+    socket.on('room.resync', ({ room }: { room: string }) => room === this.room?.name && !this.room.closed && void this.#join())
     socket.on('server.draining', ({ reconnect_in_ms }: { reconnect_in_ms?: number }) =>
       this.#drain(reconnect_in_ms ?? 0),
     )
@@ -161,9 +183,9 @@ export class Live {
     if (!this.#socket.active) this.#connectLater(reason === 'io client disconnect' ? 0 : TRY_AGAIN_MS)
   }
 
-  async #notConnected(error: Error & { data?: { code?: string } }): Promise<void> {
+  async #notConnected(error: Error & { data?: WireError }): Promise<void> {
     if (this.connection === 'live') this.connection = 'reconnecting'
-    if (error.data) this.barred = error.data.code === 'FORBIDDEN' ? error.message : null
+    if (error.data) this.barred = error.data.code === 'FORBIDDEN' ? error.data : null
     this.#options.changed()
     if (this.#socket.active || this.#stopped) return
     if (error.data?.code === 'UNAUTHORIZED' && !(await this.#renew())) return
@@ -202,7 +224,7 @@ export class Live {
 
   async #join(since: Cursor | null = this.room?.cursor ?? null): Promise<void> {
     const room = this.room
-    if (!room || this.#joining || !this.#socket.connected || room.closed) return
+    if (!room || this.#joining || !this.#socket.connected) return
     this.#joining = true
     room.joining()
     const { id } = this.#socket
@@ -234,7 +256,7 @@ export class Live {
 
   #heard(name: string, event: RoomEvent): void {
     const heard = event.room === this.room?.name ? this.room.hear(event) : 'applied'
-    if (heard === 'hole') void this.#join()
+    if (heard === 'hole' && !this.room?.closed) void this.#join()
     if (heard !== 'applied') return
     this.#landed(name, event)
     this.#options.changed()
@@ -247,8 +269,10 @@ export class Live {
   }
 
   #closed(room: string, reason: string): void {
+    this.#options.closed?.(room, reason)
     if (this.room?.name !== room) return
-    this.room.closed = reason
+    // Asked again after a break the server says only that there is no such room.
+    this.room.closed ??= reason
     this.#options.changed()
   }
 }

@@ -53,8 +53,9 @@ export class Room {
     } else {
       this.cursor = { epoch: reply.epoch, seq: this.cursor?.seq ?? reply.seq }
     }
+    this.closed = null
     this.presence.replace(reply.presence)
-    this.#permissions = permissionSet(reply.permissions)
+    this.permit(reply.permissions)
     const heard = later.map((event) => this.hear(event))
     const fresh = later.filter((_, index) => heard[index] === 'applied')
     return { fresh, whole: !heard.includes('hole') && this.cursor.seq >= reply.seq }
@@ -71,6 +72,11 @@ export class Room {
     this.store.apply(event.data)
     this.cursor = { ...this.cursor, seq: event.seq }
     return 'applied'
+  }
+
+  /** The server has said anew what one may do here. */
+  permit(permissions: JoinReply['permissions']): void {
+    this.#permissions = permissionSet(permissions)
   }
 
   /** Whether the server grants this; what it did not say is left for it to refuse. */

@@ -1,5 +1,6 @@
 import type { Branding } from './brand'
 import { Refused, type Reply } from './errors'
+import type { Theme } from './theme'
 
 export interface User {
   id: string
@@ -13,6 +14,12 @@ export interface Tenant {
   slug?: string
   status?: string
   branding?: Branding
+}
+
+/** What a sign-in still asks for after the password. */
+export interface Half {
+  token: string
+  methods: ('totp' | 'passkey' | 'recovery_code')[]
 }
 
 /** What survives a reload of this tab, and nothing else does. */
@@ -47,9 +54,41 @@ export class Session {
     readonly base = '',
   ) {}
 
-  async signIn(email: string, password: string): Promise<void> {
-    const data = await this.#post('/auth/login', { email, password })
+  get signedIn(): boolean {
+    return this.accessToken !== ''
+  }
+
+  signIn(email: string, password: string): Promise<Half | null> {
+    return this.enter('/auth/login', { email, password })
+  }
+
+  /** Send what may sign in; gives what is still asked for. Whether one is in then, `signedIn` says. */
+  async enter(path: string, body: Record<string, unknown>): Promise<Half | null> {
+    const data = await this.open(path, body)
+    if (data.access_token) this.adopt(data)
+    return (data.second_factor as Half | undefined) ?? null
+  }
+
+  /** A call that needs no sign-in. */
+  async open(path: string, body: unknown): Promise<Record<string, unknown>> {
+    return (await this.#fetch('POST', path, body, null)).data
+  }
+
+  /** A call as whoever is signed in. */
+  async call(method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {
+    return (await this.#authorized(method, path, body)).data
+  }
+
+  /** Join with, or move to, what these tokens name. */
+  adopt(data: Record<string, unknown>): void {
     this.#take(data)
+  }
+
+  /** The person has changed, in this window or another. */
+  rename(user: Partial<User>): void {
+    if (!this.user) return
+    this.user = { ...this.user, ...(user.name !== undefined && { name: user.name }) }
+    this.#keep()
   }
 
   /** Go on after a reload; false when nobody was signed in. */
@@ -69,10 +108,12 @@ export class Session {
     return this.#renewing
   }
 
-  /** What changed in the tenant while one was not connected. */
-  async catchUp(): Promise<void> {
-    const { tenant } = (await this.#get('/auth/me')).data as { tenant?: Tenant | null }
+  /** What changed about the tenant and oneself while one was not connected; gives the theme one has chosen. */
+  async catchUp(): Promise<Theme> {
+    const { user, tenant } = (await this.call('GET', '/auth/me')) as unknown as { user: User & { theme: Theme }; tenant?: Tenant | null }
     if (tenant) this.retell(tenant)
+    this.rename(user)
+    return user.theme
   }
 
   /** The tenant has changed while one is in it. */
@@ -84,8 +125,7 @@ export class Session {
   }
 
   async signOut(): Promise<void> {
-    const refresh_token = this.#refreshToken
-    const leaving = this.#post('/auth/logout', { refresh_token }).catch(() => undefined)
+    const leaving = this.#fetch('POST', '/auth/logout', { refresh_token: this.#refreshToken }, this.accessToken).catch(() => undefined)
     this.forget()
     await leaving
   }
@@ -100,7 +140,7 @@ export class Session {
   async list(path: string, key: string): Promise<unknown[]> {
     const items: unknown[] = []
     for (let next: string | null = ''; next !== null; ) {
-      const page = await this.#get(`${path}?limit=100${next && `&cursor=${encodeURIComponent(next)}`}`)
+      const page = await this.#authorized('GET', `${path}?limit=100${next && `&cursor=${encodeURIComponent(next)}`}`)
       items.push(...((page.data[key] as unknown[] | undefined) ?? []))
       next = page.meta?.pagination?.next ?? null
     }
@@ -108,20 +148,19 @@ export class Session {
   }
 
   /** An expired access token is renewed once. */
-  async #get(path: string): Promise<Opened> {
-    const once = (): Promise<Response> =>
-      fetch(`${this.base}/api/v1${path}`, { headers: { Authorization: `Bearer ${this.accessToken}` } })
-    let response = await once()
-    if (response.status === 401) {
-      await this.renew()
-      response = await once()
+  async #authorized(method: string, path: string, body?: unknown): Promise<Opened> {
+    try {
+      return await this.#fetch(method, path, body, this.accessToken)
+    } catch (error) {
+      if (!(error instanceof Refused) || error.error.code !== 'UNAUTHORIZED') throw error
     }
-    return opened(response)
+    await this.renew()
+    return this.#fetch(method, path, body, this.accessToken)
   }
 
   async #renew(): Promise<string> {
     try {
-      this.#take(await this.#post('/auth/refresh', { refresh_token: this.#refreshToken }))
+      this.#take(await this.open('/auth/refresh', { refresh_token: this.#refreshToken }))
       return this.accessToken
     } catch (error) {
       // Only a clear no ends the session; a server that is down or busy is asked again later.
@@ -138,19 +177,22 @@ export class Session {
     this.accessToken = access_token
     this.#refreshToken = refresh_token
     this.user = user ?? this.user
-    this.tenant = tenant ?? this.tenant
+    // A reply that names no tenant says that there is none any more.
+    if (tenant !== undefined) this.tenant = tenant
     this.#keep()
   }
 
   #keep(): void {
-    const kept: Kept = { refresh_token: this.#refreshToken, user: this.user as User, tenant: this.tenant }
+    const kept = { refresh_token: this.#refreshToken, user: this.user, tenant: this.tenant }
     this.storage.setItem(KEPT, JSON.stringify(kept))
   }
 
-  async #post(path: string, body: unknown): Promise<Record<string, unknown>> {
-    const headers: Record<string, string> = { 'Content-Type': 'application/json' }
-    if (path === '/auth/logout') headers.Authorization = `Bearer ${this.accessToken}`
-    return (await opened(await fetch(`${this.base}/api/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) }))).data
+  async #fetch(method: string, path: string, body: unknown, bearer: string | null): Promise<Opened> {
+    const headers: Record<string, string> = {}
+    if (body !== undefined) headers['Content-Type'] = 'application/json'
+    if (bearer !== null) headers.Authorization = `Bearer ${bearer}`
+    const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) }
+    return opened(await fetch(`${this.base}/api/v1${path}`, init))
   }
 }
 

@@ -159,3 +159,29 @@ test('a closed room is marked so, and not joined again', async () => {
   await new Promise((resolve) => setTimeout(resolve, 50))
   expect(joins()).toHaveLength(1)
 })
+
+test('permissions that change are in force at once', async () => {
+  const permitted: unknown[] = []
+  answer = (name) => (name === 'room.join' ? joined(1, { permissions: ['task.edit', 'board.edit'] }) : undefined)
+  const room = connect(await listen(), { permitted: (...what) => void permitted.push(what) }).enter(ROOM)
+  await vi.waitFor(() => expect(room.ready).toBe(true))
+  server.emit('room.permissions', { room: ROOM, permissions: ['task.edit'] })
+  await vi.waitFor(() => expect(room.can('board.edit')).toBe(false))
+  server.emit('room.permissions', { room: 'tenant:t1', permissions: [] })
+  await vi.waitFor(() => expect(permitted).toEqual([[ROOM, ['task.edit']], ['tenant:t1', []]]))
+  expect(room.can('task.edit')).toBe(true)
+})
+
+test('a tenant that lets nobody in is told from a server that is away, and tried again', async () => {
+  let out = true
+  const port = await listen()
+  server.use((_socket, next) => {
+    const error = { code: 'FORBIDDEN', message: 'Suspended', details: { reason: 'tenant_suspended' } }
+    next(out ? Object.assign(new Error('no'), { data: error }) : undefined)
+  })
+  connect(port)
+  await vi.waitFor(() => expect(live.barred?.details).toEqual({ reason: 'tenant_suspended' }))
+  out = false
+  live.retry()
+  await vi.waitFor(() => expect([live.connection, live.barred]).toEqual(['live', null]))
+})

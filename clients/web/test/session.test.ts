@@ -71,3 +71,22 @@ test('a list is read to its last page, over an expired token', async () => {
   expect(await session.list('/tenants/acme/projects', 'projects')).toEqual([{ id: 'p1' }, { id: 'p2' }])
   expect(calls.at(-1)).toMatchObject({ path: '/api/v1/tenants/acme/projects?limit=100&cursor=c%2F1', bearer: 'Bearer a1' })
 })
+
+test('a sign-in that asks for more has signed nobody in until that is given', async () => {
+  const storage = memory()
+  const session = new Session(storage)
+  const half = { token: 'half', expires_in: 300, methods: ['totp', 'recovery_code'] }
+  answers([200, { success: true, data: { user: null, tenant: null, access_token: null, second_factor: half } }], tokens(1))
+  expect(await session.signIn('alice@acme.example', 'secret')).toEqual(half)
+  expect([session.signedIn, storage.getItem('atrium.session')]).toEqual([false, null])
+  expect(await session.enter('/auth/second-factor', { token: 'half', code: '123456' })).toBeNull()
+  expect(session.signedIn).toBe(true)
+})
+
+test('a renewal that names no tenant says that the membership is over', async () => {
+  const session = new Session(memory())
+  answers(tokens(1), [200, { success: true, data: { user: { id: 'u1', name: 'Alice' }, tenant: null, access_token: 'a2', refresh_token: 'r2' } }])
+  await session.signIn('alice@acme.example', 'secret')
+  await session.renew()
+  expect(session.tenant).toBeNull()
+})

@@ -25,3 +25,14 @@ export function dayOf(at: string | null | undefined): string {
 export function endOf(day: string): string | null {
   return day ? new Date(`${day}T23:59:00`).toISOString() : null
 }
+
+const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
+const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
+
+export function dateOf(at: string): string {
+  return DATE.format(new Date(at))
+}
+
+export function momentOf(at: string): string {
+  return MOMENT.format(new Date(at))
+}

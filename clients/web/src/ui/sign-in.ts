@@ -2,21 +2,27 @@ import { html, nothing, type TemplateResult } from 'lit'
 import { customElement, property, state } from 'lit/decorators.js'
 
 import { lookOfThisPage, productOf, wear, type Branding } from '../brand'
-import { Refused } from '../errors'
-import { demoAccounts, type DemoAccount, type Session } from '../session'
+import { reasonOf, Refused, type WireError } from '../errors'
+import { knowsPasskeys, usePasskey } from '../passkey'
+import { demoAccounts, type DemoAccount, type Half, type Session } from '../session'
 import { avatar } from './avatar'
+import { Form } from './form'
+import { front } from './front'
 import { LightElement } from './light'
-import { sign } from './top-bar'
+import './second-factor'
 
 /** The page before sign-in. Fires `signed-in`. */
 @customElement('atrium-sign-in')
 export class SignIn extends LightElement {
   @property({ attribute: false }) session!: Session
   @property() notice = ''
+  /** What the sign-in is for, e.g. an invitation to accept. */
+  @property() lead = 'Boards that stay in step, for everybody at once.'
   @state() private accounts: DemoAccount[] = []
-  @state() private problem = ''
-  @state() private busy = false
   @state() private look: Branding = {}
+  @state() private half: Half | null = null
+  @state() private unverified = ''
+  readonly #form = new Form(this, wrongPassword)
 
   override connectedCallback(): void {
     super.connectedCallback()
@@ -29,39 +35,53 @@ export class SignIn extends LightElement {
   }
 
   async #signIn(email: string, password: string): Promise<void> {
-    this.busy = true
-    this.problem = ''
+    this.notice = this.unverified = ''
     try {
-      await this.session.signIn(email, password)
-      this.dispatchEvent(new Event('signed-in'))
+      this.half = await this.session.signIn(email, password)
     } catch (error) {
-      this.problem = problemOf(error)
-    } finally {
-      this.busy = false
+      if (reasonOf(error) === 'email_not_verified') this.unverified = email
+      throw error
     }
+    if (!this.half) this.dispatchEvent(new Event('signed-in'))
   }
 
-  #submit(event: SubmitEvent): void {
-    event.preventDefault()
-    const form = new FormData(event.target as HTMLFormElement)
-    void this.#signIn(String(form.get('email')), String(form.get('password')))
+  async #byPasskey(): Promise<void> {
+    this.notice = ''
+    const { options } = await this.session.open('/auth/passkey/begin', {})
+    const passkey = await usePasskey(options as Record<string, unknown>)
+    this.half = await this.session.enter('/auth/passkey/finish', { passkey })
+    this.dispatchEvent(new Event('signed-in'))
+  }
+
+  async #sendAgain(): Promise<string> {
+    await this.session.open('/auth/resend-verification', { email: this.unverified })
+    this.unverified = ''
+    return 'The mail is on its way.'
+  }
+
+  #startOver({ detail }: CustomEvent<string>): void {
+    this.half = null
+    this.notice = detail
   }
 
   protected override render(): TemplateResult {
-    const problem = this.problem || this.notice
-    return html`<main class="sign-in">
-      <div class="sign-in-card">
-        <header>${sign({ logo_url: this.look.logo_url })}<h1>${productOf(this.look)}</h1></header>
-        <p class="lead">Boards that stay in step, for everybody at once.</p>
-        ${problem ? html`<p class="problem" role="alert">${problem}</p>` : nothing}
-        <form @submit=${this.#submit}>
-          <label>Email <input name="email" type="email" autocomplete="username" required /></label>
-          <label>Password <input name="password" type="password" autocomplete="current-password" required /></label>
-          <button class="primary" ?disabled=${this.busy}>Sign in</button>
-        </form>
-        ${this.accounts.length ? this.#demo() : nothing}
-      </div>
-    </main>`
+    if (this.half) {
+      return html`<atrium-second-factor .session=${this.session} .half=${this.half} @start-over=${this.#startOver}></atrium-second-factor>`
+    }
+    const form = this.#form
+    const content = html`${form.said()}
+      ${this.unverified ? html`<button class="link again" @click=${() => form.run(() => this.#sendAgain())}>Send the mail again</button>` : nothing}
+      <form @submit=${(event: SubmitEvent) => form.submit(event, ({ email, password }) => this.#signIn(email!, password!))}>
+        ${form.field('email', 'Email', { type: 'email', autocomplete: 'username', required: true })}
+        ${form.field('password', 'Password', { type: 'password', autocomplete: 'current-password', required: true })}
+        <button class="primary" ?disabled=${form.off}>Sign in</button>
+      </form>
+      ${knowsPasskeys() ? html`<button class="other-way" ?disabled=${form.busy} @click=${() => form.run(() => this.#byPasskey())}>Sign in with a passkey</button>` : nothing}
+      <nav class="ways" aria-label="Other ways">
+        <a href="#/forgot-password">Forgot password?</a><a href="#/register">Create an account</a>
+      </nav>
+      ${this.accounts.length ? this.#demo() : nothing}`
+    return front(productOf(this.look), content, { lead: this.lead, notice: this.notice, look: this.look })
   }
 
   #demo(): TemplateResult {
@@ -73,22 +93,16 @@ export class SignIn extends LightElement {
   }
 
   #account({ email, name, role, password }: DemoAccount): TemplateResult {
-    return html`<button class="demo-account" ?disabled=${this.busy} @click=${() => this.#signIn(email, password)}>
+    const signIn = (): Promise<boolean> => this.#form.run(() => this.#signIn(email, password))
+    return html`<button class="demo-account" ?disabled=${this.#form.busy} @click=${signIn}>
       ${avatar({ id: email, name })}<span class="demo-name">${name}</span><span class="role">${role}</span>
     </button>`
   }
 }
 
-function problemOf(error: unknown): string {
-  if (!(error instanceof Refused)) return 'The server cannot be reached. Please try again in a moment.'
-  switch (error.error.code) {
-    case 'UNAUTHORIZED':
-      return 'That email and password do not go together.'
-    case 'RATE_LIMITED':
-      return 'Too many tries. Please wait a little.'
-    case 'VALIDATION_ERROR':
-      return 'Please enter a valid email address and a password.'
-    default:
-      return error.error.message
-  }
+function wrongPassword(error: WireError): string | undefined {
+  if (error.code === 'VALIDATION_ERROR') return 'Please enter a valid email address and a password.'
+  if (error.code === 'UNAUTHORIZED') return 'That email and password do not go together.'
+  if (reasonOf(new Refused(error)) === 'email_not_verified') return 'Please follow the link in our mail first: it shows that the address is yours.'
+  return undefined
 }

@@ -4,13 +4,17 @@ import { productOf, type Branding } from '../brand'
 import type { Connection } from '../live'
 import type { Presence } from '../presence'
 import { avatar } from './avatar'
-import { chevron, door, mark } from './icons'
+import { chevron, door, mark, people } from './icons'
+import type { Screen } from './route'
 
 export interface TopBar {
   user: { id: string; name: string }
   tenant: string
   branding: Branding | null
   project: string | null
+  screen: Screen | null
+  /** Whether one may see who works here. */
+  members: boolean
   presence: Presence | null
   connection: Connection
   waiting: number
@@ -27,7 +31,8 @@ export function topBar(bar: TopBar): TemplateResult {
     </nav>
     ${bar.presence ? faces(bar.presence, bar.user.id) : nothing} ${connection(bar)}
     <div class="me">
-      ${avatar(bar.user, 'you')}
+      ${bar.members ? html`<a class="button quiet icon-only" href="#/members" aria-label="Members" title="Members" aria-current=${bar.screen === 'members' ? 'page' : 'false'}>${people}</a>` : nothing}
+      <a class="me-link" href="#/account" aria-label="Your account" aria-current=${bar.screen === 'account' ? 'page' : 'false'}>${avatar(bar.user, 'you')}</a>
       <button class="quiet icon-only" aria-label="Sign out" title="Sign out" @click=${bar.signOut}>${door}</button>
     </div>
   </header>`

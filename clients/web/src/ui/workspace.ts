@@ -5,13 +5,18 @@ import { productOf, wear } from '../brand'
 import type { Project, RoomEvent, Task } from '../entities'
 import { inPlainWords, type WireError } from '../errors'
 import { newId } from '../ids'
-import { Live } from '../live'
+import { projectClosed } from '../farewell'
+import { Live, type Greeting } from '../live'
 import type { Pending } from '../outbox'
 import type { Session, Tenant } from '../session'
 import { Store } from '../store'
+import { applyTheme, type Theme } from '../theme'
+import './account'
+import './barred'
 import './board'
 import { keptChanges } from './kept'
 import { LightElement } from './light'
+import './members'
 import './projects'
 import { hashOf, routeOf, type Route } from './route'
 import type { Toasts } from './toasts'
@@ -23,23 +28,22 @@ const MARKED_MS = 2_600
 /** Roles that lack `project.create`; the server decides, this only spares a hopeless form. */
 const CREATES_NO_PROJECT = new Set(['member', 'viewer', 'client', 'guest'])
 
-const CLOSED: Record<string, string> = {
-  deleted: 'This project has been deleted.',
-  revoked: 'You no longer have access to this project.',
-  expired: 'Your access to this project has expired.',
-}
-
-/** Everything behind sign-in. Fires `signed-out` and `session-ended`. */
+/** Everything behind sign-in. Fires `signed-out`, `session-ended`, and `moved` when the session is in another tenant now. */
 @customElement('atrium-workspace')
 export class Workspace extends LightElement {
   @property({ attribute: false }) session!: Session
+  /** Said once, when the page opens. */
+  @property() notice = ''
   @state() private route: Route = routeOf(location.hash)
   @state() private revision = 0
   @state() private listed = false
   @state() private spoken = ''
-  @state() private tenantRole = ''
+  @state() private mayCreate = false
+  @state() private seesTenant = false
+  @state() private invited = 0
   @query('atrium-toasts') private toasts!: Toasts
   #live!: Live
+  #putOut = false
   readonly #tenant = new Store()
   readonly #marks = new Map<string, { id: string; name: string }>()
 
@@ -48,17 +52,23 @@ export class Workspace extends LightElement {
     const { session } = this
     this.#live = new Live({
       token: () => session.accessToken,
-      renew: () => session.renew(),
+      renew: () => this.#renew(),
       changed: () => this.revision++,
-      event: (_name, event, mine) => this.#heard(event, mine),
-      ready: ({ role }) => this.#ready(role),
+      event: (name, event, mine) => this.#heard(name, event, mine),
+      ready: (greeting) => this.#ready(greeting),
+      closed: (room, reason) => this.#closed(room, reason),
+      permitted: (room, permissions) => this.#permitted(room, permissions),
       refused: (...what) => this.#refused(...what),
-      ended: () => this.dispatchEvent(new Event('session-ended')),
+      ended: () => this.dispatchEvent(new CustomEvent('session-ended', { detail: this.#putOut })),
       keep: keptChanges(session.user?.id ?? ''),
     })
     addEventListener('hashchange', this.#navigate)
     this.#navigate()
-    this.#live.start()
+    if (session.tenant) this.#live.start()
+  }
+
+  protected override firstUpdated(): void {
+    if (this.notice) this.toasts.show(this.notice, { tone: 'problem' })
   }
 
   override disconnectedCallback(): void {
@@ -69,15 +79,41 @@ export class Workspace extends LightElement {
 
   readonly #navigate = (): void => {
     this.route = routeOf(location.hash)
-    const { project, task } = this.route
+    const { screen, project, task } = this.route
+    if (screen === 'members') return void this.#live.enter(this.#tenantRoom)
     if (!project) return this.#live.leave()
     this.#live.enter(`project:${project}`)
     this.#live.focus(task ? { kind: 'task', id: task } : { kind: 'project', id: project })
   }
 
-  #ready(role: string): void {
-    this.tenantRole = role
+  get #tenantRoom(): string {
+    return `tenant:${this.session.tenant?.id ?? ''}`
+  }
+
+  /** The new tokens may be for another tenant, or for none: the membership here is over then. */
+  async #renew(): Promise<string> {
+    const { tenant } = this.session
+    const token = await this.session.renew()
+    if (tenant?.id === this.session.tenant?.id) return token
+    this.#live.stop()
+    this.dispatchEvent(new CustomEvent('moved', { detail: tenant?.name ?? '' }))
+    return token
+  }
+
+  #ready({ role, rooms }: Greeting): void {
+    this.#putOut = false
+    this.mayCreate = !CREATES_NO_PROJECT.has(role)
+    this.seesTenant = this.#tenantRoom in rooms
     void this.#list()
+  }
+
+  #closed(room: string, reason: string): void {
+    if (room === this.#tenantRoom) this.seesTenant = false
+    if (room === `user:${this.session.user?.id}` && reason === 'revoked') this.#putOut = true
+  }
+
+  #permitted(room: string, permissions: string[]): void {
+    if (room === this.#tenantRoom) this.mayCreate = permissions.includes('project.create')
   }
 
   async #list(): Promise<void> {
@@ -86,14 +122,16 @@ export class Workspace extends LightElement {
     try {
       this.#tenant.replace({ projects: await this.session.list(`/tenants/${tenant.id}/projects`, 'projects') })
       this.listed = true
-      await this.session.catchUp()
+      applyTheme(await this.session.catchUp())
     } catch {
       // The connection's own trouble is shown already, and the list is asked for again after it.
     }
     this.revision++
   }
 
-  #heard(event: RoomEvent, mine: boolean): void {
+  #heard(name: string, event: RoomEvent, mine: boolean): void {
+    if (name === 'invitation.changed' || name === 'member.added') this.invited++
+    if (name === 'profile.updated') this.#profile(event.data.user as { name?: string; theme?: Theme })
     if (event.room.startsWith('tenant:')) {
       const { project, projects, tenant } = event.data
       if (tenant !== undefined) this.session.retell(tenant as Partial<Tenant>)
@@ -102,6 +140,11 @@ export class Workspace extends LightElement {
     }
     const task = event.data.task as Partial<Task> | undefined
     if (!mine && task?.id && event.actor && event.room === this.#live.room?.name) this.#mark(task.id, event.actor)
+  }
+
+  #profile(user: { name?: string; theme?: Theme }): void {
+    this.session.rename(user)
+    if (user.theme) applyTheme(user.theme)
   }
 
   /** Show for a moment who changed a card. */
@@ -150,6 +193,7 @@ export class Workspace extends LightElement {
     this.#live.stop()
     await this.session.signOut()
     history.replaceState(null, '', '#/')
+    applyTheme('auto')
     this.dispatchEvent(new Event('signed-out'))
   }
 
@@ -168,26 +212,40 @@ export class Workspace extends LightElement {
         tenant: tenant?.name ?? '',
         branding,
         project: id ? (project?.name ?? '…') : null,
-        presence: room?.presence ?? null,
+        screen: this.route.screen,
+        members: this.seesTenant,
+        presence: id ? (room?.presence ?? null) : null,
         connection,
         waiting: outbox.waiting,
         signOut: () => void this.#signOut(),
       })}
-      ${this.#live.barred ? this.#barred(this.#live.barred) : id ? this.#board() : this.#projects()}
+      ${this.#main()}
       <atrium-toasts></atrium-toasts>
       <p class="unseen" role="log" aria-live="assertive">${this.spoken}</p>
     `
   }
 
-  #barred(why: string): TemplateResult {
-    return html`<main class="closed" role="status"><p>${why}.</p></main>`
+  #main(): TemplateResult | typeof nothing {
+    const { session, route } = this
+    const live = this.#live
+    if (route.screen === 'account') return html`<atrium-account .session=${session} @secured=${() => live.retry()}></atrium-account>`
+    if (!session.tenant) return html`<main class="closed"><p>You belong to no team at the moment.</p><a class="button" href="#/account">Your account</a></main>`
+    if (live.barred) return html`<atrium-barred .session=${session} .error=${live.barred} @secured=${() => live.retry()}></atrium-barred>`
+    if (route.screen === 'members') return this.#members()
+    return route.project ? this.#board() : this.#projects()
+  }
+
+  #members(): TemplateResult | typeof nothing {
+    const { room } = this.#live
+    if (!room) return nothing
+    if (room.closed) return closed('You may not see the members of this team.')
+    return html`<atrium-members .session=${this.session} .live=${this.#live} .room=${room} .revision=${this.revision} .invited=${this.invited}></atrium-members>`
   }
 
   #projects(): TemplateResult {
-    if (!this.session.tenant) return html`<main class="projects"><p class="empty">You belong to no team yet.</p></main>`
     return html`<atrium-projects
       .projects=${this.listed ? this.#tenant.all<Project>('projects') : null}
-      ?mayCreate=${this.tenantRole !== '' && !CREATES_NO_PROJECT.has(this.tenantRole)}
+      ?mayCreate=${this.mayCreate}
       @create-project=${this.#createProject}
     ></atrium-projects>`
   }
@@ -195,12 +253,7 @@ export class Workspace extends LightElement {
   #board(): TemplateResult | typeof nothing {
     const { room } = this.#live
     if (!room) return nothing
-    if (room.closed) {
-      return html`<main class="closed">
-        <p>${CLOSED[room.closed] ?? 'There is no such project, or it is not shared with you.'}</p>
-        <a class="button" href="#/">All projects</a>
-      </main>`
-    }
+    if (room.closed) return closed(projectClosed(room.closed))
     return html`<atrium-board
       .live=${this.#live}
       .room=${room}
@@ -213,4 +266,11 @@ export class Workspace extends LightElement {
       @say=${({ detail }: CustomEvent<string>) => (this.spoken = detail)}
     ></atrium-board>`
   }
+}
+
+function closed(text: string): TemplateResult {
+  return html`<main class="closed">
+    <p role="status">${text}</p>
+    <a class="button" href="#/">All projects</a>
+  </main>`
 }
