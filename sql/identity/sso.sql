@@ -99,10 +99,3 @@ INSERT INTO members AS m (tenant_id, user_id, role, profile_version)
 SELECT :tenant_id, :user_id, :role, coalesce((SELECT p.version FROM profiles AS p WHERE p.user_id = :user_id), 0)
 ON CONFLICT (tenant_id, user_id) DO NOTHING
 RETURNING m.user_id;
-
--- member_shown :one
-SELECT
-    m.user_id AS id, u.name, u.kind, p.avatar_url, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed,
-    coalesce(m.own_denied, '{}') AS denied, m.expires_at, m.joined_at
-FROM members AS m JOIN users AS u ON u.id = m.user_id LEFT JOIN profiles AS p ON p.user_id = m.user_id
-WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id;

@@ -208,7 +208,7 @@ async def _announce(edge: Edge, provider: Provider, user: Row) -> None:
 
 async def tell_of_joining(tx: Tx, cmd: Nothing) -> MemberAdded:
     """The event about somebody who has just become a member."""
-    return MemberAdded(member=Member.of(await tx.one("member_shown", user_id=tx.actor.user_id)))
+    return MemberAdded(member=Member.of(await tx.one("member_entity", user_id=tx.actor.user_id)))
 
 
 def _first(kind: TypeAdapter[str], *values: Any) -> str | None:
