@@ -50,7 +50,8 @@ Handler = Callable[..., Awaitable[Any]]
 H = TypeVar("H", bound=Handler)
 
 
-def _no_nul(value: str) -> str:
+def no_nul(value: str) -> str:
+    """Refuse the one character that Postgres cannot store in text."""
     if "\x00" in value:
         raise ValueError("must not contain the NUL character")
     return value
@@ -76,14 +77,14 @@ class Secret:
 
 SECRET: Final = Secret()
 
-Text = Annotated[str, AfterValidator(_no_nul)]
+Text = Annotated[str, AfterValidator(no_nul)]
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_no_nul)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(no_nul)
 ]
 Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_no_nul)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(no_nul)
 ]
-LongText = Annotated[str, StringConstraints(max_length=50_000), AfterValidator(_no_nul)]
+LongText = Annotated[str, StringConstraints(max_length=50_000), AfterValidator(no_nul)]
 Version = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Timestamp = Annotated[datetime, PlainSerializer(timestamp, return_type=str, when_used="json")]
@@ -203,7 +204,7 @@ class Paging(Payload):
     """Fields of a payload that asks for a list."""
 
     limit: int = Field(50, ge=1, le=100, description="Entries per page.")
-    cursor: Annotated[str, StringConstraints(max_length=500), AfterValidator(_no_nul)] | None = Field(
+    cursor: Annotated[str, StringConstraints(max_length=500), AfterValidator(no_nul)] | None = Field(
         None, description="`meta.pagination.next` of the page before."
     )
 
@@ -242,6 +243,8 @@ class Spec:
     limit: Strict = ""
     scope: str | None = None
     """For a call that needs no permission: the one that the scopes of an API key must hold. None: not for keys."""
+    platform: bool = False
+    """Whether an endpoint is for those who run the server."""
     file: str = ""
     """Name of the file that an export makes, without its date and ending."""
     produces: str = "application/json"
@@ -316,19 +319,20 @@ def signal(name: str, *, needs: str, room: str = "") -> Callable[[H], H]:
 
 def endpoint(
     name: str, *, rest: str, public: bool = False, bound: bool = False, form: bool = False, status: int = 200,
-    limit: Strict = "",
+    limit: Strict = "", platform: bool = False,
     produces: str = "application/json",
 ) -> Callable[[H], H]:  # fmt: skip
-    """Register REST that stands outside of rooms: `handler(edge, payload)` returns a Reply.
+    """Register REST that stands outside of rooms: `handler(edge, payload)` returns a Reply or a Page.
 
     One that answers anything but JSON names the content type in `produces` and returns a Download.
 
     It is about the account, which belongs to no tenant. So a session that the provider of a tenant has opened may use
-    it only where `bound` says that this cannot reach beyond that tenant. What can be guessed at takes a `limit`.
+    it only where `bound` says that this cannot reach beyond that tenant. What can be guessed at takes a `limit`. With
+    `platform` it is for those alone who run the server: asked of the database with every call.
     """
     return _register(
         "endpoint", name, room="", needs=None, rest=rest, public=public, bound=bound, form=form, status=status,
-        limit=limit, produces=produces,
+        limit=limit, platform=platform, produces=produces,
     )  # fmt: skip
 
 
@@ -341,7 +345,7 @@ def _register(
     kind: Kind, name: str, *, room: str, needs: str | None, rest: str | None,
     within: str | None = None, versioned: bool = False, public: bool = False, bound: bool = False,
     form: bool = False, status: int = 200, limit: Strict = "", scope: str | None = None,
-    file: str = "", produces: str = "application/json",
+    file: str = "", produces: str = "application/json", platform: bool = False,
 ) -> Callable[[H], H]:  # fmt: skip
     def add(handler: H) -> H:
         hints = get_type_hints(handler, include_extras=True)
@@ -355,7 +359,7 @@ def _register(
         SPECS[name] = Spec(
             kind=kind, name=name, payload=payload, returns=returns, handler=handler, doc=handler.__doc__ or "",
             room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, bound=bound, form=form,
-            status=status, limit=limit, scope=scope, file=file, produces=produces,
+            status=status, limit=limit, scope=scope, file=file, produces=produces, platform=platform,
         )  # fmt: skip
         return handler
 

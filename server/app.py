@@ -54,6 +54,9 @@ import handlers.identity.totp
 import handlers.identity.units
 import handlers.identity.users
 import handlers.insight.audit
+import handlers.platform.impersonation
+import handlers.platform.tenants
+import handlers.platform.users
 import handlers.rooms
 import handlers.work.assignments
 import handlers.work.boards
@@ -137,6 +140,9 @@ NOUNS: Final = (
     handlers.identity.shares,
     handlers.identity.explain,
     handlers.identity.snapshots,
+    handlers.platform.tenants,
+    handlers.platform.users,
+    handlers.platform.impersonation,
     handlers.work.projects,
     handlers.work.parts,
     handlers.work.boards,

@@ -28,6 +28,10 @@ keys = typer.Typer(no_args_is_help=True, help="The keys that sign access tokens.
 cli.add_typer(keys, name="keys")
 
 
+admins = typer.Typer(no_args_is_help=True, help="Who runs the server, and what is on it.")
+cli.add_typer(admins, name="admin")
+
+
 @cli.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -164,6 +168,70 @@ def export(
 
     count = _run(export_chain(_settings(), tenant, file))
     typer.echo(f"{count} entries", err=True)
+
+
+@admins.command("grant")
+def grant(email: Annotated[str, typer.Argument(help="Address of an account.")]) -> None:
+    """Let a person run the server: see and manage every tenant and account."""
+    _flag(email, granted=True)
+
+
+@admins.command("revoke")
+def revoke(email: Annotated[str, typer.Argument(help="Address of an account.")]) -> None:
+    """Take that away, and end whatever stands on it."""
+    _flag(email, granted=False)
+
+
+@admins.command("list")
+def administrators() -> None:
+    """Who runs the server."""
+    from server import admin
+
+    rows = _on_a_node(admin.administrators)
+    typer.echo("\n".join(admin.lines(rows, "email", "name", "status", "last_login_at")))
+
+
+@admins.command("tenants")
+def tenants(search: Annotated[str, typer.Argument(help="Something in name or slug.")] = "") -> None:
+    """The first 100 tenants by name."""
+    from server import admin
+
+    rows = _on_a_node(lambda node: admin.tenants(node, search))
+    if rows is None:
+        _give_up("Nobody runs this server yet: python -m server admin grant EMAIL")
+    columns = ("slug", "name", "status", "people", "services", "projects", "last_activity_at", "id")
+    typer.echo("\n".join(admin.lines(rows, *columns)))
+
+
+@admins.command("users")
+def users(
+    prefix: Annotated[str, typer.Argument(help="What the address, or else the name, begins with.")] = "",
+) -> None:
+    """The first 100 accounts by address."""
+    from server import admin
+
+    rows = _on_a_node(lambda node: admin.users(node, prefix))
+    columns = ("email", "name", "kind", "status", "platform_admin", "last_login_at", "id")
+    typer.echo("\n".join(admin.lines(rows, *columns)))
+
+
+def _flag(email: str, *, granted: bool) -> None:
+    from server import admin
+
+    done = _on_a_node(lambda node: admin.change(node, email, granted=granted))
+    if done is None:
+        _give_up("Nobody has an account with this address.")
+    typer.echo(done)
+
+
+def _on_a_node(work: Any) -> Any:
+    from server.serving import opened
+
+    async def run() -> Any:
+        async with opened(_settings()) as node:
+            return await work(node)
+
+    return _run(run())
 
 
 def _settings() -> Settings:

@@ -230,10 +230,11 @@ class Connection:
         if self.principal.key_name is not None:
             return
         notice = settings.token_expiry_notice
+        grace = 0.0 if self.principal.impersonator_id else settings.token_expiry_grace
         left = self.principal.expires_at - time.time()
         self._timers = [
             loop.call_later(max(left - notice, min(left / 2, NOTICE_PAUSE), 0), self._expiring),
-            loop.call_later(max(left + settings.token_expiry_grace, 0), self._expired),
+            loop.call_later(max(left + grace, 0), self._expired),
         ]
 
     def member_until(self, moment: datetime | None) -> None:
@@ -258,6 +259,8 @@ class Connection:
         """Go on with a new token of the same person and tenant."""
         if self.principal.key_name is not None or principal.key_name is not None:
             raise Conflict("An API key needs no renewal: its connection lasts as long as the key")
+        if principal.impersonator_id != self.principal.impersonator_id:
+            raise Conflict("A connection keeps whoever acts by it: connect anew")
         if (principal.user_id, principal.tenant_id) != (self.principal.user_id, self.principal.tenant_id):
             raise Conflict("A connection keeps its person and its tenant: connect anew for another one")
         if principal.rights_seq < self.gateway.rights.known(principal.tenant_id):

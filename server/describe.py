@@ -27,6 +27,7 @@ from handlers.rooms import RawEvents, RawSnapshot
 from server.messages import (
     ANSWERS,
     CommandMeta,
+    ListMeta,
     NoMeta,
     PageMeta,
     QueryMeta,
@@ -170,6 +171,8 @@ def meta(spec: Spec) -> type[Wire]:
         return CommandMeta
     if spec.kind == "query":
         return PageMeta if get_origin(spec.returns) is Page else QueryMeta
+    if get_origin(spec.returns) is Page:
+        return ListMeta
     return NoMeta
 
 

@@ -327,6 +327,7 @@ class Gateway:
             "tenant": {"id": principal.tenant_id, "name": principal.tenant_name, "slug": principal.tenant_slug},
             "role": principal.role,
             "api_key": _key(principal),
+            "impersonated_by": principal.impersonator_id,
             "server_time": timestamp(datetime.now(UTC)),
             "limits": {
                 "max_payload": self.settings.max_payload,

@@ -42,6 +42,10 @@ class PageMeta(QueryMeta):
     pagination: Pagination
 
 
+class ListMeta(Wire):
+    pagination: Pagination
+
+
 class NoMeta(Wire):
     pass
 
@@ -212,6 +216,9 @@ class SessionReady(Message, name="session.ready"):
     role: Role
     api_key: ReadyKey | None = Field(
         description="The key that the connection was opened by; null for a session."
+    )
+    impersonated_by: UUID | None = Field(
+        description="Who acts as this person, of those who run the server; null for herself."
     )
     server_time: Timestamp
     limits: Limits

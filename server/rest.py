@@ -26,7 +26,7 @@ from handlers.errors import (
     UnknownCommand,
     ValidationFailed,
 )
-from handlers.registry import SPECS, Download, Payload, Redirect, Spec
+from handlers.registry import SPECS, Download, Page, Payload, Redirect, Reply, Spec
 from handlers.sheets import as_csv, as_json
 from server import calls, envelope, logs, metrics
 from server.engine import origin_allowed
@@ -44,6 +44,8 @@ COOKIE: Final = "atrium_refresh"
 """Holds a browser's refresh token, out of reach of its scripts; sent to the routes below /auth only."""
 BY_COOKIE: Final = frozenset({"auth.logout"})
 """Endpoints with a sign-in that take the cookie for it, where no access token is sent."""
+FOR_IMPERSONATORS: Final = frozenset({"auth.me", "auth.list_sessions", "auth.logout"})
+"""Endpoints that somebody may use who acts as somebody else: to look, and to end it."""
 EXPOSED: Final = (
     "X-Request-Id, Retry-After, Content-Disposition, "
     "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit-Policy, RateLimit"
@@ -217,11 +219,17 @@ async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
 
 async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Redirect | Download:
     account = await _account(node, spec, request)
+    if account is not None and account.impersonator_id is not None and spec.name not in FOR_IMPERSONATORS:
+        raise Forbidden(
+            "Whoever acts as somebody else leaves the account alone", details={"reason": "impersonating"}
+        )
     if account is not None and account.bound_to is not None and not spec.bound:
         raise Forbidden(
             "A session that the provider of a tenant has opened ends at that tenant: sign in to your account",
             details={"reason": "session_bound"},
         )
+    if spec.platform and account is not None:
+        await node.sessions.require_administrator(account)
     checked = calls.check(spec, await _payload(spec, request))
     context = Edge(
         db=node.db,
@@ -242,17 +250,23 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Re
         payload=checked.payload,
     )
     try:
-        reply: BaseModel = await _noted(context, spec, spec.handler(context, checked.payload))
+        reply: BaseModel | Page[Reply] = await _noted(
+            context, spec, spec.handler(context, checked.payload)
+        )
     finally:
         request[NEW_COOKIES] = context.new_cookies
         if context.new_cookie is not None:
             request[NEW_COOKIE] = context.new_cookie
     if isinstance(reply, (Redirect, Download)):
         return reply
+    if isinstance(reply, Page):
+        return Result(reply.data.model_dump_json().encode(), pagination=reply.pagination)
     return Result(reply.model_dump_json().encode())
 
 
-async def _noted(context: Edge, spec: Spec, handled: Awaitable[BaseModel]) -> BaseModel:
+async def _noted(
+    context: Edge, spec: Spec, handled: Awaitable[BaseModel | Page[Reply]]
+) -> BaseModel | Page[Reply]:
     """No endpoint that may change something answers without an audit entry, of success or of failure."""
     try:
         reply = await handled

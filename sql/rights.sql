@@ -29,6 +29,7 @@ LEFT JOIN moments AS w ON w.user_id = s.user_id
 WHERE
     s.id = ANY(:session_ids::uuid []) AND s.revoked_at IS NULL AND s.expires_at > now()
     AND (NOT t.require_second_factor OR s.second_factor_at IS NOT NULL)
+    AND impersonation_stands(s.impersonator_id, s.impersonator_session_id)
     AND (
         s.bound_to = t.id
         OR (s.bound_to IS NULL AND (m.role = 'owner' OR NOT sso_required(t.id, u.email)))

@@ -102,6 +102,13 @@ class Settings(BaseSettings):
         gt=0,
         description="How long an address stays locked, and how long a wrong password is remembered (seconds).",
     )
+    impersonation_ttl: int = Field(
+        900, ge=60, le=3600, description="How long one may act as somebody else at a time (seconds)."
+    )
+    impersonation_mail: bool = Field(
+        True,
+        description="Whether a person gets a mail when somebody who runs the server begins to act as her.",
+    )
     api_keys_max: int = Field(
         100,
         ge=1,

@@ -143,7 +143,7 @@ async def create(tx: Tx, cmd: CreateKey) -> Outcome[ApiKeyCreated, NewApiKey]:
     )
     await mails.tell(
         tx.session, "api_key_created", tx.actor.email, user_id=tx.actor.user_id,
-        key=cmd.name, tenant=tx.actor.tenant_name, address=tx.actor.origin.address,
+        tenant_id=tx.room.tenant_id, key=cmd.name, tenant=tx.actor.tenant_name, address=tx.actor.origin.address,
     )  # fmt: skip
     made = ApiKey(**shown(row))
     tx.resource = f"apikey:{made.id}"

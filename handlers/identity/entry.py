@@ -19,7 +19,7 @@ from handlers.registry import Reply
 from storage.ids import new_id
 from storage.postgres import Row, Session
 
-Method = Literal["password", "passkey", "oidc"]
+Method = Literal["password", "passkey", "oidc", "impersonation"]
 """What a session was opened with."""
 
 FactorKind = Literal["totp", "passkey", "recovery_code"]

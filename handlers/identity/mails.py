@@ -166,6 +166,10 @@ async def change_email(session: Session, settings: Settings, queued: Queued) -> 
     return await _link(session, settings, queued, queued.user_id, "verify", settings.verify_token_ttl)
 
 
+@letter("account_activated")
+@letter("account_suspended")
+@letter("impersonated")
+@letter("password_taken_away")
 @letter("api_key_created")
 @letter("api_key_expiring")
 @letter("email_change_asked")

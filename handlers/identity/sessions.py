@@ -66,6 +66,7 @@ class Sessions:
             member_until=row["expires_at"],
             rights_seq=row["rights_seq"],
             origin=origin,
+            impersonator_id=row["impersonator_id"],
         )
 
     async def account(self, token: str) -> Account:
@@ -78,7 +79,21 @@ class Sessions:
             row = await session.maybe("session_of", session_id=claims.session_id)
         if row is None or row["user_id"] != claims.user_id:
             raise Unauthorized("The session has ended")
-        return Account(claims.user_id, claims.session_id, claims.tenant_id, row["bound_to"])
+        return Account(
+            claims.user_id, claims.session_id, claims.tenant_id, row["bound_to"], row["impersonator_id"]
+        )
+
+    async def require_administrator(self, account: Account) -> None:
+        """FORBIDDEN unless somebody who runs the server calls, now, in a session of his own."""
+        async with self._db.transaction(None) as session:
+            row = await session.maybe("administrator", user_id=account.user_id, session_id=account.session_id)
+        if row is None:
+            raise Forbidden("This is for those who run the server", details={"permission": "platform_admin"})
+        if row["has_second_factor"] and not row["gave_second_factor"]:
+            raise Forbidden(
+                "Give your second factor first, at POST /auth/prove",
+                details={"reason": "second_factor_required"},
+            )
 
     async def account_of_refresh(self, token: str) -> Account:
         """The person behind a refresh token, for ending the session it belongs to."""
@@ -90,6 +105,7 @@ class Sessions:
 
     async def _holder(self, key: str, origin: Origin) -> Principal:
         key_id, row = await self._find(key)
+        require_in_use(row["tenant_status"])
         self._used.note(row["tenant_id"], key_id, row["last_used_at"], origin.address)
         ends = [moment for moment in (row["expires_at"], row["member_until"]) if moment is not None]
         return Principal(

@@ -38,11 +38,13 @@ class Tokens:
         self.ring = ring
         self.ttl = settings.access_token_ttl
 
-    def issue(self, user_id: UUID, session_id: UUID, tenant_id: UUID | None) -> str:
+    def issue(
+        self, user_id: UUID, session_id: UUID, tenant_id: UUID | None, *, ttl: int | None = None
+    ) -> str:
         now = int(time.time())
         claims = {
             "iss": ISSUER, "aud": AUDIENCE, "sub": str(user_id), "sid": str(session_id),
-            "iat": now, "exp": now + self.ttl,
+            "iat": now, "exp": now + (ttl or self.ttl),
         }  # fmt: skip
         if tenant_id is not None:
             claims["tid"] = str(tenant_id)

@@ -132,7 +132,8 @@ SELECT
     )) AS expires_at,
     t.name AS tenant_name, t.slug AS tenant_slug, t.rights_seq,
     t.status AS tenant_status,
-    t.require_second_factor AND s.second_factor_at IS NULL AS lacks_second_factor
+    t.require_second_factor AND s.second_factor_at IS NULL AS lacks_second_factor,
+    s.impersonator_id
 FROM users AS u
 JOIN sessions AS s ON s.user_id = u.id AND s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now()
 JOIN members AS m
@@ -140,7 +141,7 @@ JOIN members AS m
     AND (m.expires_at IS NULL OR m.expires_at > now())
 JOIN tenants AS t ON t.id = m.tenant_id
 WHERE
-    u.id = :user_id AND u.status = 'active'
+    u.id = :user_id AND u.status = 'active' AND impersonation_stands(s.impersonator_id, s.impersonator_session_id)
     AND (
         s.bound_to = t.id
         OR (s.bound_to IS NULL AND (m.role = 'owner' OR NOT sso_required(t.id, u.email)))

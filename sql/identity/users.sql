@@ -58,7 +58,8 @@ WHERE id = :session_id;
 -- Nobody acts through a session of an account that is not active.
 -- session_of :maybe
 SELECT s.* FROM sessions AS s JOIN users AS u ON u.id = s.user_id AND u.status = 'active'
-WHERE s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now();
+WHERE s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now()
+    AND impersonation_stands(s.impersonator_id, s.impersonator_session_id);
 
 -- touch_session :exec
 UPDATE sessions SET last_used_at = now(), user_agent = :user_agent, address = :address WHERE id = :session_id;
