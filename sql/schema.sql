@@ -19,19 +19,19 @@ $$;
 
 -- FUNCTION: api_key_holder(uuid, bytea)
 
-CREATE FUNCTION public.api_key_holder(key_id uuid, hash bytea) RETURNS TABLE(tenant_id uuid, user_id uuid, key_name text, scopes text[], expires_at timestamp with time zone, last_used_at timestamp with time zone, name text, email text, role text, member_until timestamp with time zone, tenant_name text, tenant_slug text, rights_seq bigint)
+CREATE FUNCTION public.api_key_holder(key_id uuid, hash bytea) RETURNS TABLE(tenant_id uuid, user_id uuid, key_name text, scopes text[], expires_at timestamp with time zone, last_used_at timestamp with time zone, name text, email text, role text, member_until timestamp with time zone, tenant_name text, tenant_slug text, tenant_status text, rights_seq bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
     SELECT
         k.tenant_id, k.user_id, k.name, k.scopes, k.expires_at, k.last_used_at,
-        u.name, u.email, m.role, m.expires_at, t.name, t.slug, t.rights_seq
+        u.name, u.email, m.role, m.expires_at, t.name, t.slug, t.status, t.rights_seq
     FROM api_keys AS k
     JOIN users AS u ON u.id = k.user_id AND u.status = 'active'
     JOIN members AS m
         ON m.tenant_id = k.tenant_id AND m.user_id = k.user_id AND m.status = 'active' AND m.joined_at <= k.created_at
         AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
-    JOIN tenants AS t ON t.id = k.tenant_id AND t.status = 'active'
+    JOIN tenants AS t ON t.id = k.tenant_id
     WHERE k.id = key_id AND k.secret_hash = hash AND k.revoked_at IS NULL
         AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
 $$;
@@ -192,6 +192,30 @@ CREATE FUNCTION public.has_children(tenant uuid) RETURNS boolean
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$ SELECT EXISTS (SELECT 1 FROM tenants AS t WHERE t.parent_id = tenant) $$;
 
+-- FUNCTION: impersonation_stands(uuid, uuid)
+
+CREATE FUNCTION public.impersonation_stands(impersonator uuid, from_session uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT impersonator IS NULL OR EXISTS (
+        SELECT 1 FROM sessions AS s
+        WHERE s.id = from_session AND s.user_id = impersonator AND s.revoked_at IS NULL
+            AND s.expires_at > clock_timestamp() AND is_platform_admin(impersonator)
+    )
+$$;
+
+-- FUNCTION: is_platform_admin(uuid)
+
+CREATE FUNCTION public.is_platform_admin(person uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT EXISTS (
+        SELECT 1 FROM users AS u WHERE u.id = person AND u.platform_admin AND u.status = 'active' AND u.kind = 'person'
+    )
+$$;
+
 -- FUNCTION: lease_member_import(interval)
 
 CREATE FUNCTION public.lease_member_import(lease interval) RETURNS TABLE(tenant_id uuid, import_id uuid, created_by uuid, scopes text[], slug text, name text)
@@ -336,6 +360,119 @@ CREATE FUNCTION public.organization_tenants(person uuid, after uuid, most bigint
         WHERE k.tenant_id = c.id AND k.deleted_at IS NULL
     ) AS k
     ORDER BY c.id
+$$;
+
+-- FUNCTION: platform_activity_in(uuid, uuid, uuid, bigint)
+
+CREATE FUNCTION public.platform_activity_in(caller uuid, tenant uuid, before uuid, most bigint) RETURNS TABLE(id uuid, tenant_id uuid, at timestamp with time zone, action text, outcome text, resource text, address text, actor_id uuid, impersonator_id uuid, session_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT e.id, e.tenant_id, e.at, e.action, e.outcome, e.resource, e.address, e.actor_id, e.impersonator_id, e.session_id
+    FROM audit_entries AS e
+    WHERE is_platform_admin(caller) AND e.tenant_id = tenant AND e.id < before
+    ORDER BY e.id DESC
+    LIMIT most
+$$;
+
+-- FUNCTION: platform_activity_of(uuid, uuid, uuid, bigint)
+
+CREATE FUNCTION public.platform_activity_of(caller uuid, person uuid, before uuid, most bigint) RETURNS TABLE(id uuid, tenant_id uuid, at timestamp with time zone, action text, outcome text, resource text, address text, actor_id uuid, impersonator_id uuid, session_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT e.id, e.tenant_id, e.at, e.action, e.outcome, e.resource, e.address, e.actor_id, e.impersonator_id, e.session_id
+    FROM (
+        SELECT m.tenant_id FROM members AS m WHERE m.user_id = person
+        UNION ALL
+        SELECT 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+    ) AS chain
+    CROSS JOIN LATERAL (
+        SELECT a.* FROM audit_entries AS a
+        WHERE a.tenant_id = chain.tenant_id AND a.actor_id = person AND a.id < before
+        ORDER BY a.id DESC
+        LIMIT most
+    ) AS e
+    WHERE is_platform_admin(caller)
+    ORDER BY e.id DESC
+    LIMIT most
+$$;
+
+-- FUNCTION: platform_members(uuid, uuid, uuid, bigint)
+
+CREATE FUNCTION public.platform_members(caller uuid, tenant uuid, after_id uuid, most bigint) RETURNS TABLE(id uuid, kind text, name text, email text, user_status text, role text, allowed text[], denied text[], status text, expires_at timestamp with time zone, joined_at timestamp with time zone, last_login_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT
+        u.id, u.kind, u.name, u.email, u.status, m.role, m.allowed, m.denied, m.status, m.expires_at, m.joined_at,
+        u.last_login_at
+    FROM members AS m JOIN users AS u ON u.id = m.user_id
+    WHERE is_platform_admin(caller) AND m.tenant_id = tenant AND m.user_id > after_id
+    ORDER BY m.user_id
+    LIMIT most
+$$;
+
+-- FUNCTION: platform_membership_counts(uuid, uuid[])
+
+CREATE FUNCTION public.platform_membership_counts(caller uuid, people uuid[]) RETURNS TABLE(user_id uuid, tenants bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT m.user_id, count(*) FROM members AS m
+    WHERE is_platform_admin(caller) AND m.user_id = ANY(people) AND m.status = 'active'
+    GROUP BY m.user_id
+$$;
+
+-- FUNCTION: platform_memberships(uuid, uuid)
+
+CREATE FUNCTION public.platform_memberships(caller uuid, person uuid) RETURNS TABLE(tenant_id uuid, slug text, name text, tenant_status text, role text, allowed text[], denied text[], status text, expires_at timestamp with time zone, joined_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT t.id, t.slug, t.name, t.status, m.role, m.allowed, m.denied, m.status, m.expires_at, m.joined_at
+    FROM members AS m JOIN tenants AS t ON t.id = m.tenant_id
+    WHERE is_platform_admin(caller) AND m.user_id = person
+    ORDER BY m.joined_at, t.id
+$$;
+
+-- FUNCTION: platform_tenant_figures(uuid, uuid[])
+
+CREATE FUNCTION public.platform_tenant_figures(caller uuid, tenant_ids uuid[]) RETURNS TABLE(id uuid, slug text, name text, status text, created_at timestamp with time zone, people bigint, services bigint, projects bigint, last_activity_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT
+        t.id, t.slug, t.name, t.status, t.created_at, m.total - s.services, s.services,
+        (SELECT count(*) FROM projects AS p WHERE p.tenant_id = t.id AND p.deleted_at IS NULL),
+        (SELECT e.at FROM audit_entries AS e WHERE e.tenant_id = t.id ORDER BY e.id DESC LIMIT 1)
+    FROM tenants AS t
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS total FROM members AS m WHERE m.tenant_id = t.id AND m.status = 'active'
+    ) AS m
+    CROSS JOIN LATERAL (
+        -- Behind every service stands a key, so there is no need to look every member up.
+        SELECT count(DISTINCT k.user_id) AS services
+        FROM api_keys AS k JOIN members AS m ON m.tenant_id = k.tenant_id AND m.user_id = k.user_id AND m.status = 'active'
+        WHERE k.tenant_id = t.id AND k.kind = 'tenant'
+    ) AS s
+    WHERE is_platform_admin(caller) AND t.id = ANY(tenant_ids)
+$$;
+
+-- FUNCTION: platform_tenants(uuid, text, text, text, uuid, bigint)
+
+CREATE FUNCTION public.platform_tenants(caller uuid, wanted text, of_status text, after_name text, after_id uuid, most bigint) RETURNS TABLE(id uuid, slug text, name text, status text, created_at timestamp with time zone, place text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT t.id, t.slug, t.name, t.status, t.created_at, lower(t.name)
+    FROM tenants AS t
+    WHERE is_platform_admin(caller)
+        AND (of_status IS NULL OR t.status = of_status)
+        AND (wanted = '' OR position(lower(wanted) IN lower(t.name)) > 0 OR position(lower(wanted) IN t.slug) > 0)
+        AND (lower(t.name) COLLATE "C", t.id) > (after_name COLLATE "C", after_id)
+    ORDER BY lower(t.name) COLLATE "C", t.id
+    LIMIT most
 $$;
 
 -- FUNCTION: profile_followers(uuid)
@@ -503,7 +640,12 @@ CREATE FUNCTION public.raise_rights_of(person uuid) RETURNS TABLE(tenant_id uuid
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
     UPDATE tenants AS t SET rights_seq = t.rights_seq + 1
-    FROM members AS m WHERE m.user_id = person AND m.status = 'active' AND m.tenant_id = t.id
+    WHERE t.id IN (
+        SELECT m.tenant_id FROM members AS m WHERE m.user_id = person AND m.status = 'active'
+        UNION
+        SELECT s.bound_to FROM sessions AS s
+        WHERE s.impersonator_id = person AND s.revoked_at IS NULL AND s.expires_at > now()
+    )
     RETURNING t.id, t.rights_seq
 $$;
 
@@ -1402,7 +1544,8 @@ CREATE TABLE public.sessions (
     second_factor_at timestamp with time zone,
     proven_at timestamp with time zone DEFAULT now() NOT NULL,
     bound_to uuid,
-    CONSTRAINT sessions_method_check CHECK ((method = ANY (ARRAY['password'::text, 'passkey'::text, 'oidc'::text])))
+    impersonator_id uuid,
+    impersonator_session_id uuid
 );
 
 -- TABLE: sign_in_flows
@@ -1831,6 +1974,16 @@ ALTER TABLE ONLY public.rooms
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
 
+-- CHECK CONSTRAINT: sessions sessions_impersonator_check
+
+ALTER TABLE public.sessions
+    ADD CONSTRAINT sessions_impersonator_check CHECK (((impersonator_id IS NULL) OR ((impersonator_session_id IS NOT NULL) AND (bound_to IS NOT NULL)))) NOT VALID;
+
+-- CHECK CONSTRAINT: sessions sessions_method_check
+
+ALTER TABLE public.sessions
+    ADD CONSTRAINT sessions_method_check CHECK ((method = ANY (ARRAY['password'::text, 'passkey'::text, 'oidc'::text, 'impersonation'::text]))) NOT VALID;
+
 -- CONSTRAINT: sessions sessions_pkey
 
 ALTER TABLE ONLY public.sessions
@@ -2132,6 +2285,10 @@ CREATE INDEX refresh_tokens_session_idx ON public.refresh_tokens USING btree (se
 
 CREATE INDEX room_events_at_idx ON public.room_events USING brin (at);
 
+-- INDEX: sessions_impersonator_idx
+
+CREATE INDEX sessions_impersonator_idx ON public.sessions USING btree (impersonator_id) WHERE (impersonator_id IS NOT NULL);
+
 -- INDEX: sessions_user_idx
 
 CREATE INDEX sessions_user_idx ON public.sessions USING btree (user_id);
@@ -2175,6 +2332,26 @@ CREATE INDEX tenants_parent_idx ON public.tenants USING btree (parent_id) WHERE 
 -- INDEX: tenants_purge_at_idx
 
 CREATE INDEX tenants_purge_at_idx ON public.tenants USING btree (purge_at) WHERE (purge_at IS NOT NULL);
+
+-- INDEX: users_email_prefix_idx
+
+CREATE INDEX users_email_prefix_idx ON public.users USING btree (email COLLATE "C", id);
+
+-- INDEX: users_kind_idx
+
+CREATE INDEX users_kind_idx ON public.users USING btree (kind, id);
+
+-- INDEX: users_name_prefix_idx
+
+CREATE INDEX users_name_prefix_idx ON public.users USING btree (lower(name) COLLATE "C", id);
+
+-- INDEX: users_platform_admin_idx
+
+CREATE INDEX users_platform_admin_idx ON public.users USING btree (id) WHERE platform_admin;
+
+-- INDEX: users_status_idx
+
+CREATE INDEX users_status_idx ON public.users USING btree (status, id);
 
 -- TRIGGER: audit_anchors append_only
 
@@ -2818,6 +2995,16 @@ GRANT ALL ON FUNCTION public.governs_for_now(person uuid, organization uuid) TO 
 REVOKE ALL ON FUNCTION public.has_children(tenant uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.has_children(tenant uuid) TO atrium_app;
 
+-- ACL: FUNCTION impersonation_stands(impersonator uuid, from_session uuid)
+
+REVOKE ALL ON FUNCTION public.impersonation_stands(impersonator uuid, from_session uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.impersonation_stands(impersonator uuid, from_session uuid) TO atrium_app;
+
+-- ACL: FUNCTION is_platform_admin(person uuid)
+
+REVOKE ALL ON FUNCTION public.is_platform_admin(person uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.is_platform_admin(person uuid) TO atrium_app;
+
 -- ACL: FUNCTION lease_member_import(lease interval)
 
 REVOKE ALL ON FUNCTION public.lease_member_import(lease interval) FROM PUBLIC;
@@ -2857,6 +3044,41 @@ GRANT ALL ON FUNCTION public.organization_requests(person uuid, most bigint) TO 
 
 REVOKE ALL ON FUNCTION public.organization_tenants(person uuid, after uuid, most bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.organization_tenants(person uuid, after uuid, most bigint) TO atrium_app;
+
+-- ACL: FUNCTION platform_activity_in(caller uuid, tenant uuid, before uuid, most bigint)
+
+REVOKE ALL ON FUNCTION public.platform_activity_in(caller uuid, tenant uuid, before uuid, most bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.platform_activity_in(caller uuid, tenant uuid, before uuid, most bigint) TO atrium_app;
+
+-- ACL: FUNCTION platform_activity_of(caller uuid, person uuid, before uuid, most bigint)
+
+REVOKE ALL ON FUNCTION public.platform_activity_of(caller uuid, person uuid, before uuid, most bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.platform_activity_of(caller uuid, person uuid, before uuid, most bigint) TO atrium_app;
+
+-- ACL: FUNCTION platform_members(caller uuid, tenant uuid, after_id uuid, most bigint)
+
+REVOKE ALL ON FUNCTION public.platform_members(caller uuid, tenant uuid, after_id uuid, most bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.platform_members(caller uuid, tenant uuid, after_id uuid, most bigint) TO atrium_app;
+
+-- ACL: FUNCTION platform_membership_counts(caller uuid, people uuid[])
+
+REVOKE ALL ON FUNCTION public.platform_membership_counts(caller uuid, people uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.platform_membership_counts(caller uuid, people uuid[]) TO atrium_app;
+
+-- ACL: FUNCTION platform_memberships(caller uuid, person uuid)
+
+REVOKE ALL ON FUNCTION public.platform_memberships(caller uuid, person uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.platform_memberships(caller uuid, person uuid) TO atrium_app;
+
+-- ACL: FUNCTION platform_tenant_figures(caller uuid, tenant_ids uuid[])
+
+REVOKE ALL ON FUNCTION public.platform_tenant_figures(caller uuid, tenant_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.platform_tenant_figures(caller uuid, tenant_ids uuid[]) TO atrium_app;
+
+-- ACL: FUNCTION platform_tenants(caller uuid, wanted text, of_status text, after_name text, after_id uuid, most bigint)
+
+REVOKE ALL ON FUNCTION public.platform_tenants(caller uuid, wanted text, of_status text, after_name text, after_id uuid, most bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.platform_tenants(caller uuid, wanted text, of_status text, after_name text, after_id uuid, most bigint) TO atrium_app;
 
 -- ACL: FUNCTION profile_followers(person uuid)
 

@@ -1,4 +1,4 @@
--- All tenants of the instance, for those who run it; see the functions of 0019_platform.sql.
+-- All tenants of the instance, for those who run it; see the functions of 0020_platform.sql.
 
 -- platform_tenants :many
 WITH found AS MATERIALIZED (
