@@ -72,7 +72,7 @@ INSERT INTO users (id, email, name, kind) VALUES (:service_id, :email, :name, 's
 -- tenant_api_key :maybe
 SELECT k.id, k.user_id, k.name, k.scopes, k.created_at, k.expires_at, m.role, m.allowed, m.denied
 FROM api_keys AS k
-JOIN members AS m ON m.tenant_id = k.tenant_id AND m.user_id = k.user_id AND m.status = 'active' AND m.joined_at <= k.created_at
+JOIN members AS m ON m.tenant_id = k.tenant_id AND m.user_id = k.user_id AND m.status IN ('active', 'suspended') AND m.joined_at <= k.created_at
 WHERE k.tenant_id = :tenant_id AND k.id = :key_id AND k.kind = 'tenant' AND k.revoked_at IS NULL;
 
 -- Ids are in the order of time.
@@ -81,7 +81,7 @@ SELECT
     k.id, k.kind, k.name, k.last_four, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.last_used_address,
     k.user_id AS service_id, m.role, k.created_by AS created_by_id, u.name AS created_by_name
 FROM api_keys AS k
-JOIN members AS m ON m.tenant_id = k.tenant_id AND m.user_id = k.user_id AND m.status = 'active' AND m.joined_at <= k.created_at
+JOIN members AS m ON m.tenant_id = k.tenant_id AND m.user_id = k.user_id AND m.status IN ('active', 'suspended') AND m.joined_at <= k.created_at
 LEFT JOIN users AS u ON u.id = k.created_by
 WHERE k.tenant_id = :tenant_id AND k.kind = 'tenant' AND k.revoked_at IS NULL
     AND k.id > :after_id
@@ -100,7 +100,7 @@ SELECT
     m.user_id AS id, u.name, u.kind, p.avatar_url, m.role, m.role_id, coalesce(m.own_allowed, '{}') AS allowed,
     coalesce(m.own_denied, '{}') AS denied, m.status, m.expires_at, m.joined_at
 FROM members AS m JOIN users AS u ON u.id = m.user_id LEFT JOIN profiles AS p ON p.user_id = m.user_id
-WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status = 'active';
+WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status IN ('active', 'suspended');
 
 -- live_projects :many
 SELECT p.id FROM projects AS p

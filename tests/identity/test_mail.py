@@ -68,7 +68,7 @@ def test_every_letter_is_whole(kind: str) -> None:
         "key": "<b>x</b>", "own": True, "ends": "tomorrow", "tenant_name": "<b>x</b>", "actor_name": "<b>x</b>",
         "purge_on": "tomorrow", "reason": "<b>x</b>", "brand": MailLooks(product="<b>x</b>"),
         "subject": "A passkey was added", "told": "On now, <b>x</b> was added.", "advice": "If not:",
-        "provider": "<b>x</b>", "domain": "x.example", "code": "123456",
+        "provider": "<b>x</b>", "domain": "x.example", "code": "123456", "by": "<b>x</b>", "minutes": 15,
     }  # fmt: skip
     text = TEMPLATES.get_template(f"{kind}.txt").render(values)
     subject, blank, _ = text.split("\n", 2)

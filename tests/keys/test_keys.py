@@ -137,20 +137,17 @@ async def test_nothing_else_is_taken_for_a_key(world: World) -> None:
 
 
 async def test_a_wrong_key_takes_as_long_as_a_wrong_id(world: World) -> None:
-    """One question to the database either way: the fastest of many tells, for noise only adds."""
+    """One question to the database either way. Asked in turn, and the fastest of many counts: noise only adds."""
     own_id = keys.id_of((await make_key(world.person("alice"))).key)
     assert own_id
-
-    async def fastest(key_id: UUID) -> float:
-        times = []
-        for _ in range(150):
+    fastest = {own_id: 1.0, new_id(): 1.0}
+    for _ in range(150):
+        for key_id in fastest:
             key = keys.new_key("personal", key_id)
             began = time.perf_counter()
             assert (await rest(world, key, "GET", "/auth/me")).status == 401
-            times.append(time.perf_counter() - began)
-        return sorted(times)[5]
-
-    known, unknown = await fastest(own_id), await fastest(new_id())
+            fastest[key_id] = min(fastest[key_id], time.perf_counter() - began)
+    known, unknown = fastest.values()
     assert 0.5 < known / unknown < 2
 
 
