@@ -250,9 +250,7 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Re
         payload=checked.payload,
     )
     try:
-        reply: BaseModel | Page[Reply] = await _noted(
-            context, spec, spec.handler(context, checked.payload)
-        )
+        reply: BaseModel | Page[Reply] = await _noted(context, spec, spec.handler(context, checked.payload))
     finally:
         request[NEW_COOKIES] = context.new_cookies
         if context.new_cookie is not None:
