@@ -293,7 +293,7 @@ async def _carry_out(tx: Tx, job: Record, plan: Plan) -> list[Event]:
     if plan.added:
         await tx.many("lock_rooms", room_ids=list(plan.projects.values()))
         for row, person in plan.added:
-            events.append(await admit(tx, person, row.role, row.expires_at))
+            events += await admit(tx, person, row.role, row.expires_at)
             events += [await _take_part(tx, person["id"], plan.projects[key]) for key in row.projects]
         await tx.rights_changed()
     return events

@@ -188,7 +188,7 @@ async def join(tx: Tx, cmd: Join, *, newcomer: Newcomer | None = None) -> list[E
     if row["email"] is not None:
         await tx.exec("prove_address", cmd, email=row["email"])
     await tx.rights_changed()
-    events: list[Event] = [added, touched(tx)]
+    events: list[Event] = [*added, touched(tx)]
     for part in shared:
         project_id = UUID(part["project_id"])
         member = await tx.one("set_project_member", cmd, project_id=project_id, role=part["role"])

@@ -11,7 +11,7 @@ from handlers.context import Tx
 from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed
 from handlers.identity.delegations import DelegationRevoked, revoke_all
 from handlers.identity.roles import PermissionList, check_beside, custom_role
-from handlers.registry import Entity, Event, Payload, Spec, Timestamp, When, command
+from handlers.registry import Entity, Event, Outcome, Payload, Spec, Timestamp, When, command
 from handlers.work.boards import Gone
 from handlers.work.projects import ProjectMemberRemoved
 from storage.postgres import Row
@@ -117,7 +117,7 @@ class RemoveMember(Payload):
 @command(
     "member.add", needs="member.manage", rest="POST /tenants/{tenant_id}/members", room="tenant", status=201
 )
-async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
+async def add_member(tx: Tx, cmd: AddMember) -> Outcome[MemberAdded | Left, MemberAdded]:
     """Let somebody join at once who is known here; everybody else is invited.
 
     Known are those who were members before, or are members of a tenant of the same organization.
@@ -130,7 +130,8 @@ async def add_member(tx: Tx, cmd: AddMember) -> MemberAdded:
     user = await tx.maybe("known_person", email=cmd.email, open_directory=tx.settings.open_directory)
     if user is None:
         raise NotFound("Nobody with this address is known here: send an invitation")
-    return await admit(tx, user, cmd.role, cmd.expires_at)
+    events = await admit(tx, user, cmd.role, cmd.expires_at)
+    return Outcome(list(events), events[-1])
 
 
 @command(
@@ -189,8 +190,15 @@ async def leave(tx: Tx, user_id: UUID) -> list[Left]:
     ]
 
 
-async def admit(tx: Tx, user: Row, role: Role, expires_at: datetime | None) -> MemberAdded:
-    """Make somebody a member, with a room of her own; CONFLICT where she is one already."""
+async def admit(
+    tx: Tx, user: Row, role: Role, expires_at: datetime | None
+) -> tuple[*tuple[Left, ...], MemberAdded]:
+    """Make somebody a member, with a room of her own; CONFLICT where she is one already.
+
+    Nothing comes back with somebody whose membership had run out: who lets her in could not give it.
+    """
+    lapsed = await tx.value("membership_has_lapsed", user_id=user["id"])
+    left = await leave(tx, user["id"]) if lapsed else []
     row = await tx.maybe("add_member", user_id=user["id"], role=role, expires_at=expires_at)
     if row is None:
         status = await tx.value("membership_status", user_id=user["id"])
@@ -200,7 +208,7 @@ async def admit(tx: Tx, user: Row, role: Role, expires_at: datetime | None) -> M
         kept = await tx.one("room_position", room_id=user["id"])
         if kept["kind"] != "user":
             raise Conflict("Another room of this tenant has this person's id")
-    return MemberAdded(member=Member(**dict(row), name=user["name"]))
+    return *left, MemberAdded(member=Member(**dict(row), name=user["name"]))
 
 
 def require_end(role: Role, expires_at: datetime | None) -> None:
@@ -261,9 +269,9 @@ async def require_another_owner(tx: Tx, user_ids: list[UUID]) -> None:
         raise Conflict("A tenant needs an owner whose membership does not end")
 
 
-async def admit_anybody(tx: Tx, cmd: AddMember) -> MemberAdded:
+async def admit_anybody(tx: Tx, cmd: AddMember) -> list[MemberAdded | Left]:
     """Let anybody in who has an account."""
-    return await admit(tx, await tx.one("user_by_email", email=cmd.email), cmd.role, cmd.expires_at)
+    return list(await admit(tx, await tx.one("user_by_email", email=cmd.email), cmd.role, cmd.expires_at))
 
 
 ADMIT: Final = Spec(

@@ -24,6 +24,13 @@ WHERE u.email = :email AND u.kind = 'person' AND (:open_directory::boolean OR EX
     SELECT 1 FROM members AS m WHERE m.tenant_id = :tenant_id AND m.user_id = u.id
 ) OR shares_organization(u.id, :tenant_id));
 
+-- membership_has_lapsed :value
+SELECT EXISTS (
+    SELECT 1 FROM members AS m
+    WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id
+        AND (m.status = 'expired' OR (m.status = 'active' AND m.expires_at <= now()))
+);
+
 -- membership_status :value
 SELECT m.status FROM members AS m WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id;
 

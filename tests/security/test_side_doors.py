@@ -118,6 +118,24 @@ async def test_a_link_for_many_brings_nobody_back_who_was_removed(posted: World)
     assert again.data.tenant is None
 
 
+async def test_who_comes_back_after_her_time_gets_none_of_her_former_projects_back(world: World) -> None:
+    alice, gus = world.person("alice"), await world.person("gus").connect()
+    assert (await gus.rest("GET", f"/projects/{world.project_id}")).success
+    async with world.sql() as db:
+        await db.execute("UPDATE members SET expires_at = now() WHERE role = 'guest'")
+    manager = await world.person("admin").connect()
+    await manager.join(world.project)
+    again = await alice.rest(
+        "POST", f"/tenants/{world.tenant_id}/members", json={"email": gus.email, "role": "client"}
+    )
+    assert (again.status, again.data.member.role) == (201, "client"), again
+    gone = await manager.hears("project.member_removed")
+    assert gone.data.member.id == world.user_ids["gus"]
+    back = world.person("gus")
+    assert (await back.rest("GET", f"/projects/{world.project_id}")).status == 404
+    assert (await back.rest("GET", f"/tenants/{world.tenant_id}/projects")).data.projects == []
+
+
 # Nobody gives what he does not have.
 
 
@@ -160,3 +178,14 @@ async def test_an_organization_puts_no_tenant_back_that_its_owner_has_put_out_of
     assert (await mallory.rest("POST", f"{rival}/deactivate", json={})).success
     assert (await alice.rest("POST", f"{rival}/activate", json={})).status in (403, 404)
     assert (await mallory.rest("POST", f"{rival}/activate", json={})).data.tenant.status == "active"
+
+
+async def test_a_role_of_ones_own_in_a_project_counts_for_the_scopes_of_a_key(world: World) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    await bob.sign_in()
+    body = {"name": "Script", "scopes": ["project.edit"]}
+    assert (await bob.rest("POST", f"/users/{bob.id}/api-keys", json=body)).error.code == "FORBIDDEN"
+    part = await alice.rest("PUT", f"/projects/{world.project_id}/members/{bob.id}", json={"role": "manager"})
+    assert part.success, part
+    made = await bob.rest("POST", f"/users/{bob.id}/api-keys", json=body)
+    assert made.data.api_key.scopes == ["project.edit"], made
