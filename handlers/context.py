@@ -155,6 +155,11 @@ class Tx:
         if more:
             raise Forbidden("This person may do more than you", details={"permissions": more})
 
+    def may_lift(self, user_id: UUID, before: Iterable[str] | None, after: Iterable[str] | None) -> None:
+        """Nobody lifts what is denied to himself: it counts in projects too, where his role may be another."""
+        if user_id == self.actor.user_id and (lifted := sorted({*(before or ())} - {*(after or ())})):
+            raise Forbidden("Nobody lifts what is denied to himself", details={"permissions": lifted})
+
     def check_version(self, current: Row, entity: type[Entity]) -> None:
         """Refuse to overwrite what the caller has not seen; the room lock makes the comparison safe."""
         if self.expected_version is None or current["version"] == self.expected_version:

@@ -148,6 +148,7 @@ async def update_member(tx: Tx, cmd: UpdateMember) -> MemberUpdated:
     fields = {name: wanted[name] for name in CHANGEABLE}
     fresh = await tx.one("update_member", cmd, **fields)
     tx.may_give(fresh["role"], fresh["all_allowed"], fresh["all_denied"], before=_permissions(member))
+    tx.may_lift(cmd.user_id, member["all_denied"], fresh["all_denied"])
     await tx.rights_changed()
     was = {name: member[name] for name in CHANGEABLE if member[name] != fresh[name]}
     return MemberUpdated(member=Member(**fresh), was=MemberWas(**was))

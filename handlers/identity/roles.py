@@ -187,6 +187,7 @@ async def update(tx: Tx, cmd: UpdateRole) -> RoleUpdated:
         was = roles[holder["id"]]
         before = permissions_of(was["role"], tuple(was["all_allowed"] or ()), tuple(was["all_denied"] or ()))
         tx.may_give(holder["role"], holder["all_allowed"], holder["all_denied"], before=before)
+        tx.may_lift(holder["id"], was["all_denied"], holder["all_denied"])
     await tx.rights_changed()
     changed = {name: row[name] for name in CustomRoleWas.model_fields if row[name] != fresh[name]}
     moved = [Holder.of(holder) for holder in settled if holder["role"] != roles[holder["id"]]["role"]]

@@ -189,3 +189,27 @@ async def test_a_role_of_ones_own_in_a_project_counts_for_the_scopes_of_a_key(wo
     assert part.success, part
     made = await bob.rest("POST", f"/users/{bob.id}/api-keys", json=body)
     assert made.data.api_key.scopes == ["project.edit"], made
+
+
+async def test_nobody_lifts_what_is_denied_to_himself(world: World) -> None:
+    """His role in the tenant does not give it, but one in a project would."""
+    alice, bob = world.person("alice"), world.person("bob")
+    role = await alice.rest(
+        "POST",
+        f"/tenants/{world.tenant_id}/roles",
+        json={
+            "name": "Lead",
+            "base": "member",
+            "allowed": ["member.manage", "role.manage"],
+            "denied": ["board.edit"],
+        },
+    )
+    assert role.status == 201, role
+    await change(alice, "bob", role_id=role.data.role.id, denied=["project.delete"])
+    own = f"/tenants/{world.tenant_id}/members/{world.user_ids['bob']}"
+    refused = await bob.rest("PUT", own, json={"denied": []})
+    assert refused.error.details == {"permissions": ["project.delete"]}, refused
+    path = f"/tenants/{world.tenant_id}/roles/{role.data.role.id}"
+    refused = await bob.rest("PUT", path, json={"denied": []})
+    assert refused.error.details == {"permissions": ["board.edit"]}, refused
+    await change(alice, "bob", denied=[])
