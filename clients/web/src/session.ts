@@ -189,7 +189,8 @@ export class Session {
 
   async #fetch(method: string, path: string, body: unknown, bearer: string | null): Promise<Opened> {
     const headers: Record<string, string> = {}
-    if (body !== undefined) headers['Content-Type'] = 'application/json'
+    // No other site's page can send either of these by itself.
+    if (body !== undefined) Object.assign(headers, { 'Content-Type': 'application/json', 'X-Requested-With': 'fetch' })
     if (bearer !== null) headers.Authorization = `Bearer ${bearer}`
     const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) }
     return opened(await fetch(`${this.base}/api/v1${path}`, init))

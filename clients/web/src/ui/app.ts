@@ -11,6 +11,7 @@ import './register'
 import './reset-password'
 import { routeOf, type Route } from './route'
 import './sign-in'
+import './signed-in'
 import './verify'
 import './workspace'
 
@@ -78,6 +79,8 @@ export class App extends LightElement {
         return html`<atrium-reset-password .session=${session} .token=${token}></atrium-reset-password>`
       case 'invitation':
         return html`${keyed(token, html`<atrium-invitation .session=${session} .token=${token} @signed-in=${this.#signedIn}></atrium-invitation>`)}`
+      case 'signed-in':
+        return html`<atrium-signed-in .session=${session} .asked=${this.route.asked} @signed-in=${this.#signedIn}></atrium-signed-in>`
     }
     return session.signedIn ? this.#work() : this.#outside()
   }

@@ -5,6 +5,7 @@ import { lookOfThisPage, productOf, wear, type Branding } from '../brand'
 import { reasonOf, Refused, type WireError } from '../errors'
 import { knowsPasskeys, usePasskey } from '../passkey'
 import { demoAccounts, type DemoAccount, type Half, type Session } from '../session'
+import { issuers, notSignedIn, startOf, type Issuer } from '../sso'
 import { avatar } from './avatar'
 import { Form } from './form'
 import { front } from './front'
@@ -19,6 +20,7 @@ export class SignIn extends LightElement {
   /** What the sign-in is for, e.g. an invitation to accept. */
   @property() lead = 'Boards that stay in step, for everybody at once.'
   @state() private accounts: DemoAccount[] = []
+  @state() private issuers: Issuer[] = []
   @state() private look: Branding = {}
   @state() private half: Half | null = null
   @state() private unverified = ''
@@ -31,7 +33,18 @@ export class SignIn extends LightElement {
       wear(look)
       document.title = productOf(look)
     })
+    void this.#findIssuers()
     void demoAccounts().then((accounts) => (this.accounts = accounts))
+  }
+
+  /** With an address come the providers of its company, too. */
+  async #findIssuers(email = ''): Promise<void> {
+    this.issuers = await issuers(email)
+  }
+
+  #typed({ target }: Event): void {
+    const { name, value, validity } = target as HTMLInputElement
+    if (name === 'email' && value && validity.valid) void this.#findIssuers(value)
   }
 
   async #signIn(email: string, password: string): Promise<void> {
@@ -71,12 +84,13 @@ export class SignIn extends LightElement {
     const form = this.#form
     const content = html`${form.said()}
       ${this.unverified ? html`<button class="link again" @click=${() => form.run(() => this.#sendAgain())}>Send the mail again</button>` : nothing}
-      <form @submit=${(event: SubmitEvent) => form.submit(event, ({ email, password }) => this.#signIn(email!, password!))}>
+      <form @change=${this.#typed} @submit=${(event: SubmitEvent) => form.submit(event, ({ email, password }) => this.#signIn(email!, password!))}>
         ${form.field('email', 'Email', { type: 'email', autocomplete: 'username', required: true })}
         ${form.field('password', 'Password', { type: 'password', autocomplete: 'current-password', required: true })}
         <button class="primary" ?disabled=${form.off}>Sign in</button>
       </form>
       ${knowsPasskeys() ? html`<button class="other-way" ?disabled=${form.busy} @click=${() => form.run(() => this.#byPasskey())}>Sign in with a passkey</button>` : nothing}
+      ${this.issuers.map((issuer) => html`<a class="button other-way" href=${startOf(issuer)}>Sign in with ${issuer.name}</a>`)}
       <nav class="ways" aria-label="Other ways">
         <a href="#/forgot-password">Forgot password?</a><a href="#/register">Create an account</a>
       </nav>
@@ -104,5 +118,6 @@ function wrongPassword(error: WireError): string | undefined {
   if (error.code === 'VALIDATION_ERROR') return 'Please enter a valid email address and a password.'
   if (error.code === 'UNAUTHORIZED') return 'That email and password do not go together.'
   if (reasonOf(new Refused(error)) === 'email_not_verified') return 'Please follow the link in our mail first: it shows that the address is yours.'
+  if (error.details?.reason === 'sso_required') return notSignedIn('sso_required')
   return undefined
 }
