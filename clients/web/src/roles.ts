@@ -23,13 +23,15 @@ const MEANS: Record<Role, string> = {
 export interface Choice {
   value: string
   label: string
+  /** What somebody in this role does, in a few words. */
+  means?: string
 }
 
 /** The roles that somebody of this role may give; the server decides, this only spares hopeless tries. */
 export function givable(mine: string, custom: CustomRole[] = []): Choice[] {
   const from = ROLES.indexOf(mine as Role)
   if (from < 0) return []
-  const plain = ROLES.slice(from).map((role) => ({ value: role, label: `${nameOf(role)}: ${MEANS[role]}` }))
+  const plain = ROLES.slice(from).map((role) => ({ value: role, label: nameOf(role), means: MEANS[role] }))
   const own = custom
     .filter((role) => ROLES.indexOf(role.base) >= from)
     .sort((a, b) => a.name.localeCompare(b.name))

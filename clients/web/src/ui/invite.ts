@@ -30,7 +30,7 @@ export class Invite extends LightElement {
   protected override render(): TemplateResult {
     const form = this.#form
     // An invitation is for one of the seven; a role of the tenant's own is given afterwards.
-    const choices = givable(this.mine)
+    const choices = givable(this.mine).map(({ value, label, means }) => ({ value, label: `${label}: ${means}` }))
     return html`<form class="two" @submit=${(event: SubmitEvent) => form.submit(event, (values, inputs) => this.#invite(values, inputs))}>
         ${form.field('email', 'Email', { type: 'email', autocomplete: 'off', hint: 'Leave it empty for a link that you hand over yourself.' })}
         ${form.field('role', 'Role', { value: this.chosen, choices, change: (event) => (this.chosen = (event.target as HTMLSelectElement).value) })}
