@@ -201,9 +201,9 @@ def _rights(
     project_role: Role | None,
     shared_roles: tuple[str, ...],
 ) -> Rights:
-    """A role of one's own in a project replaces the one in the tenant with all that is allowed beside it. One through
-    a team or unit only raises, unless it is the reason why the project is seen at all. What is denied to a person is
-    denied everywhere.
+    """A role of one's own in a project replaces the one in the tenant with all that is allowed beside it. Roles through
+    teams and units only raise, unless they are the reason why the project is seen at all. What is denied to a person
+    is denied everywhere.
     """
     in_tenant = permissions_of(role, allowed, denied)
     every_project = "tenant.view" in in_tenant
@@ -211,10 +211,10 @@ def _rights(
     if role not in ("owner", "admin"):
         if direct and project_role is not None:
             here, permissions = project_role, MATRIX[project_role] - set(denied)
-        elif not direct and (shared := highest(shared_roles)):
+        elif shared := highest(shared_roles):
             given = (MATRIX[each] for each in ROLES if each in shared_roles)
             here, permissions = shared, frozenset().union(*given) - set(denied)
-            if every_project or OWN in shared_roles:
+            if every_project or direct or OWN in shared_roles:
                 here, permissions = min(role, shared, key=ROLES.index), in_tenant | permissions
     return Rights(here, permissions, here, permissions, every_project)
 

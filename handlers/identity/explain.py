@@ -146,10 +146,9 @@ def _taken(row: Row) -> list[_Reason]:
 
 async def _parts(tx: Tx, row: Row, user_id: UUID) -> tuple[list[_Reason], bool]:
     """What the part in the project gives, and whether that replaces the role in the tenant."""
-    if row["direct"]:
-        role, until = row["project_role"], row["part_until"]
-        because = {"source": "project_role", "role": role or OWN, "until": until}
-        return ([_Reason(because, MATRIX[role])], True) if role else ([], False)
+    if row["direct"] and (role := row["project_role"]):
+        because = {"source": "project_role", "role": role, "until": row["part_until"]}
+        return [_Reason(because, MATRIX[role])], True
     shares = await tx.many("explained_shares", user_id=user_id)
     reasons = [
         _Reason(_through(share), MATRIX[share["role"]]) for share in shares if share["role"] is not None
@@ -157,7 +156,7 @@ async def _parts(tx: Tx, row: Row, user_id: UUID) -> tuple[list[_Reason], bool]:
     sees_all = "tenant.view" in access.permissions_of(
         row["role"], tuple(row["allowed"] or ()), tuple(row["denied"] or ())
     )
-    kept = sees_all or any(share["role"] is None for share in shares)
+    kept = sees_all or row["direct"] or any(share["role"] is None for share in shares)
     if row["in_project"] and not kept:
         return reasons, True
     own = frozenset(access.permissions_of(row["role"], tuple(row["allowed"] or ())))

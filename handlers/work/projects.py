@@ -125,7 +125,8 @@ def shown_part(value: Any) -> Any:
     """A row of `project_members` as members see it: what counts of all that reaches a person."""
     if not isinstance(value, Mapping) or "shared_roles" not in value:
         return value
-    role = value["role"] if value["direct"] else highest(value["shared_roles"] or ())
+    own = value["role"] if value["direct"] else None
+    role = own or highest(value["shared_roles"] or ())
     return {**value, "role": role, "shared": bool(value["shared_roles"])}
 
 

@@ -138,6 +138,18 @@ async def test_a_direct_part_outweighs_a_team_and_leaves_it_behind(world: World,
     assert code(refused) == "CONFLICT"
 
 
+async def test_a_direct_part_without_a_role_keeps_nothing_from_the_team(world: World, alice: Person) -> None:
+    """Carol is in the kitchen herself, as what she is; her team makes her more there, and less in nothing."""
+    team = await team_of(alice, "carol")
+    await alice.send("project.share", project_id=world.project_id, team_id=team, role="member")
+    assert await permissions(world, "carol", world.project_id) == MATRIX["member"]
+    seen = {each.id: each for each in (await alice.snapshot(world.project)).snapshot.members}
+    carol = seen[world.user_ids["carol"]]
+    assert (carol.role, carol.direct, carol.shared) == ("member", True, True)
+    await alice.send("project.share", project_id=world.project_id, team_id=team, role="viewer")
+    assert await permissions(world, "carol", world.project_id) == MATRIX["viewer"] | MATRIX["client"]
+
+
 async def test_several_ways_give_the_highest(world: World, alice: Person) -> None:
     project = await bathroom(alice)
     team, unit = await team_of(alice, "carol"), await unit_of(alice, "Client", "carol")
