@@ -57,12 +57,15 @@ async def rows_of(world: World, tenant_id: str) -> dict[str, list[str]]:
 
 
 def attempts(name: str, world: World, foreign: Foreign) -> list[dict[str, Any]]:
-    """What to try: their payload, ours with each id replaced by theirs in turn, and ours in each of their rooms."""
+    """What to try: their payload, ours in one of their rooms, and ours with each id replaced by theirs in turn."""
     own, theirs = plain(example(name).payload(world)), plain(example(name).payload(foreign))
-    found = swaps(own, theirs)
-    rooms = [foreign.tenant, foreign.project, f"user:{foreign.user_ids['alice']}"]
-    found.extend({**own, "room": room} for room in rooms if own.get("room") != room)
-    return found
+    rooms = [foreign.project, foreign.tenant, f"user:{foreign.user_ids['alice']}"]
+    found = [
+        theirs,
+        *({**own, "room": room} for room in rooms if own.get("room") != room),
+        *swaps(own, theirs),
+    ]
+    return [payload for at, payload in enumerate(found) if payload != own and payload not in found[:at]]
 
 
 def lead_astray(payload: object, foreign: Foreign) -> bool:
@@ -96,8 +99,9 @@ async def test_nothing_of_another_tenant_is_told_or_touched(
     logs, kept = LogCapture(), structlog.get_config()["processors"]
     structlog.configure(processors=[logs])
     try:
-        for payload in attempts(name, world, foreign):
-            for person in everybody:
+        for at, payload in enumerate(attempts(name, world, foreign)):
+            # The owner, who may do everything at home, tries them all; whoever may less, the first two.
+            for person in everybody if at < 2 else everybody[:1]:
                 method, path, more = rest_call(spec, payload)
                 replies = [
                     (payload, await person.call(name, payload)),
