@@ -6,7 +6,6 @@ row of the foreign tenant may change.
 """
 
 import asyncio
-import re
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,7 +25,8 @@ from tests.security.foreign import CANARY, Foreign, foreign_tenant, swaps
 from tests.world import STAFF, Cluster, Person, World, fresh_world, plain
 
 REFUSALS: Final = {"NOT_FOUND", "FORBIDDEN", "VALIDATION_ERROR", "CONFLICT"}
-ROOMS: Final = re.compile(r"(tenant|project|user):")
+SEALING: Final = ("audit_pending", "audit_seals")
+"""What a node writes by itself about entries of the audit log; the entries are compared."""
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def rows_of(world: World, tenant_id: str) -> dict[str, list[str]]:
     found = {}
     names = [table["name"] for table in await tables(world)]
     async with world.sql() as db:
-        for name in names:
+        for name in (name for name in names if name not in SEALING):
             key = "id" if name == "tenants" else "tenant_id"
             rows = await db.fetch(
                 f"SELECT t::text FROM {name} AS t WHERE {key} = $1::uuid ORDER BY 1", tenant_id
