@@ -2,12 +2,14 @@
 
 import pytest
 
+from handlers.access import PERMISSIONS
 from handlers.identity.scopes import GROUPS
 from handlers.registry import ROOMS_OWN, SPECS
 from tests.contract.examples import CALLS, COMMANDS, QUERIES, example, rest_call
 from tests.keys.hands import make_key, program, rest
 from tests.world import Person, World
 
+EXPORTS = sorted(name for name, spec in SPECS.items() if spec.kind == "export")
 ENDPOINTS = sorted(name for name, spec in SPECS.items() if spec.kind == "endpoint" and not spec.public)
 
 
@@ -45,7 +47,7 @@ async def test_a_key_that_may_read_changes_nothing(shared: World, name: str) -> 
 async def test_the_owner_s_key_without_the_one_permission_is_refused(shared: World, name: str) -> None:
     spec, payload = SPECS[name], example(name).payload(shared)
     if spec.needs is None:
-        assert spec.scope in (None, ROOMS_OWN, "project.view")
+        assert spec.scope is None or spec.scope == ROOMS_OWN or spec.scope in PERMISSIONS
         return
     others = sorted({"project.view", "tenant.view", "presence.share"} - {spec.needs})
     reply = await (await _script(shared, *others)).call(name, payload)
@@ -56,11 +58,22 @@ async def test_the_owner_s_key_without_the_one_permission_is_refused(shared: Wor
 @pytest.mark.parametrize("name", QUERIES)
 async def test_a_key_reads_what_its_scopes_let_it_read(shared: World, name: str) -> None:
     spec, payload = SPECS[name], example(name).payload(shared)
-    readable = spec.needs in GROUPS["read"] or spec.scope is not None
+    readable = (spec.needs or spec.scope) in GROUPS["read"] or spec.scope == ROOMS_OWN
     reply = await (await _script(shared, "read")).call(name, payload)
     assert reply.success or reply.error.code == ("NOT_FOUND" if readable else "FORBIDDEN"), reply
     if name in ("task.get", "project.list", "tenant.get", "room.snapshot", "room.events"):
         assert reply.success
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+async def test_a_key_takes_no_file_that_its_scopes_do_not_hold(shared: World, name: str) -> None:
+    spec = SPECS[name]
+    assert spec.route
+    path = spec.route.path
+    for parameter in spec.route.params:
+        path = path.replace(f"{{{parameter}}}", shared.tenant_id)
+    refused = await rest(shared, await _key(shared, "write"), spec.route.method, path)
+    assert (refused.status, refused.error.details) == (403, {"permission": spec.needs})
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
