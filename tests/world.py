@@ -119,7 +119,7 @@ class Cluster:
         return login_dsn(self.postgres.dsn(database))
 
     async def create(self, name: str, template: str = "template0") -> None:
-        await self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await self._run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
 
     async def drop(self, name: str) -> None:
         await self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

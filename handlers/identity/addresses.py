@@ -4,7 +4,7 @@ from handlers.context import Edge
 from handlers.errors import Unauthorized, ValidationFailed, constraint
 from handlers.identity import mails
 from handlers.identity.people import Done, Email, Password, Token
-from handlers.identity.signin import check_password
+from handlers.identity.signin import check_password, raise_rights
 from handlers.identity.tokens import hash_token
 from handlers.registry import Payload, endpoint
 
@@ -52,6 +52,9 @@ async def verify_email(edge: Edge, cmd: VerifyEmail) -> Done:
             await mails.tell(
                 session, "email_changed", before["email"], user_id=before["id"], email=found["email"]
             )
+        # An address may decide about the ways to sign in that a tenant admits.
+        changes = await raise_rights(session, found["user_id"])
+    edge.rights_changed(changes)
     edge.wake_outbox()
     return Done()
 

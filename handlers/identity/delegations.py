@@ -182,7 +182,7 @@ def _check(tx: Tx, cmd: CreateDelegation) -> None:
         raise ValidationFailed.field("ends_at", f"must lie within {LONGEST.days} days of the beginning")
     if "rights.delegate" not in tx.rights.own or tx.actor.impersonator_id is not None:
         raise Forbidden("Rights that one has in another's place are not passed on")
-    if tx.rights.own - tx.rights.permissions:
+    if tx.actor.scopes is not None:
         raise Forbidden("A credential that is limited to some permissions cannot delegate all of them")
 
 

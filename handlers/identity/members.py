@@ -149,6 +149,9 @@ async def update_member(tx: Tx, cmd: UpdateMember) -> MemberUpdated:
     fresh = await tx.one("update_member", cmd, **fields)
     tx.may_give(fresh["role"], fresh["all_allowed"], fresh["all_denied"], before=_permissions(member))
     tx.may_lift(cmd.user_id, member["all_denied"], fresh["all_denied"])
+    if fresh["role"] == "owner" and member["role"] != "owner":
+        # Who manages sign-in is not always an owner, and must not become one by what a provider says.
+        await tx.exec("unlink_from_tenant", cmd)
     await tx.rights_changed()
     was = {name: member[name] for name in CHANGEABLE if member[name] != fresh[name]}
     return MemberUpdated(member=Member(**fresh), was=MemberWas(**was))

@@ -93,9 +93,9 @@ RETURNING pm.project_id;
 
 -- other_owners :value
 SELECT EXISTS (
-    SELECT 1 FROM members
-    WHERE tenant_id = :tenant_id AND user_id <> ALL(:user_ids::uuid []) AND role = 'owner' AND status = 'active'
-        AND expires_at IS NULL
+    SELECT 1 FROM members AS m JOIN users AS u ON u.id = m.user_id AND u.status = 'active'
+    WHERE m.tenant_id = :tenant_id AND m.user_id <> ALL(:user_ids::uuid []) AND m.role = 'owner'
+        AND m.status = 'active' AND m.expires_at IS NULL
 );
 
 -- When somebody last came into this tenant: what she does in others is not its business.

@@ -99,3 +99,12 @@ INSERT INTO members AS m (tenant_id, user_id, role, profile_version)
 SELECT :tenant_id, :user_id, :role, coalesce((SELECT p.version FROM profiles AS p WHERE p.user_id = :user_id), 0)
 ON CONFLICT (tenant_id, user_id) DO NOTHING
 RETURNING m.user_id;
+
+-- Whoever becomes an owner is one no more by what the tenant's own providers say: the links go, and what they opened ends.
+-- unlink_from_tenant :exec
+WITH unlinked AS (
+    DELETE FROM identities AS i USING sso_issuers AS p
+    WHERE p.tenant_id = :tenant_id AND i.provider = p.id::text AND i.user_id = :user_id
+)
+UPDATE sessions SET revoked_at = now(), revoked_reason = 'became an owner'
+WHERE user_id = :user_id AND bound_to = :tenant_id AND method = 'oidc' AND revoked_at IS NULL;

@@ -270,6 +270,20 @@ async def test_an_admin_does_not_become_an_owner(
     assert reply.data.user.id == trusting.user_ids["alice"]
 
 
+async def test_whoever_becomes_an_owner_is_one_no_more_by_the_provider(
+    acme: Any, browser: Browser, trusting: World
+) -> None:
+    """Bob was linked because a provider said who he is. As an owner he has to link it himself."""
+    alice = await trusting.person("alice").connect()
+    reply = await sign_in(browser, acme)
+    assert reply.data.user.id == trusting.user_ids["bob"]
+    raised = await alice.send("member.update", user_id=trusting.user_ids["bob"], role="owner")
+    assert raised.success, raised
+    assert (await trusting.request("GET", "/auth/me", headers=bearer(reply))).status == 401
+    forbidden(await sign_in(browser, acme), "link_needed")
+    assert (await login(trusting, email=BOB)).success
+
+
 async def test_a_provider_s_address_is_for_good(acme: Any, trusting: World) -> None:
     reply = await trusting.people[0].send("sso.update", sso_id=acme.id, issuer="https://evil.example")
     assert (reply.error.code, list(reply.error.field_errors)) == ("VALIDATION_ERROR", ["issuer"])
