@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from handlers.registry import SPECS
 from handlers.rooms import VIEW
 from tests.contract.examples import CALLS, COMMANDS, EXAMPLES, QUERIES, VERSIONED, example, rest_call
 from tests.reducer import fold, store_of
-from tests.world import STAFF, Person, World
+from tests.world import STAFF, Person, World, until
 
 SHOWN_ONCE = {"key"}
 """Fields of a reply that only the first one has; the others have null instead."""
@@ -199,6 +200,7 @@ async def test_old_snapshot_and_events_make_the_new_snapshot(world: World, name:
         if "project" in fresh.data.snapshot:
             assert fresh.data.snapshot.project == fresh.data.snapshot.projects[0]
         if room != world.project or not name.startswith("project.restore"):
+            await until(partial(_has_heard, owner, room, len(events)))
             heard = owner.events(room)
             assert heard == events, "what is replayed is what was live"
     assert told
@@ -259,6 +261,11 @@ async def test_reserved_fields_are_checked(shared: World, name: str, field: str,
     alice = await _person(shared, "alice")
     reply = await alice.call(name, {**example(name).payload(shared), field: value})
     assert (reply.error.code, list(reply.error.field_errors)) == ("VALIDATION_ERROR", [field])
+
+
+def _has_heard(person: Person, room: str, count: int) -> bool:
+    """Events that come after a change of rights wait for the check of every socket, and the reply does not."""
+    return len(person.events(room)) >= count
 
 
 async def _person(world: World, name: str) -> Person:
