@@ -21,7 +21,10 @@ for (const [kind, options] of Object.entries(KINDS)) {
 
     assert.equal(alice.heard[0][0], "session.ready");
     const ready = await alice.ready();
-    assert.deepEqual(keys(ready), ["limits", "role", "rooms", "server_time", "session_id", "tenant", "user"]);
+    assert.deepEqual(keys(ready), [
+      "api_key", "impersonated_by", "limits", "role", "rooms", "server_time", "session_id", "tenant", "user",
+    ]);
+    assert.deepEqual([ready.api_key, ready.impersonated_by], [null, null]);
     assert.match(ready.session_id, UUID);
     assert.deepEqual(ready.user, { id: user.id, name: "Alice", email: "alice@acme.example" });
     assert.deepEqual(ready.tenant, { id: tenant.id, name: "Acme", slug: "acme" });
