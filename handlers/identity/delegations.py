@@ -147,7 +147,6 @@ async def revoke(tx: Tx, cmd: OneDelegation) -> list[DelegationRevoked]:
 @query(
     "delegation.list",
     needs=None,
-    scope="member.manage",
     rest="GET /tenants/{tenant_id}/delegations",
     room="tenant",
 )
