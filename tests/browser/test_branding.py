@@ -69,7 +69,7 @@ async def test_a_tenant_out_of_use_says_so_and_comes_back(
     bob.knows_of_outage = True
     try:
         await owner.post("deactivate")
-        await expect(bob.page.get_by_text("This tenant is not in use")).to_be_visible()
+        await expect(bob.page.get_by_text("This team is out of use")).to_be_visible()
     finally:
         await owner.post("activate")
     await bob.is_live()

@@ -46,6 +46,8 @@ async def _does(edge: Edge, payload: Anything) -> Done:
 async def stubbed(cluster: Cluster) -> AsyncIterator[tuple[World, str]]:
     """A world, and beside it a node whose endpoints do nothing at all, least of all write evidence."""
     async with fresh_world(cluster) as world:
+        async with world.sql() as db:
+            await db.execute("UPDATE users SET platform_admin = true WHERE email = 'bob@acme.example'")
         real = {name: SPECS[name] for name in ENDPOINTS}
         for name, spec in real.items():
             SPECS[name] = replace(spec, handler=_does, payload=Anything, bound=True)
