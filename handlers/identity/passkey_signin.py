@@ -37,7 +37,7 @@ class PasskeyOptions(Reply):
     options: Options
 
 
-@endpoint("auth.passkey.begin", rest="POST /auth/passkey/begin", public=True)
+@endpoint("auth.passkey.begin", rest="POST /auth/passkey/begin", public=True, limit="sign_in")
 async def begin(edge: Edge, cmd: BeginPasskey) -> PasskeyOptions:
     """Ask for a challenge that a passkey signs: `navigator.credentials.get({publicKey})`. It is good once.
 

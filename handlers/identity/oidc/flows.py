@@ -111,7 +111,7 @@ class Proven:
     """The person who links an identity; None for a sign-in."""
 
 
-@endpoint("oidc.issuers", rest="GET /auth/oidc/issuers", public=True)
+@endpoint("oidc.issuers", rest="GET /auth/oidc/issuers", public=True, limit="sign_in")
 async def issuers(edge: Edge, ask: Issuers) -> IssuerList:
     """Where one can sign in: the providers of this server, and with an address those of its domain.
 
@@ -128,7 +128,7 @@ async def issuers(edge: Edge, ask: Issuers) -> IssuerList:
     return IssuerList(issuers=found)
 
 
-@endpoint("oidc.start", rest="GET /auth/oidc/{issuer}/start", public=True)
+@endpoint("oidc.start", rest="GET /auth/oidc/{issuer}/start", public=True, limit="sign_in")
 async def start(edge: Edge, cmd: Start) -> Redirect:
     """For browsers: go to the provider and come back to `return_to`, with `#/signed-in?code=…` added.
 
@@ -145,7 +145,7 @@ async def start(edge: Edge, cmd: Start) -> Redirect:
     return Redirect(location=began.url)
 
 
-@endpoint("oidc.begin", rest="POST /auth/oidc/{issuer}/start", public=True)
+@endpoint("oidc.begin", rest="POST /auth/oidc/{issuer}/start", public=True, limit="sign_in")
 async def begin_anywhere(edge: Edge, cmd: Begin) -> Began:
     """For programs, apps, and pages that keep the secret themselves: where to send the browser.
 
@@ -157,7 +157,7 @@ async def begin_anywhere(edge: Edge, cmd: Begin) -> Began:
     return began
 
 
-@endpoint("oidc.callback", rest="GET /auth/oidc/{issuer}/callback", public=True)
+@endpoint("oidc.callback", rest="GET /auth/oidc/{issuer}/callback", public=True, limit="sign_in")
 async def callback(edge: Edge, cmd: Callback) -> Redirect:
     """Where providers send browsers back to. Register `<ATRIUM_PUBLIC_URL>/api/v1/auth/oidc/{issuer}/callback` there.
 

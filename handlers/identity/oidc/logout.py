@@ -26,7 +26,9 @@ class LogoutToken(Payload):
     logout_token: Annotated[Text, StringConstraints(max_length=16_000)]
 
 
-@endpoint("oidc.logout", rest="POST /auth/oidc/{issuer}/backchannel-logout", public=True, form=True)
+@endpoint(
+    "oidc.logout", rest="POST /auth/oidc/{issuer}/backchannel-logout", public=True, limit="sign_in", form=True
+)
 async def logout(edge: Edge, cmd: LogoutToken) -> Done:
     """For providers: somebody has signed out there. His sessions through it end here, with their sockets.
 
