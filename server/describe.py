@@ -195,23 +195,29 @@ def errors(spec: Spec) -> list[type[AtriumError]]:
     """The errors that a call may end with, by status and code."""
     found = set(ANYWHERE)
     inside = spec.kind in ("command", "query", "export", "signal") or spec.name == "room.join"
-    if inside:
-        found |= {Forbidden, NotFound}
-    if spec.route and spec.route.params:
+    writing = spec.kind == "endpoint" and spec.route is not None and spec.route.method != "GET"
+    if inside or spec.platform:
+        found.add(Forbidden)
+    if inside or spec.kind == "control" or _names_something(spec):
         found.add(NotFound)
-    if spec.kind == "control":
-        found.add(NotFound)
-    if spec.kind == "command":
-        found |= {Conflict, QuotaExceeded}
-    if spec.kind == "endpoint" and spec.route and spec.route.method != "GET":
-        found |= {Conflict, Forbidden}
+    if spec.kind == "command" or writing:
+        found |= {Conflict, PayloadTooLarge}
+    if writing:
+        found.add(Forbidden)
+    if spec.kind == "command" or (writing and spec.status == 201):
+        found.add(QuotaExceeded)
     if spec.name == "session.refresh":
         found.add(Conflict)
     if spec.versioned:
         found.add(VersionConflict)
-    if spec.kind == "command" or (spec.kind == "endpoint" and spec.route and spec.route.method != "GET"):
-        found.add(PayloadTooLarge)
     return sorted(found, key=lambda error: (error.status, error.code))
+
+
+def _names_something(spec: Spec) -> bool:
+    """Whether a REST call names a thing that may not be there: in its path, or by an id in its payload."""
+    if spec.route is None:
+        return False
+    return bool(spec.route.params) or any(name.endswith("_id") for name in spec.payload.model_fields)
 
 
 def decides_room(spec: Spec) -> str:

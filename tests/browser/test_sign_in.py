@@ -85,6 +85,7 @@ async def test_too_many_tries_say_how_long_to_wait(window: Opener, server: Resta
 
 async def test_a_passkey_instead_of_a_password(named_server: RestartableServer, window: Opener) -> None:
     manager, email = await _manager(window, named_server)
+    manager.knows_of_refusals = True  # signing out may overtake a reading of the page before
     devtools = await manager.page.context.new_cdp_session(manager.page)
     await devtools.send("WebAuthn.enable")
     await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})

@@ -42,6 +42,10 @@ def test_the_whole_of_it_is_attacked() -> None:
     assert len(OPERATIONS) == len(described)
 
 
+# The attack runs in a thread beside the server, whose own use of `random` looks to hypothesis like the strategy's.
+@pytest.mark.filterwarnings(
+    "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
+)
 @pytest.mark.parametrize(
     "operation", OPERATIONS, ids=lambda operation: f"{operation.method} {operation.path}"
 )
