@@ -57,6 +57,16 @@ def no_nul(value: str) -> str:
     return value
 
 
+_BREAKS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def one_line(value: str) -> str:
+    """Refuse control characters and line breaks: a name stands in subjects, headers and plain text."""
+    if _BREAKS.search(value):
+        raise ValueError("must not contain control characters or line breaks")
+    return value
+
+
 D = TypeVar("D", bound=date)
 
 
@@ -79,10 +89,10 @@ SECRET: Final = Secret()
 
 Text = Annotated[str, AfterValidator(no_nul)]
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(no_nul)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(one_line)
 ]
 Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(no_nul)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(one_line)
 ]
 LongText = Annotated[str, StringConstraints(max_length=50_000), AfterValidator(no_nul)]
 Version = Annotated[int, Field(ge=1, le=2**63 - 1)]

@@ -1267,6 +1267,7 @@ CREATE TABLE public.member_imports (
     scopes text[],
     created_at timestamp with time zone NOT NULL,
     finished_at timestamp with time zone,
+    key_id uuid,
     CONSTRAINT member_imports_mode_check CHECK ((mode = ANY (ARRAY['invite'::text, 'add'::text]))),
     CONSTRAINT member_imports_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text]))),
     CONSTRAINT member_imports_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text, 'cancelled'::text, 'failed'::text])))

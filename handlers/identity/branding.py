@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from handlers.context import Edge, Tx
 from handlers.errors import ValidationFailed, constraint
 from handlers.identity.colours import READABLE, Colour, contrast, readable_on
-from handlers.identity.looks import Branding, Domain, Looks, SenderName, ShownName
+from handlers.identity.looks import Branding, Domain, Looks, SenderName, ShownName, as_host
 from handlers.identity.people import Email, from_json
 from handlers.identity.tenants import TenantDetails, TenantUpdated
 from handlers.registry import Payload, Reply, Text, command, endpoint
@@ -30,7 +30,8 @@ class UpdateBranding(Payload):
     header_text_color: Colour | None = Field(None, description="Text on it, in the same way.")
     custom_domain: Domain | None = Field(
         None,
-        description="A host name that leads to this server; unique on it. Its sign-in page has this look.",
+        description="A host name that leads to this server, within a domain that the tenant has proven "
+        "(sso.verify_domain). Its sign-in page has this look.",
     )
     sender_name: SenderName | None = Field(None, description="Who mails come from, by name.")
     reply_to: Email | None = Field(None, description="Where answers to mails go.")
@@ -59,12 +60,23 @@ async def update_branding(tx: Tx, cmd: UpdateBranding) -> TenantUpdated:
     stored: Any = from_json(before["branding"])
     changed = cmd.model_dump(include=set(cmd.model_fields_set))
     domain = changed.pop("custom_domain", before["custom_domain"])
+    if domain not in (None, before["custom_domain"]):
+        await _require_proven(tx, domain)
     fresh = {name: value for name, value in {**stored, **changed}.items() if value is not None}
     for ground in ("primary", "header"):
         _require_readable(fresh, ground)
     return TenantUpdated.between(
         before, await tx.one("update_branding", branding=orjson.dumps(fresh).decode(), custom_domain=domain)
     )
+
+
+async def _require_proven(tx: Tx, host: str) -> None:
+    """Nobody's sign-in page gets a look that the keeper of its domain has not chosen."""
+    proven = [as_host(row["domain"]) for row in await tx.many("sso_domains") if row["verified_at"]]
+    if not any(host == name or host.endswith(f".{name}") for name in proven):
+        raise ValidationFailed.field(
+            "custom_domain", "does not lie within a domain that this tenant has proven"
+        )
 
 
 @endpoint("branding.get", rest="GET /branding", public=True)

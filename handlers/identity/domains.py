@@ -109,6 +109,7 @@ async def verify(tx: Tx, cmd: VerifyDomain) -> Outcome[SsoDomainChanged, SsoDoma
 
     CONFLICT where another tenant has proven it; one that did so longer ago than `ATRIUM_DOMAIN_TTL` loses it.
     """
+    may_vouch(tx)
     row = await _found(tx, cmd.domain_id)
     if await tx.maybe("use_domain_code", cmd, code_hash=hash_token(cmd.code)) is None:
         raise ValidationFailed.field("code", BAD_TOKEN)
@@ -132,6 +133,11 @@ async def remove(tx: Tx, cmd: RemoveDomain) -> SsoDomainChanged:
     await tx.exec("end_sso_sessions", provider=None, domain=row["domain"], reason="domain removed")
     await tx.rights_changed()
     return SsoDomainChanged()
+
+
+def may_vouch(tx: Tx) -> None:
+    """Whose provider vouches for the people of a domain can sign in as any of them, short of an owner."""
+    tx.may_give("admin")
 
 
 async def _found(tx: Tx, domain_id: UUID) -> Row:

@@ -16,7 +16,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from handlers.access import Role
 from handlers.context import Tx
-from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed, constraint
+from handlers.errors import Conflict, Forbidden, NotFound, Unauthorized, ValidationFailed, constraint
 from handlers.identity import import_rows
 from handlers.identity.import_rows import Flaw, Row
 from handlers.identity.invitations import (
@@ -173,6 +173,7 @@ async def begin(tx: Tx, cmd: Import) -> Told:
         raise Conflict("Another import of this tenant is under way")
     state: State = "running" if cmd.total else "done"
     scopes = sorted(tx.actor.scopes) if tx.actor.scopes is not None else None
+    key_id = tx.actor.session_id if tx.actor.key_name is not None else None
     row = await tx.one(
         "create_member_import",
         cmd,
@@ -180,6 +181,7 @@ async def begin(tx: Tx, cmd: Import) -> Told:
         file=cmd.csv if cmd.total else "",
         state=state,
         scopes=scopes,
+        key_id=key_id,
     )
     return _told(tx, row)
 
@@ -244,6 +246,8 @@ async def carry_on(
     job = await tx.maybe("import_to_run", import_id=cmd.import_id)
     if job is None or job["done"] != cmd.first:
         raise Conflict("This import has been stopped, or is another node's now")
+    if job["key_ended"]:
+        raise Unauthorized("The API key that began it has ended")
     # The same rows come again when a transaction has to be tried again.
     rows = [replace(row, flaws=list(row.flaws)) for row in rows]
     plan = await _plan(tx, job, rows)

@@ -33,7 +33,8 @@ def _sender(value: str) -> str:
     return value
 
 
-def _domain(value: str) -> str:
+def as_host(value: str) -> str:
+    """A host name as it stands in the DNS: in lower case, and in ASCII."""
     try:
         folded = value.strip().rstrip(".").lower().encode("idna").decode()
     except UnicodeError:
@@ -48,7 +49,7 @@ ShownName = Annotated[
     Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(_shown)
 ]
 SenderName = Annotated[ShownName, AfterValidator(_sender)]
-Domain = Annotated[Text, StringConstraints(max_length=300), AfterValidator(_domain)]
+Domain = Annotated[Text, StringConstraints(max_length=300), AfterValidator(as_host)]
 
 
 class Looks(Entity):

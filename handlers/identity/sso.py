@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from handlers.context import Tx
 from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
-from handlers.identity.domains import DomainName, SsoDomain
+from handlers.identity.domains import DomainName, SsoDomain, may_vouch
 from handlers.identity.oidc.providers import CLIENT_SECRET
 from handlers.registry import (
     SECRET,
@@ -156,12 +156,12 @@ async def list_sso(tx: Tx, ask: ListSso) -> SsoList:
 async def create(tx: Tx, cmd: CreateSso) -> Outcome[SsoChanged, SsoReply]:
     """Let people sign in by a provider of the tenant. It speaks for the tenant's proven domains only.
 
-    A session that it opens is one in this tenant and in no other. Nobody has others join in a role above his own.
+    A session that it opens is one in this tenant and in no other. A provider lets people in who may be admins, so only
+    somebody who could make one decides about it.
     """
+    may_vouch(tx)
     if len(await tx.many("sso_issuers")) >= MAX_ISSUERS:
         raise Conflict(f"A tenant may have {MAX_ISSUERS} providers")
-    if cmd.jit_role is not None:
-        tx.may_give(cmd.jit_role)
     sso_id = new_id()
     row = await tx.one("create_sso_issuer", cmd, id=sso_id, sealed=_sealed(tx, sso_id, cmd.client_secret))
     await tx.rights_changed()
@@ -171,6 +171,7 @@ async def create(tx: Tx, cmd: CreateSso) -> Outcome[SsoChanged, SsoReply]:
 @command("sso.update", needs="security.manage", rest="PUT /tenants/{tenant_id}/sso/{sso_id}", room="tenant")
 async def update(tx: Tx, cmd: UpdateSso) -> Outcome[SsoChanged, SsoReply]:
     """Change a provider. What is required of members takes effect at once, on every connection."""
+    may_vouch(tx)
     before = await tx.maybe("sso_issuer", cmd)
     if before is None:
         raise _missing()
@@ -181,8 +182,6 @@ async def update(tx: Tx, cmd: UpdateSso) -> Outcome[SsoChanged, SsoReply]:
     if "client_secret" in cmd.model_fields_set:
         sealed = _sealed(tx, cmd.sso_id, cmd.client_secret)
     changed = {name: getattr(cmd, name) for name in cmd.model_fields_set}
-    if (jit_role := {**dict(before), **changed}["jit_role"]) is not None:
-        tx.may_give(jit_role)
     row = await tx.one(
         "update_sso_issuer", **{**dict(before), **changed, "sso_id": cmd.sso_id, "sealed": sealed}
     )

@@ -3,11 +3,11 @@
 -- create_member_import :one
 INSERT INTO member_imports (
     tenant_id, id, mode, dry_run, role, message, file, state, total, lease_until, created_by, scopes,
-    created_at, finished_at
+    key_id, created_at, finished_at
 )
 VALUES (
     :tenant_id, :import_id, :mode, :dry_run, :role, :message, :file, :state, :total, :now, :actor_id, :scopes::text [],
-    :now,
+    :key_id, :now,
     CASE WHEN :state = 'running' THEN NULL ELSE :now::timestamptz END
 )
 RETURNING id, mode, dry_run, state, total, done, invited, added, failed, problem, created_by, created_at, finished_at;
@@ -29,8 +29,15 @@ SELECT
 FROM member_imports AS i
 WHERE i.tenant_id = :tenant_id AND i.created_by = :actor_id AND i.state = 'running';
 
+-- An import that a key began goes on as long as that key could.
 -- import_to_run :maybe
-SELECT i.id, i.mode, i.dry_run, i.role, i.message, i.file, i.total, i.done
+SELECT
+    i.id, i.mode, i.dry_run, i.role, i.message, i.file, i.total, i.done,
+    i.key_id IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM api_keys AS k
+        WHERE k.tenant_id = :tenant_id AND k.id = i.key_id AND k.revoked_at IS NULL
+            AND (k.expires_at IS NULL OR k.expires_at > now())
+    ) AS key_ended
 FROM member_imports AS i
 WHERE i.tenant_id = :tenant_id AND i.id = :import_id AND i.state = 'running';
 

@@ -68,7 +68,33 @@ async def test_what_is_no_branding(shared: World, field: str, value: str) -> Non
     assert list(refused.error.field_errors) == [field], refused
 
 
+async def proven(world: World, person: str, tenant_id: str, domain: str) -> None:
+    """Somebody's tenant has proven a domain; tests/oidc tells how one does."""
+    await world.person(person).rest("POST", f"/tenants/{tenant_id}/sso-domains", json={"domain": domain})
+    async with world.sql() as sql:
+        await sql.execute(
+            "UPDATE sso_domains SET verified_at = now() WHERE tenant_id = $1 AND domain = $2",
+            tenant_id,
+            domain,
+        )
+
+
+async def test_a_host_lies_within_a_proven_domain(world: World) -> None:
+    await proven(world, "alice", str(world.tenant_id), "acme.example")
+    for host in ("rival.example", "notacme.example", "example"):
+        refused = await brand(world, custom_domain=host)
+        assert list(refused.error.field_errors) == ["custom_domain"], host
+    for host in ("acme.example", "a.b.acme.example"):
+        assert (await brand(world, custom_domain=host)).data.tenant.branding.custom_domain == host
+    rivals = await world.person("mallory").rest(
+        "PUT", f"/tenants/{await rival(world)}/branding", json={"custom_domain": "c.acme.example"}
+    )
+    assert rivals.status == 422, "what another has proven is not one's own"
+    assert (await brand(world, custom_domain=None)).data.tenant.branding.custom_domain is None
+
+
 async def test_the_sign_in_page_is_told_how_a_tenant_looks_and_nothing_else(world: World) -> None:
+    await proven(world, "alice", str(world.tenant_id), "acme.example")
     await brand(
         world, product_name="Acme Works", primary_color="#ffcc00", custom_domain="Büro.acme.example",
         sender_name="Acme", reply_to="hello@acme.example",
@@ -82,6 +108,9 @@ async def test_the_sign_in_page_is_told_how_a_tenant_looks_and_nothing_else(worl
         assert (await world.request("GET", "/branding", params=params)).data.branding == looks
     for params in ({}, {"slug": "nobody"}, {"slug": "rival"}, {"domain": "acme.example"}):
         assert (await world.request("GET", "/branding", params=params)).data.branding == nothing
+    async with world.sql() as sql:  # acme has lost the domain since, but named the host while it was its own
+        await sql.execute("DELETE FROM sso_domains")
+    await proven(world, "mallory", await rival(world), "acme.example")
     taken = await world.person("mallory").rest(
         "PUT", f"/tenants/{await rival(world)}/branding", json={"custom_domain": "büro.acme.example"}
     )

@@ -17,6 +17,7 @@ from server.importer import Importer
 from tests.identity.mailbox import Mailbox, token_in
 from tests.keys.hands import make_key
 from tests.keys.hands import rest as by_key
+from tests.keys.hands import make_key, rest
 from tests.world import NO_DIRECTORY, Cluster, Person, World, second_node
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -290,6 +291,25 @@ async def test_it_can_be_stopped(worlds: Callable[..., Any]) -> None:
     assert (await counted(world))[2] == found.invited
     assert (await alice.send("import.cancel", import_id=job.id)).error.code == "CONFLICT"
     await begin(alice, people(1))
+
+
+async def test_an_import_by_key_ends_with_the_key(worlds: Callable[..., Any]) -> None:
+    world = await worlds(**BY_HAND, import_portion=1)
+    alice = await world.person("alice").connect()
+    made = await make_key(alice, "write", "member.invite", "member.export")
+    path = f"/tenants/{world.tenant_id}/members/import"
+    begun = await rest(world, made.key, "POST", path, json={"csv": people(30), "role": "viewer"})
+    assert begun.status == 202, begun
+    job = begun.data.job
+    work = asyncio.create_task(world.node.importer.once())
+    while (await report(alice, job)).job.done < 3:
+        await asyncio.sleep(0.01)
+    revoked = await alice.send("apikey.revoke", key_id=made.api_key.id)
+    assert revoked.success, revoked
+    await work
+    found = (await report(alice, job)).job
+    assert (found.state, found.problem) == ("failed", "The API key that began it has ended")
+    assert 3 <= found.done < 30
 
 
 @pytest.mark.parametrize("fate", ["removed", "demoted"])

@@ -33,6 +33,12 @@ async def test_a_new_account_can_work_at_once(world: World) -> None:
     assert (await newcomer.send("project.create", name="Coffee")).success
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\r\nBcc: x", "a\x00b", "a\x1bb", "a\u2028b"])
+async def test_a_name_is_one_line(shared: World, name: str) -> None:
+    reply = await shared.request("POST", "/auth/register", json={**NEWCOMER, "name": name})
+    assert list(reply.error.field_errors) == ["name"]
+
+
 async def test_without_a_tenant_one_founds_one(world: World) -> None:
     reply = await world.request("POST", "/auth/register", json=NEWCOMER)
     assert reply.data.tenant is None

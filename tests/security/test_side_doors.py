@@ -139,16 +139,21 @@ async def test_who_comes_back_after_her_time_gets_none_of_her_former_projects_ba
 # Nobody gives what he does not have.
 
 
-async def test_who_decides_how_people_sign_in_lets_nobody_join_above_himself(world: World) -> None:
+async def test_who_could_make_no_admin_does_not_decide_who_vouches_for_admins(world: World) -> None:
     alice, bob = world.person("alice"), world.person("bob")
     await change(alice, "bob", role="viewer", allowed=["security.manage"])
     path = f"/tenants/{world.tenant_id}/sso"
-    refused = await bob.rest("POST", path, json={**PROVIDER, "jit_role": "manager"})
+    refused = await bob.rest("POST", path, json={**PROVIDER, "jit_role": "viewer"})
     assert refused.error.code == "FORBIDDEN", refused
-    made = await bob.rest("POST", path, json={**PROVIDER, "jit_role": "viewer"})
+    made = await alice.rest("POST", path, json={**PROVIDER, "jit_role": "viewer"})
     assert made.status == 201, made
-    raised = await bob.rest("PUT", f"{path}/{made.data.issuer.id}", json={"jit_role": "member"})
-    assert raised.error.code == "FORBIDDEN", raised
+    turned = await bob.rest("PUT", f"{path}/{made.data.issuer.id}", json={"client_id": "evil"})
+    assert turned.error.code == "FORBIDDEN", turned
+    added = await bob.rest("POST", f"/tenants/{world.tenant_id}/sso-domains", json={"domain": "acme.example"})
+    proof = f"/tenants/{world.tenant_id}/sso-domains/{added.data.domain.id}/verify"
+    assert (await bob.rest("POST", proof, json={"code": "x" * 43})).error.code == "FORBIDDEN"
+    await change(alice, "bob", role="admin")
+    assert (await bob.rest("PUT", f"{path}/{made.data.issuer.id}", json={"jit_role": None})).success
 
 
 async def test_a_key_of_the_tenant_opens_no_project_that_its_maker_may_not_share(world: World) -> None:
