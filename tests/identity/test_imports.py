@@ -15,9 +15,8 @@ from handlers.errors import ValidationFailed
 from handlers.identity import import_rows
 from server.importer import Importer
 from tests.identity.mailbox import Mailbox, token_in
-from tests.keys.hands import make_key
-from tests.keys.hands import rest as by_key
 from tests.keys.hands import make_key, rest
+from tests.keys.hands import rest as by_key
 from tests.world import NO_DIRECTORY, Cluster, Person, World, second_node
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
