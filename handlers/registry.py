@@ -92,7 +92,7 @@ Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(one_line)
 ]
 Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(one_line)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(no_nul)
 ]
 LongText = Annotated[str, StringConstraints(max_length=50_000), AfterValidator(no_nul)]
 Version = Annotated[int, Field(ge=1, le=2**63 - 1)]

@@ -174,7 +174,7 @@ async def test_changes_kept_during_an_outage_survive_a_reload(
     server = restartable_server
     project = await a_project(server)
     alice = await window(server.url, "Alice", project)
-    alice.knows_of_outage = True
+    alice.knows_of_outage = alice.knows_of_refusals = True  # a poll of the session before is refused
     await server.stop()
     await expect(alice.page.locator(".connection")).to_contain_text("Reconnecting…")
     await alice.drag("Milk", "In progress")

@@ -66,7 +66,7 @@ async def test_a_tenant_out_of_use_says_so_and_comes_back(
     owner: Rest, window: Opener, server: RestartableServer
 ) -> None:
     bob = await window(server.url, "Bob")
-    bob.knows_of_outage = True
+    bob.knows_of_outage = bob.knows_of_refusals = True
     try:
         await owner.post("deactivate")
         await expect(bob.page.get_by_text("This team is out of use")).to_be_visible()

@@ -344,7 +344,7 @@ async def test_whoever_may_not_import_any_more_imports_no_more(worlds: Callable[
 async def test_a_node_dies_and_another_goes_on(
     worlds: Callable[..., Any], cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = await worlds(**BY_HAND, import_portion=5, import_lease=1)
+    world = await worlds(**BY_HAND, import_portion=5, import_lease=4)
     alice = await world.person("alice").connect()
     job = await begin(alice, people(200) + "nobody,,\n")
 

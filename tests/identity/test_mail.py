@@ -280,7 +280,7 @@ def test_settings_that_cannot_work_are_refused(name: str, value: str) -> None:
 
 
 async def test_a_strange_name_does_no_harm_in_a_mail(posted: World, mailbox: Mailbox) -> None:
-    newcomer = {**NEWCOMER, "name": "Newcomer\r\nBcc: x@evil.example\r\n<b>visit evil.example</b>"}
+    newcomer = {**NEWCOMER, "name": "Newcomer, Bcc: x@evil.example <b>visit evil.example</b>"}
     assert (await posted.request("POST", "/auth/register", json=newcomer)).success
     mail = await mailbox.gets(NEWCOMER["email"])
     assert "evil" not in mail.as_string()
