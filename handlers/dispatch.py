@@ -90,15 +90,14 @@ class Call:
     command_id: UUID
     expected_version: int | None
     done: asyncio.Future[Result]
-    body: str = ""
+    body: str = field(init=False)
     """The payload as JSON, without what was not set."""
+    identity: tuple[UUID, UUID] = field(init=False)
+    """Who sent it, and under which id."""
 
     def __post_init__(self) -> None:
-        self.body = self.payload.model_dump_json(exclude_unset=True)
-
-    @property
-    def identity(self) -> tuple[UUID, UUID]:
-        return self.principal.user_id, self.command_id
+        self.body = self.payload.__pydantic_serializer__.to_json(self.payload, exclude_unset=True).decode()
+        self.identity = self.principal.user_id, self.command_id
 
     def fingerprint(self) -> bytes:
         """Tells a repeated command from another one under the same id."""
@@ -156,6 +155,8 @@ class _Group:
     now: datetime
     actors: dict[UUID, dict[str, Any]]
     known: dict[tuple[UUID, UUID], _Applied]
+    last: int = 0
+    """The number that the room's last event will have."""
     entries: list[_Entry] = field(default_factory=list)
     applied: list[tuple[Call, _Applied]] = field(default_factory=list)
     evidence: list[_Evidence] = field(default_factory=list)
@@ -440,18 +441,20 @@ class Dispatcher:
         group.evidence.append(_evidence(tx, call, events))
 
     def _record(
-        self, group: _Group, call: Call, events: list[Event], data: bytes, once: bytes | None
+        self, group: _Group, call: Call, events: list[Event], data: bytes | None, once: bytes | None
     ) -> None:
-        seq = group.head + sum(entry.room == group.room for entry in group.entries)
         for event in events:
             target = event.room or group.room
-            if target == group.room:
-                seq += 1
+            if target is group.room or target == group.room:
+                group.last += 1
             elif KIND_ORDER[target.kind] <= KIND_ORDER[group.room.kind]:
                 raise RuntimeError(
                     f"{call.spec.name}: an event of {group.room.kind} must not go to {target.kind}"
                 )
-            group.entries.append(_Entry(target, event.name, call, event.dump()))
+            dumped = event.dump()
+            data = dumped if data is None else data
+            group.entries.append(_Entry(target, event.name, call, dumped))
+        data, seq = data or b"{}", group.last
         applied = _Applied(call.fingerprint(), group.room.id, seq, data)
         group.known[call.identity] = applied
         group.applied.append((call, applied))
@@ -516,17 +519,14 @@ class Dispatcher:
 def _runs(calls: list[Call]) -> list[list[Call]]:
     """The calls in their order, and together those that can be carried out together."""
     runs: list[list[Call]] = []
+    name, identities = "", set[tuple[UUID, UUID]]()
     for call in calls:
-        last = runs[-1] if runs else []
-        if (
-            last
-            and call.spec.name in TOGETHER
-            and call.spec.name == last[0].spec.name
-            and all(call.identity != other.identity for other in last)
-        ):
-            last.append(call)
+        if call.spec.name == name and name in TOGETHER and call.identity not in identities:
+            runs[-1].append(call)
         else:
+            name, identities = call.spec.name, set()
             runs.append([call])
+        identities.add(call.identity)
     return runs
 
 
@@ -543,7 +543,7 @@ def _opened(room: RoomKey, row: Row) -> _Group:
     }
     return _Group(
         room, str(row["epoch"]), row["head_seq"], row["rights_seq"], row["tenant_status"], row["now"],
-        actors, known,
+        actors, known, row["head_seq"],
     )  # fmt: skip
 
 
@@ -577,12 +577,15 @@ def _repeat(room: RoomKey, call: Call, first: _Applied) -> Result | AtriumError:
     return Result(first.data, room, first.seq, duplicate=True)
 
 
-def _unpack(outcome: Event | list[Event] | Outcome[Any, Any]) -> tuple[list[Event], bytes, bytes | None]:
+def _unpack(
+    outcome: Event | list[Event] | Outcome[Any, Any],
+) -> tuple[list[Event], bytes | None, bytes | None]:
+    """Events, reply and what only the first reply holds; without a reply of its own the first event is the reply."""
     if isinstance(outcome, Outcome):
         once = _dump(outcome.once) if outcome.once is not None else None
         return list(outcome.events), _dump(outcome.data), once
     events = list(outcome) if isinstance(outcome, list) else [outcome]
-    return events, events[0].dump() if events else b"{}", None
+    return events, None, None
 
 
 def _dump(data: BaseModel) -> bytes:

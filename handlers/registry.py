@@ -146,10 +146,11 @@ class Event(BaseModel):
 
     @property
     def room(self) -> RoomKey | None:
-        return self._room
+        private = self.__pydantic_private__
+        return private["_room"] if private else None
 
     def dump(self) -> bytes:
-        return self.model_dump_json(exclude_unset=True).encode()
+        return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
 
 
 EVENTS: Final[dict[str, type[Event]]] = {}

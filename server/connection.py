@@ -170,9 +170,9 @@ class Connection:
             await asyncio.wait(self._in_flight)
 
     def _answer(self, incoming: Incoming, request_id: str, result: Result, kind: str) -> None:
-        metrics.COMMANDS.labels(incoming.name, "ok").inc()
+        metrics.answered(str(incoming.name)).inc()
         seconds = time.perf_counter() - incoming.at
-        metrics.LATENCY.labels(kind).observe(seconds)
+        metrics.latency(kind).observe(seconds)
         if seconds > logs.SLOW_CALL:
             logs.slow(str(incoming.name), seconds, request_id)
         if incoming.ack_id is not None:

@@ -202,8 +202,9 @@ class Hub:
 
     def deliver(self, batch: Batch) -> None:
         """Deliver a batch that this node has committed, and tell the other nodes."""
-        message = BATCH + msgpack.packb((batch.epoch, batch.first, batch.packets, batch.rights))
-        self._bus.publish(batch.room.channel, message)
+        if not self._bus.alone:
+            message = BATCH + msgpack.packb((batch.epoch, batch.first, batch.packets, batch.rights))
+            self._bus.publish(batch.room.channel, message)
         room = self.rooms.get(batch.room)
         if room is not None:
             self._offer(room, batch)
@@ -296,8 +297,9 @@ class Hub:
             room.pending.extend(packets)
         if room.waiting:
             self._promote(room)
-        for packet in packets:
-            self.on_event(room.key, packet)
+        if room.key.kind == "project":
+            for packet in packets:
+                self.on_event(room.key, packet)
 
     def rights_checked(self, tenant_id: UUID, seq: int) -> None:
         """Hear that the connections of a tenant have been checked; what was held for that goes on."""

@@ -44,6 +44,10 @@ class Bus(Protocol):
     def healthy(self) -> bool:
         """Whether messages come through; while not, the heads of rooms are polled."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is certainly nobody else to hear what is published."""
+
     async def start(self, heard: Heard, reset: Reset) -> None:
         """Begin to listen. `reset` is called whenever messages may have been missed."""
 
@@ -73,6 +77,10 @@ class LocalBus:
     def __init__(self, exchange: Exchange | None = None) -> None:
         self._exchange = exchange or Exchange()
         self._heard: Heard = lambda _channel, _message: None
+
+    @property
+    def alone(self) -> bool:
+        return len(self._exchange.subscribers.get(CONTROL, ())) < 2
 
     async def start(self, heard: Heard, reset: Reset) -> None:
         self._heard = heard
@@ -130,6 +138,10 @@ class RedisBus:
     @property
     def healthy(self) -> bool:
         return time.monotonic() - self._last_canary < self._silence
+
+    @property
+    def alone(self) -> bool:
+        return False
 
     async def start(self, heard: Heard, reset: Reset) -> None:
         self._heard, self._reset = heard, reset

@@ -145,7 +145,7 @@ class Database:
 
         `lock` is more SQL for the opening round trip; it must hold nothing that a client has sent as text.
         """
-        async with self.pool.acquire(timeout=self._timeout) as connection:
+        async with self._connection() as connection:
             tenant = str(tenant_id) if tenant_id else ""
             try:
                 await connection.execute(
@@ -156,6 +156,16 @@ class Database:
             except BaseException as error:
                 await _abandon(connection, error)
                 raise
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of the pool. The pool's own time limit would make a task for each."""
+        async with asyncio.timeout(self._timeout):
+            connection = await self.pool.acquire()
+        try:
+            yield connection
+        finally:
+            await self.pool.release(connection)
 
     @asynccontextmanager
     async def snapshot(self, tenant_id: UUID, **values: Any) -> AsyncIterator[Session]:
