@@ -5,7 +5,7 @@ While one transaction of a room is in flight, the room's next commands gather; t
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -493,27 +493,41 @@ class Dispatcher:
             room_id=group.room.id,
             head_rooms=[room.id for room in batches],
             head_seqs=[batch.last for batch in batches.values()],
-            actor_ids=[call.principal.user_id for call, _ in group.applied],
-            command_ids=[call.command_id for call, _ in group.applied],
-            command_names=[call.spec.name for call, _ in group.applied],
-            fingerprints=[applied.fingerprint for _, applied in group.applied],
-            reply_seqs=[applied.seq for _, applied in group.applied],
-            replies=[applied.data.decode() for _, applied in group.applied],
-            impersonator_ids=[call.principal.impersonator_id for call, _ in group.applied],
-            session_ids=[call.principal.session_id for call, _ in group.applied],
-            addresses=[call.principal.origin.address for call, _ in group.applied],
-            user_agents=[call.principal.origin.user_agent for call, _ in group.applied],
-            resources=[said.resource for said in group.evidence],
-            changes=[said.changes for said in group.evidence],
-            was=[said.was for said in group.evidence],
-            event_rooms=[entry.room.id for entry in group.entries],
-            event_seqs=[entry.seq for entry in group.entries],
-            event_names=[entry.name for entry in group.entries],
-            event_actors=[entry.call.principal.user_id for entry in group.entries],
-            event_commands=[entry.call.command_id for entry in group.entries],
-            event_data=[entry.data.decode() for entry in group.entries],
+            calls=_json(
+                {
+                    "actor_id": call.principal.user_id,
+                    "command_id": call.command_id,
+                    "name": call.spec.name,
+                    "fingerprint": applied.fingerprint.hex(),
+                    "seq": applied.seq,
+                    "reply": orjson.Fragment(applied.data),
+                    "impersonator_id": call.principal.impersonator_id,
+                    "session_id": call.principal.session_id,
+                    "resource": said.resource,
+                    "address": call.principal.origin.address,
+                    "user_agent": call.principal.origin.user_agent,
+                    "changes": orjson.Fragment(said.changes),
+                    "was": orjson.Fragment(said.was) if said.was else None,
+                }
+                for (call, applied), said in zip(group.applied, group.evidence, strict=True)
+            ),
+            events=_json(
+                {
+                    "room_id": entry.room.id,
+                    "seq": entry.seq,
+                    "name": entry.name,
+                    "actor_id": entry.call.principal.user_id,
+                    "command_id": entry.call.command_id,
+                    "data": orjson.Fragment(entry.data),
+                }
+                for entry in group.entries
+            ),
         )
         return list(batches.values())
+
+
+def _json(rows: Iterable[dict[str, Any]]) -> str:
+    return orjson.dumps(list(rows), default=str).decode()  # asyncpg has a UUID of its own
 
 
 def _runs(calls: list[Call]) -> list[list[Call]]:
