@@ -103,25 +103,30 @@ _TASKS: Final = """
         CASE WHEN t.assignee_id IS NULL THEN '{}' ELSE ARRAY[t.assignee_id] END,
         CASE WHEN t.n % 4 = 0 THEN ARRAY['round-' || t.n % 40] ELSE '{}' END,
         CASE WHEN t.n % 3 > 0 THEN $3::timestamptz + (t.n % 90 - 30) * interval '1 day' END,
-        CASE WHEN t.done THEN $3::timestamptz END, 0, $2,
+        CASE WHEN t.done THEN $3::timestamptz END, t.comments, $2,
         $3::timestamptz - (t.n % 300) * interval '1 day', $2, $3::timestamptz - (t.n % 200) * interval '1 hour'
     FROM unnest(
         $4::uuid [], $5::uuid [], $6::bigint [], $7::text [], $8::uuid [], $9::uuid [], $10::text [], $11::uuid [],
-        $12::boolean [], $13::bigint []
-    ) AS t (project_id, id, number, key, column_id, status_id, position, assignee_id, done, n)
+        $12::boolean [], $13::bigint [], $14::bigint []
+    ) AS t (project_id, id, number, key, column_id, status_id, position, assignee_id, done, n, comments)
 """
 _ASSIGNEES: Final = """
     INSERT INTO task_assignees (tenant_id, task_id, user_id)
     SELECT $1, a.task_id, a.user_id FROM unnest($2::uuid [], $3::uuid []) AS a (task_id, user_id)
 """
 _COMMENTS: Final = """
-    WITH counted AS (UPDATE tasks SET comment_count = $6::bigint WHERE tenant_id = $1 AND id = $3)
     INSERT INTO comments (tenant_id, project_id, task_id, id, parent_id, author_id, body, created_at)
     SELECT
-        $1, $2, $3, c.id, CASE WHEN c.n % 5 = 0 THEN ($4::uuid []) [c.n - 1] END, ($5::uuid []) [1 + c.n % 7],
-        'Remark ' || c.n || ': **agreed**, see the list of open questions.', $7::timestamptz - ($6::bigint - c.n) * interval '1 minute'
-    FROM unnest($4::uuid []) WITH ORDINALITY AS c (id, n)
+        $1, c.project_id, c.task_id, c.id, c.parent_id, c.author_id,
+        'Remark ' || c.n || ': **agreed**, see the list of open questions.',
+        $8::timestamptz + c.n * interval '1 minute'
+    FROM unnest($2::uuid [], $3::uuid [], $4::uuid [], $5::uuid [], $6::uuid [], $7::bigint [])
+        AS c (project_id, task_id, id, parent_id, author_id, n)
 """
+_FIRST: Final = 1
+"""The number of the task in each project that people have commented on."""
+_SOME: Final = 5
+"""Comments on it, but for the first project's."""
 
 
 @dataclass(frozen=True)
@@ -251,33 +256,28 @@ class _Loader:
         return [self.alice, *self.people[first : first + 3]]
 
     async def _tasks(self, shelves: Sequence[Shelf]) -> None:
-        first: list[UUID] = []
+        talked: list[tuple[UUID, UUID, int]] = []
         rows: list[tuple[Any, ...]] = []
         done = 0
         for row in self._rows(shelves):
             rows.append(row)
-            if row[2] == 1:
-                first.append(row[1])
+            if row[10]:
+                talked.append((row[0], row[1], row[10]))
             if len(rows) == ROWS_AT_ONCE:
                 done += await self._write(rows, done)
                 rows = []
         await self._write(rows, done)
-        many = [self.size.comments, *[5] * (len(shelves) - 1)]
-        self.tell("comments", 0, sum(many))
-        written = 0
-        for shelf, task_id, count in zip(shelves, first, many, strict=True):
-            ids = [new_id() for _ in range(count)]
-            await self._run(
-                _COMMENTS, shelf.id, task_id, ids, [self.alice, *self.people[:6]], count, self.now
-            )
-            written += count
-            self.tell("comments", written, sum(many))
+        comments = [
+            row for project_id, task_id, count in talked for row in self._talk(project_id, task_id, count)
+        ]
+        await self._in_parts("comments", comments, self._comments)
 
     def _rows(self, shelves: Sequence[Shelf]) -> Iterator[tuple[Any, ...]]:
         """Tasks as the statement wants them. Of the first project all are open; of others one in four is done."""
         keys = positions.spread(max(shelf.size for shelf in shelves))
         n = 0
         for place, shelf in enumerate(shelves):
+            some = _SOME if place else self.size.comments
             for number in range(1, shelf.size + 1):
                 n += 1
                 column = number % (len(DEFAULT_COLUMNS) - (place == 0))
@@ -285,7 +285,20 @@ class _Loader:
                 yield (
                     shelf.id, new_id(), number, f"{shelf.key}-{number}", shelf.columns[column],
                     shelf.statuses[status], keys[number - 1], self._assignee(n), column == len(DEFAULT_COLUMNS) - 1, n,
+                    some if number == _FIRST else 0,
                 )  # fmt: skip
+
+    def _talk(self, project_id: UUID, task_id: UUID, count: int) -> Iterator[tuple[Any, ...]]:
+        """The comments on a task; every fifth answers the one before it."""
+        people = [self.alice, *self.people[:6]]
+        before: UUID | None = None
+        for n in range(1, count + 1):
+            comment_id = new_id()
+            yield project_id, task_id, comment_id, before if n % 5 == 0 else None, people[n % len(people)], n
+            before = comment_id
+
+    async def _comments(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        await self._run(_COMMENTS, *_columns(rows, 6), self.now)
 
     def _assignee(self, n: int) -> UUID | None:
         """Half of the tasks are given to somebody, to all members and alice alike."""
@@ -296,7 +309,7 @@ class _Loader:
 
     async def _write(self, rows: Sequence[tuple[Any, ...]], done: int) -> int:
         if rows:
-            await self._run(_TASKS, self.alice, self.now, *_columns(rows, 10))
+            await self._run(_TASKS, self.alice, self.now, *_columns(rows, 11))
             given = [(row[1], row[7]) for row in rows if row[7] is not None]
             await self._run(_ASSIGNEES, *_columns(given, 2))
             self.given += sum(user_id == self.alice for _, user_id in given)

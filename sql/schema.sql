@@ -2303,6 +2303,10 @@ CREATE INDEX project_members_user_idx ON public.project_members USING btree (ten
 
 CREATE INDEX project_shares_group_idx ON public.project_shares USING btree (tenant_id, group_id);
 
+-- INDEX: projects_name_idx
+
+CREATE INDEX projects_name_idx ON public.projects USING btree (tenant_id, name, id) WHERE (deleted_at IS NULL);
+
 -- INDEX: provider_sessions_sid_idx
 
 CREATE INDEX provider_sessions_sid_idx ON public.provider_sessions USING btree (provider, sid) WHERE (sid IS NOT NULL);

@@ -345,7 +345,7 @@ async def list_tasks(tx: Tx, ask: ListTasks) -> Page[TaskList]:
     return _page(rows, ask.limit, order)
 
 
-@query("task.assigned", needs="project.view", rest="GET /tenants/{tenant_id}/tasks", room="tenant")
+@query("task.list_assigned", needs="project.view", rest="GET /tenants/{tenant_id}/tasks", room="tenant")
 async def list_assigned(tx: Tx, ask: ListAssigned) -> Page[TaskList]:
     """The tasks given to a person, in all projects that one may see, what is due first at the top."""
     order = _BY_DUE

@@ -273,7 +273,7 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"task_id": w.tasks[0]},
         before=_trash_task,
     ),
-    "task.assigned": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_assigned),
+    "task.list_assigned": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_assigned),
     # Comments.
     "comment.add": Example(
         lambda w: {"task_id": w.tasks[0], "body": "Is the *left* wall dry?"},
