@@ -117,6 +117,7 @@ async def _measure(environment: dict[str, str], requests: int) -> tuple[list[dic
 
 
 async def _timed(step: Step, requests: int) -> dict[str, Any]:
+    requests = requests if step.bound else max(20, requests // 10)
     for _ in range(WARM):
         await step.ask()
     taken = []
