@@ -67,7 +67,7 @@ class Batch:
 
 def timestamp(at: datetime) -> str:
     """`2026-11-20T10:00:00.000Z`: UTC, milliseconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def encode_event(
