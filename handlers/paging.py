@@ -2,11 +2,27 @@
 
 import base64
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
 
 import orjson
 
 from handlers.errors import ValidationFailed
+
+FIRST_MOMENT: Final = datetime(1900, 1, 1, tzinfo=UTC)
+LAST_MOMENT: Final = datetime(2201, 1, 1, tzinfo=UTC)
+"""Before and after every moment that anything here may have."""
+FIRST_ID: Final = UUID(int=0)
+LAST_ID: Final = UUID(int=2**128 - 1)
+
+
+def moment(text: str) -> datetime:
+    """A moment out of a cursor."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None or not FIRST_MOMENT <= found <= LAST_MOMENT:
+        raise ValueError("is not a moment of ours")
+    return found
 
 
 def encode_cursor(*place: Any) -> str:

@@ -60,6 +60,7 @@ import handlers.platform.users
 import handlers.rooms
 import handlers.work.assignments
 import handlers.work.boards
+import handlers.work.comments
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
@@ -148,6 +149,7 @@ NOUNS: Final = (
     handlers.work.boards,
     handlers.work.tasks,
     handlers.work.moves,
+    handlers.work.comments,
     handlers.work.assignments,
     handlers.insight.audit,
     handlers.rooms,

@@ -75,15 +75,26 @@ def migrate() -> None:
 
 
 @cli.command()
-def demo() -> None:
+def demo(
+    scale: Annotated[
+        bool, typer.Option("--scale", help="And a tenant of a size to measure with, Scale, of alice.")
+    ] = False,
+    tasks: Annotated[int, typer.Option(min=6, help="Tasks of that tenant.")] = 1_000_000,
+    projects: Annotated[int, typer.Option(min=3, help="Projects of that tenant.")] = 10_000,
+) -> None:
     """Load the demo world into the database."""
     from server import demo as world
+    from server import scale as large
     from server.serving import opened
 
     async def run() -> bool:
         async with opened(_settings()) as node:
             return await world.load(node)
 
+    if scale:
+        made = _run(large.run(_settings(), large.Size(tasks=tasks, projects=projects)))
+        typer.echo("The tenant Scale is there." if made else "The tenant Scale was there already.")
+        return
     made = _run(run())
     typer.echo("The demo world is there." if made else "The demo world was there already.")
 

@@ -1073,6 +1073,25 @@ CREATE TABLE public.code_tries (
     locked_until timestamp with time zone
 );
 
+-- TABLE: comments
+
+CREATE TABLE public.comments (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    id uuid NOT NULL,
+    parent_id uuid,
+    author_id uuid NOT NULL,
+    body text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    edited_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    deleted_by uuid
+);
+
+ALTER TABLE ONLY public.comments FORCE ROW LEVEL SECURITY;
+
 -- TABLE: custom_roles
 
 CREATE TABLE public.custom_roles (
@@ -1664,6 +1683,7 @@ CREATE TABLE public.tasks (
     updated_at timestamp with time zone NOT NULL,
     deleted_at timestamp with time zone,
     deleted_with uuid,
+    comment_count bigint DEFAULT 0 NOT NULL,
     CONSTRAINT tasks_estimate_minutes_check CHECK ((estimate_minutes >= 0)),
     CONSTRAINT tasks_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT tasks_type_check CHECK ((type = ANY (ARRAY['task'::text, 'milestone'::text, 'bug'::text, 'feature'::text, 'epic'::text, 'story'::text])))
@@ -1814,6 +1834,11 @@ ALTER TABLE ONLY public.boards
 
 ALTER TABLE ONLY public.code_tries
     ADD CONSTRAINT code_tries_pkey PRIMARY KEY (user_id);
+
+-- CONSTRAINT: comments comments_pkey
+
+ALTER TABLE ONLY public.comments
+    ADD CONSTRAINT comments_pkey PRIMARY KEY (tenant_id, id);
 
 -- CONSTRAINT: custom_roles custom_roles_pkey
 
@@ -2158,6 +2183,18 @@ CREATE INDEX board_columns_project_idx ON public.board_columns USING btree (tena
 
 CREATE INDEX boards_project_idx ON public.boards USING btree (tenant_id, project_id);
 
+-- INDEX: comments_parent_idx
+
+CREATE INDEX comments_parent_idx ON public.comments USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
+
+-- INDEX: comments_project_idx
+
+CREATE INDEX comments_project_idx ON public.comments USING btree (tenant_id, project_id);
+
+-- INDEX: comments_task_idx
+
+CREATE INDEX comments_task_idx ON public.comments USING btree (tenant_id, task_id, created_at, id) WHERE (deleted_at IS NULL);
+
 -- INDEX: custom_roles_name_key
 
 CREATE UNIQUE INDEX custom_roles_name_key ON public.custom_roles USING btree (tenant_id, lower(name));
@@ -2265,6 +2302,10 @@ CREATE INDEX project_members_user_idx ON public.project_members USING btree (ten
 -- INDEX: project_shares_group_idx
 
 CREATE INDEX project_shares_group_idx ON public.project_shares USING btree (tenant_id, group_id);
+
+-- INDEX: projects_name_idx
+
+CREATE INDEX projects_name_idx ON public.projects USING btree (tenant_id, name, id) WHERE (deleted_at IS NULL);
 
 -- INDEX: provider_sessions_sid_idx
 
@@ -2390,6 +2431,21 @@ ALTER TABLE ONLY public.boards
 
 ALTER TABLE ONLY public.code_tries
     ADD CONSTRAINT code_tries_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: comments comments_tenant_id_parent_id_fkey
+
+ALTER TABLE ONLY public.comments
+    ADD CONSTRAINT comments_tenant_id_parent_id_fkey FOREIGN KEY (tenant_id, parent_id) REFERENCES public.comments(tenant_id, id);
+
+-- FK CONSTRAINT: comments comments_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.comments
+    ADD CONSTRAINT comments_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: comments comments_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.comments
+    ADD CONSTRAINT comments_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: custom_roles custom_roles_tenant_id_fkey
 
@@ -2638,6 +2694,10 @@ ALTER TABLE public.board_columns ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.boards ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: comments
+
+ALTER TABLE public.comments ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: custom_roles
 
 ALTER TABLE public.custom_roles ENABLE ROW LEVEL SECURITY;
@@ -2821,6 +2881,10 @@ CREATE POLICY tenant ON public.board_columns TO atrium_app USING ((tenant_id = p
 -- POLICY: boards tenant
 
 CREATE POLICY tenant ON public.boards TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: comments tenant
+
+CREATE POLICY tenant ON public.comments TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: custom_roles tenant
 
@@ -3245,6 +3309,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.boards TO atrium_app;
 -- ACL: TABLE code_tries
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.code_tries TO atrium_app;
+
+-- ACL: TABLE comments
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.comments TO atrium_app;
 
 -- ACL: TABLE custom_roles
 

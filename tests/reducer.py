@@ -27,6 +27,9 @@ PLURALS: Final = {
     "user": "users",
 }
 
+BESIDE: Final = frozenset({"comment"})
+"""Entities that are read page by page: events tell of them, and snapshots do not hold them."""
+
 Store = dict[str, dict[str, Any]]
 
 
@@ -43,7 +46,7 @@ def fold(store: Store, events: Iterable[dict[str, Any]]) -> Store:
     """Apply events in their order."""
     for event in events:
         for key, value in event["data"].items():
-            if key == "was":
+            if key == "was" or key in BESIDE:
                 continue
             if key not in PLURALS and key not in PLURALS.values():
                 raise AssertionError(f"{event.get('name', event)}: what is {key}?")

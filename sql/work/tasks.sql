@@ -194,16 +194,62 @@ FROM unnest(:ids::uuid [], :positions::text []) AS n (id, position)
 WHERE t.tenant_id = :tenant_id AND t.id = n.id AND t.position <> n.position
 RETURNING t.id, t.position, t.version;
 
+-- Lists of a project read the tasks of that project by its index, and no others; plans are made once for all filters
+-- (storage/postgres.py), so each order has a statement of its own.
 -- tasks_by_number :many
 SELECT t.* FROM tasks AS t
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND t.number > :after_number
+    AND (:column_id::uuid IS NULL OR t.column_id = :column_id)
     AND (:status_id::uuid IS NULL OR t.status_id = :status_id)
     AND (:parent_id::uuid IS NULL OR t.parent_id = :parent_id)
-    AND (:assignee_id::uuid IS NULL OR EXISTS (
-        SELECT 1 FROM task_assignees AS a
-        WHERE a.tenant_id = t.tenant_id AND a.task_id = t.id AND a.user_id = :assignee_id
-    ))
+    AND (:assignee_id::uuid IS NULL OR :assignee_id = ANY(t.assignee_ids))
+    AND (:open::boolean IS NULL OR (t.completed_at IS NULL) = :open)
+    AND (:priority::text IS NULL OR t.priority = :priority)
+    AND (:type::text IS NULL OR t.type = :type)
+    AND (:tag::text IS NULL OR :tag = ANY(t.tags))
+    AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
+    AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
+    AND (:updated_since::timestamptz IS NULL OR t.updated_at >= :updated_since)
+    AND (:text::text IS NULL OR position(lower(:text) IN lower(t.title)) > 0)
 ORDER BY t.number
+LIMIT :max_rows;
+
+-- tasks_by_due :many
+SELECT t.* FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL
+    AND (coalesce(t.due_at, :far), t.id) > (:after_at::timestamptz, :after_id::uuid)
+    AND (:column_id::uuid IS NULL OR t.column_id = :column_id)
+    AND (:status_id::uuid IS NULL OR t.status_id = :status_id)
+    AND (:parent_id::uuid IS NULL OR t.parent_id = :parent_id)
+    AND (:assignee_id::uuid IS NULL OR :assignee_id = ANY(t.assignee_ids))
+    AND (:open::boolean IS NULL OR (t.completed_at IS NULL) = :open)
+    AND (:priority::text IS NULL OR t.priority = :priority)
+    AND (:type::text IS NULL OR t.type = :type)
+    AND (:tag::text IS NULL OR :tag = ANY(t.tags))
+    AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
+    AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
+    AND (:updated_since::timestamptz IS NULL OR t.updated_at >= :updated_since)
+    AND (:text::text IS NULL OR position(lower(:text) IN lower(t.title)) > 0)
+ORDER BY coalesce(t.due_at, :far), t.id
+LIMIT :max_rows;
+
+-- tasks_by_change :many
+SELECT t.* FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL
+    AND (t.updated_at, t.id) < (:before_at::timestamptz, :before_id::uuid)
+    AND (:column_id::uuid IS NULL OR t.column_id = :column_id)
+    AND (:status_id::uuid IS NULL OR t.status_id = :status_id)
+    AND (:parent_id::uuid IS NULL OR t.parent_id = :parent_id)
+    AND (:assignee_id::uuid IS NULL OR :assignee_id = ANY(t.assignee_ids))
+    AND (:open::boolean IS NULL OR (t.completed_at IS NULL) = :open)
+    AND (:priority::text IS NULL OR t.priority = :priority)
+    AND (:type::text IS NULL OR t.type = :type)
+    AND (:tag::text IS NULL OR :tag = ANY(t.tags))
+    AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
+    AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
+    AND (:updated_since::timestamptz IS NULL OR t.updated_at >= :updated_since)
+    AND (:text::text IS NULL OR position(lower(:text) IN lower(t.title)) > 0)
+ORDER BY t.updated_at DESC, t.id DESC
 LIMIT :max_rows;
 
 -- tasks_in_column :many
@@ -213,7 +259,41 @@ WHERE t.tenant_id = :tenant_id AND t.column_id = :column_id AND t.project_id = :
     AND (:status_id::uuid IS NULL OR t.status_id = :status_id)
     AND (:parent_id::uuid IS NULL OR t.parent_id = :parent_id)
     AND (:assignee_id::uuid IS NULL OR :assignee_id = ANY(t.assignee_ids))
+    AND (:open::boolean IS NULL OR (t.completed_at IS NULL) = :open)
+    AND (:priority::text IS NULL OR t.priority = :priority)
+    AND (:type::text IS NULL OR t.type = :type)
+    AND (:tag::text IS NULL OR :tag = ANY(t.tags))
+    AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
+    AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
+    AND (:updated_since::timestamptz IS NULL OR t.updated_at >= :updated_since)
+    AND (:text::text IS NULL OR position(lower(:text) IN lower(t.title)) > 0)
 ORDER BY t.position, t.id
+LIMIT :max_rows;
+
+-- What one person was given, in the projects that another one sees.
+-- tasks_assigned :many
+SELECT t.*
+FROM task_assignees AS a
+JOIN tasks AS t ON t.tenant_id = a.tenant_id AND t.id = a.task_id AND t.deleted_at IS NULL
+WHERE a.tenant_id = :tenant_id AND a.user_id = :user_id
+    AND (coalesce(t.due_at, :far), t.id) > (:after_at::timestamptz, :after_id::uuid)
+    AND (:project_ids::uuid [] IS NULL OR t.project_id = ANY(:project_ids))
+    AND (:open::boolean IS NULL OR (t.completed_at IS NULL) = :open)
+    AND (:priority::text IS NULL OR t.priority = :priority)
+    AND (:type::text IS NULL OR t.type = :type)
+    AND (:tag::text IS NULL OR :tag = ANY(t.tags))
+    AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
+    AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
+    AND (:updated_since::timestamptz IS NULL OR t.updated_at >= :updated_since)
+    AND EXISTS (
+        SELECT 1 FROM projects AS p
+        WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id AND p.deleted_at IS NULL
+    )
+    AND (:sees_all OR EXISTS (
+        SELECT 1 FROM project_parts AS pm
+        WHERE pm.tenant_id = t.tenant_id AND pm.project_id = t.project_id AND pm.user_id = ANY(:people::uuid [])
+    ))
+ORDER BY coalesce(t.due_at, :far), t.id
 LIMIT :max_rows;
 
 -- The cards of a board as far as a window of so many per column reaches, each column by its index.

@@ -66,6 +66,22 @@ async def _families(world: World, alice: Person) -> None:
     ).success
 
 
+async def _assigned(world: World, alice: Person) -> None:
+    for task_id in world.tasks[:2]:
+        mine = {"assignee_ids": [world.user_ids["alice"]]}
+        assert (await alice.send("task.update", task_id=task_id, changes=mine)).success
+
+
+async def _comments(world: World, alice: Person) -> None:
+    """A comment and an answer to it."""
+    for name, parent in (("comment", None), ("answer", "comment")):
+        made = await alice.send(
+            "comment.add", task_id=world.tasks[0], body=name, parent_id=parent and world.made[parent]
+        )
+        assert made.success, made
+        world.made[name] = made.data.comment.id
+
+
 async def _newcomers(world: World, _alice: Person) -> None:
     for name in ("newcomer", "latecomer"):
         account = {"email": f"{name}@new.example", "password": "a long password", "name": name}
@@ -257,6 +273,27 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"task_id": w.tasks[0]},
         before=_trash_task,
     ),
+    "task.list_assigned": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_assigned),
+    # Comments.
+    "comment.add": Example(
+        lambda w: {"task_id": w.tasks[0], "body": "Is the *left* wall dry?"},
+        another=lambda w: {"task_id": w.tasks[0], "body": "And the right one?"},
+    ),
+    "comment.edit": Example(
+        lambda w: {"task_id": w.tasks[0], "comment_id": w.made.get("comment", NEW_ID), "body": "Is it dry?"},
+        another=lambda w: {
+            "task_id": w.tasks[0],
+            "comment_id": w.made.get("comment", NEW_ID),
+            "body": "Is it wet?",
+        },
+        before=_comments,
+    ),
+    "comment.delete": Example(
+        lambda w: {"task_id": w.tasks[0], "comment_id": w.made.get("comment", NEW_ID)},
+        another=lambda w: {"task_id": w.tasks[0], "comment_id": w.made.get("answer", NEW_ID)},
+        before=_comments,
+    ),
+    "comment.list": Example(lambda w: {"task_id": w.tasks[0], "limit": 1}, before=_comments),
     # Boards and columns.
     "board.create": Example(
         lambda w: {"room": w.project, "name": "Second look"},

@@ -290,3 +290,67 @@ async def test_a_gap_that_gets_too_narrow_is_widened_in_the_same_move(alice: Per
         asked = await alice.rest("GET", f"/rooms/{board.room}/events", params={"since": seq, "limit": 100})
         store, seq = fold(store, asked.data.events), asked.data.events[-1].seq
     assert store == store_of(fresh.snapshot)
+
+
+async def test_a_list_is_narrowed_and_sorted(alice: Person, board: Board, world: World) -> None:
+    bob = world.user_ids["bob"]
+    changes = {
+        board.first: {"priority": "urgent", "due_at": "2026-12-02T00:00:00Z", "tags": ["wet"]},
+        board.second: {"priority": "urgent", "due_at": "2026-12-01T00:00:00Z", "assignee_ids": [bob]},
+        board.third: {"type": "bug", "status_id": world.statuses["Completed"]},
+    }
+    for task_id, change in changes.items():
+        assert (await alice.send("task.update", task_id=task_id, changes=change)).success
+    asked: list[tuple[dict[str, object], list[str]]] = [
+        ({"priority": "urgent"}, [board.first, board.second]),
+        ({"priority": "urgent", "assignee_id": bob}, [board.second]),
+        ({"tag": "wet"}, [board.first]),
+        ({"tag": "dry"}, []),
+        ({"open": False}, [board.third]),
+        ({"type": "bug"}, [board.third]),
+        ({"due_from": "2026-12-01T00:00:00Z", "due_before": "2026-12-02T00:00:00Z"}, [board.second]),
+        ({"text": "PLUMBER"}, [board.third]),
+        ({"text": "%"}, []),
+        ({"updated_since": "2199-01-01T00:00:00Z"}, []),
+        ({"sort": "due_at"}, [board.second, board.first, *board.tasks[2:]]),
+        ({"sort": "updated_at"}, [board.third, board.second, board.first, *board.tasks[:2:-1]]),
+        ({"sort": "number", "column_id": board.todo}, [*board.tasks[:2], *board.tasks[3:]]),
+    ]
+    for ask, expected in asked:
+        found: list[str] = []
+        cursor: dict[str, str] = {}
+        while cursor is not None:
+            page = await alice.send("task.list", project_id=board.project, limit=2, **ask, **cursor)
+            assert page.success, (ask, page)
+            found += [task.id for task in page.data.tasks]
+            if page.meta.pagination.next is None:
+                break
+            cursor = {"cursor": page.meta.pagination.next}
+        assert found == expected, ask
+
+
+async def test_what_somebody_was_given_across_projects(
+    alice: Person, bob: Person, carol: Person, board: Board, world: World
+) -> None:
+    other = await alice.send("project.create", name="Bathroom", member_ids=[world.user_ids["bob"]])
+    room = f"project:{other.data.project.id}"
+    given = {"assignee_ids": [world.user_ids["bob"]], "due_at": "2026-12-01T00:00:00Z"}
+    there = (await alice.send("task.create", room=room, title="Mirror", **given)).data.task.id
+    mine = {"assignee_ids": [world.user_ids["bob"]]}
+    assert (await alice.send("task.update", task_id=board.first, changes=mine)).success
+
+    async def listed(person: Person, **ask: object) -> list[str]:
+        reply = await person.send("task.list_assigned", room=world.tenant, **ask)
+        assert reply.success, reply
+        return [task.id for task in reply.data.tasks]
+
+    assert await listed(bob) == [there, board.first]
+    assert await listed(bob, project_ids=[board.project]) == [board.first]
+    assert await listed(bob, due_from="2026-01-01T00:00:00Z") == [there]
+    assert await listed(alice) == []
+    assert await listed(alice, assignee_id=world.user_ids["bob"]) == [there, board.first]
+    assert await listed(carol, assignee_id=world.user_ids["bob"]) == [board.first]
+    first = await bob.send("task.list_assigned", room=world.tenant, limit=1)
+    assert await listed(bob, limit=1, cursor=first.meta.pagination.next) == [board.first]
+    assert (await alice.send("project.delete", project_id=other.data.project.id)).success
+    assert await listed(bob) == [board.first]

@@ -1,0 +1,311 @@
+"""Every hot statement reads large tables by an index: as the login role, under row-level security, in a large tenant."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT
+from server.scale import SLUG, TABLES, Size, load
+from storage.postgres import SESSION
+from storage.statements import load as statements
+from tests.world import LOGIN_PASSWORD, Cluster, World, fresh_world
+
+SIZE: Final = Size(tasks=20_000, projects=2_000, comments=1_000)
+LOGGED: Final = 20_000
+"""Rows of the log, of replies and of the audit log that are added, for the planner to take them seriously."""
+NEIGHBOURS: Final = 5_000
+"""People of another tenant on the same server."""
+LARGE: Final = {
+    "tasks", "task_assignees", "comments", "room_events", "applied_commands", "rooms", "projects", "project_members",
+    "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
+}  # fmt: skip
+"""Tables that grow with the work that is done: to read one of them whole is never right."""
+NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
+FILTERS: Final = dict.fromkeys((
+    "open", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
+    "assignee_id", "parent_id", "text", "project_ids",
+))  # fmt: skip
+PLACES: Final = {
+    "after_number": 0, "after_position": "", "after_id": FIRST_ID, "after_at": FIRST_MOMENT, "before_at": LAST_MOMENT,
+    "before_id": LAST_ID, "place_at": FIRST_MOMENT, "place_id": FIRST_ID, "far": LAST_MOMENT, "after_name": "",
+    "max_rows": 51,
+}  # fmt: skip
+
+HOT: Final[dict[str, dict[str, Any]]] = {
+    # Every command.
+    "open_room": {},
+    "lock_rooms": {},
+    "append_log": {},
+    # Every query and join.
+    "room_for": {},
+    "room_position": {},
+    "actor_rights": {},
+    "rights_in_rooms": {},
+    "events_after": {"after_seq": 0, "upto_seq": 200, "max_events": 50},
+    "room_heads": {},
+    # Opening a board.
+    "project": {},
+    "snapshot_tasks": {},
+    "boards_of": {},
+    "columns_of": {},
+    "statuses_of": {},
+    "project_members_of": {},
+    # Tasks.
+    "project_of_task": {},
+    "task": {},
+    "move_contexts": {},
+    "move_tasks": {},
+    "landing_column": {"status_id": None},
+    "next_task_number": {},
+    "create_task": {"column_id": "column", "status_id": "status"},
+    "update_task": {"column_id": "column", "status_id": "status"},
+    "assignable": {},
+    "replace_assignees": {},
+    "delete_tasks": {},
+    "is_below": {"parent_id": "task"},
+    "column_order": {"column_id": "column"},
+    "rebalance_tasks": {},
+    "assignments_of": {},
+    "assignees_of": {},
+    # Lists.
+    "tasks_by_number": {},
+    "tasks_by_due": {},
+    "tasks_by_change": {},
+    "tasks_in_column": {"column_id": "column"},
+    "tasks_assigned": {},
+    "projects_of": {},
+    # Comments.
+    "comment": {},
+    "comments_newest": {},
+    "comments_oldest": {},
+    "add_comment": {"parent_id": None},
+    "edit_comment": {},
+    "delete_comment": {},
+}
+"""Statement -> what it is given beside the usual."""
+
+
+class Large:
+    """A world with the large tenant in it, and what its statements are asked about."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ids: dict[str, Any] = {}
+
+    async def fill(self) -> None:
+        world = self.world
+        assert await load(world.node, world.login, LOGIN_PASSWORD, world.dsn, SIZE, lambda *_: None)
+        async with world.sql() as db:
+            self.ids = dict(await db.fetchrow(
+                "SELECT t.tenant_id AS tenant, t.project_id AS project, t.column_id AS column, t.status_id AS status, "
+                "t.id AS task, c.id AS comment, c.author_id AS actor FROM comments AS c "
+                "JOIN tasks AS t ON t.tenant_id = c.tenant_id AND t.id = c.task_id "
+                "JOIN tenants AS o ON o.id = t.tenant_id AND o.slug = $1 ORDER BY t.comment_count DESC LIMIT 1",
+                SLUG,
+            ))  # fmt: skip
+            await db.execute(
+                "WITH people AS (INSERT INTO users (id, email, name) SELECT gen_random_uuid(), 'p' || n || '@x.example', "
+                "'P' FROM generate_series(1, $1) AS n RETURNING id) INSERT INTO members (tenant_id, user_id, role) "
+                "SELECT t.id, p.id, 'member' FROM people AS p CROSS JOIN tenants AS t WHERE t.slug = 'rival'",
+                NEIGHBOURS,
+            )
+            await db.execute(
+                "INSERT INTO room_events (tenant_id, room_id, seq, name, at, actor_id, command_id, data) "
+                "SELECT r.tenant_id, r.id, 1000000 + n, 'task.moved', now(), $1, gen_random_uuid(), '{}' "
+                "FROM rooms AS r CROSS JOIN generate_series(1, $2) AS n WHERE r.kind = 'project'",
+                self.ids["actor"], LOGGED // SIZE.projects,
+            )  # fmt: skip
+            await db.execute(
+                "INSERT INTO applied_commands (tenant_id, actor_id, command_id, room_id, name, fingerprint, seq, reply, at)"
+                " SELECT e.tenant_id, e.actor_id, e.command_id, e.room_id, 'task.move', '', e.seq, '{}', e.at "
+                "FROM room_events AS e ON CONFLICT DO NOTHING"
+            )
+            await db.execute(
+                "INSERT INTO audit_entries (tenant_id, id, at, action, outcome, resource, address, user_agent) "
+                "SELECT tenant_id, gen_random_uuid(), at, 'task.move', 'ok', '', '', '' FROM room_events"
+            )
+            for table in ("room_events", "applied_commands", "audit_entries", "users", "members"):
+                await db.execute(f"ANALYZE {table}")
+
+    def values(self, name: str) -> dict[str, Any]:
+        """Every parameter that a hot statement may have."""
+        ids = self.ids
+        usual = {
+            "tenant_id": ids["tenant"], "room_id": ids["project"], "project_id": ids["project"], "now": NOW,
+            "task_id": ids["task"], "entity_id": ids["task"], "comment_id": ids["comment"], "actor_id": ids["actor"],
+            "user_id": ids["actor"], "id": uuid4(), "sees_all": True, "people": [ids["actor"]], "group_id": None,
+            "per_column": 501, "body": "Text", "number": 1_000_000, "key": "S1-0", "title": "Title", "description": "",
+            "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
+            "due_at": None, "estimate_minutes": None,
+            # One of each, for what takes several.
+            "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
+            "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
+            "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "before_ids": [None],
+            "after_ids": [None],
+            "command_names": ["task.move"], "fingerprints": [b""], "reply_seqs": [1], "replies": ["{}"],
+            "impersonator_ids": [None], "session_ids": [None], "resources": [""], "addresses": [""],
+            "user_agents": [""], "changes": [None], "was": [None], "head_rooms": [ids["project"]],
+            "head_seqs": [2_000_000], "event_rooms": [ids["project"]], "event_seqs": [2_000_000],
+            "event_names": ["task.moved"], "event_actors": [ids["actor"]], "event_commands": [uuid4()],
+            "event_data": ["{}"],
+        }  # fmt: skip
+        own = {
+            key: ids.get(value, value) if isinstance(value, str) else value
+            for key, value in HOT[name].items()
+        }
+        writing = {"type": "task", "priority": "low"} if name in ("create_task", "update_task") else {}
+        return {
+            **FILTERS,
+            **PLACES,
+            **usual,
+            **writing,
+            **({"id": ids["task"]} if name == "update_task" else {}),
+            **own,
+        }
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """As the server has it: its role, its settings, the tenant set; nothing of it stays."""
+        db = await asyncpg.connect(self.world.login, password=LOGIN_PASSWORD, server_settings=SESSION)
+        try:
+            transaction = db.transaction()
+            await transaction.start()
+            await db.execute("SELECT set_config('atrium.tenant', $1, true)", str(self.ids["tenant"]))
+            yield db
+            await transaction.rollback()
+        finally:
+            await db.close()
+
+    async def plan(self, name: str, **more: Any) -> Any:
+        """How the server carries out a statement: really done, and undone again."""
+        statement, values = statements()[name], {**self.values(name), **more}
+        async with self.connection() as db:
+            assert await db.fetchval("SELECT current_user") == "atrium_app"
+            text = await db.fetchval(
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}",
+                *(values[key] for key in statement.params),
+            )
+        return json.loads(text)[0]["Plan"]
+
+
+@pytest.fixture(scope="module")
+async def large(cluster: Cluster) -> AsyncIterator[Large]:
+    async with fresh_world(cluster) as world:
+        tenant = Large(world)
+        await tenant.fill()
+        yield tenant
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for inner in plan.get("Plans", []) for node in nodes(inner))]
+
+
+def read_whole(plan: dict[str, Any]) -> list[str]:
+    """The large tables that a plan goes through from one end to the other."""
+    return sorted(
+        node["Relation Name"]
+        for node in nodes(plan)
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in LARGE
+    )
+
+
+@pytest.mark.parametrize("name", HOT)
+async def test_it_reads_by_an_index(large: Large, name: str) -> None:
+    plan = await large.plan(name)
+    assert read_whole(plan) == [], json.dumps(plan, indent=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("tasks_by_number", {"priority": "urgent", "open": True}),
+        ("tasks_by_number", {"text": "nothing has this"}),
+        ("tasks_by_number", {"tag": "round-4", "updated_since": NOW}),
+        ("tasks_by_due", {"due_from": NOW}),
+        ("tasks_assigned", {"open": True, "due_from": NOW}),
+        ("tasks_assigned", {"sees_all": False}),
+        ("projects_of", {"sees_all": False}),
+    ],
+)
+async def test_filters_keep_to_the_index(large: Large, name: str, more: dict[str, Any]) -> None:
+    plan = await large.plan(name, **more)
+    assert read_whole(plan) == [], json.dumps(plan, indent=1)
+
+
+@pytest.mark.parametrize("name", ["comments_newest", "comments_oldest", "tasks_by_number", "tasks_in_column"])
+async def test_a_page_costs_a_page(large: Large, name: str) -> None:
+    """A page in the order of an index reads about as many rows as it gives."""
+    start = {"place_at": LAST_MOMENT, "place_id": LAST_ID} if name == "comments_newest" else {}
+    plan = await large.plan(name, **start)
+    read = [node for node in nodes(plan) if node.get("Relation Name") in ("comments", "tasks")]
+    assert plan["Actual Rows"] == 51
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in read) <= 60, json.dumps(plan, indent=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "index"),
+    [
+        ("snapshot_tasks", "tasks", "tasks_column_idx"),
+        ("comments_newest", "comments", "comments_task_idx"),
+        ("tasks_assigned", "task_assignees", "task_assignees_user_idx"),
+    ],
+)
+async def test_without_its_index_it_is_noticed(large: Large, name: str, table: str, index: str) -> None:
+    """The check can fail: the same statement, with the index gone, reads the table whole or sorts more than a page."""
+    statement, values = statements()[name], large.values(name)
+    async with large.world.sql() as db:
+        transaction = db.transaction()
+        await transaction.start()
+        await db.execute(f"DROP INDEX {index}")
+        await db.execute("SET LOCAL ROLE atrium_app")
+        await db.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await db.execute("SELECT set_config('atrium.tenant', $1, true)", str(large.ids["tenant"]))
+        text = await db.fetchval(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.sql}", *(values[key] for key in statement.params)
+        )
+        await transaction.rollback()
+    assert table in read_whole(json.loads(text)[0]["Plan"]), text
+
+
+def test_what_is_loaded_is_looked_at() -> None:
+    """Whatever the loader fills is a large table here."""
+    assert set(TABLES) <= LARGE
+
+
+async def test_it_is_loaded_once(large: Large) -> None:
+    world = large.world
+    assert not await load(world.node, world.login, LOGIN_PASSWORD, world.dsn, SIZE, lambda *_: None)
+    async with world.sql() as db:
+        tenant_id: UUID = large.ids["tenant"]
+        of = "WHERE tenant_id = $1"
+        assert await db.fetchval(f"SELECT count(*) FROM tasks {of}", tenant_id) == SIZE.tasks
+        assert await db.fetchval(f"SELECT count(*) FROM projects {of}", tenant_id) == SIZE.projects
+        assert await db.fetchval(f"SELECT max(comment_count) FROM tasks {of}", tenant_id) == SIZE.comments
+        wrong = (
+            "SELECT count(*) FROM tasks AS t WHERE t.tenant_id = $1 AND t.comment_count <> (SELECT count(*) "
+        )
+        wrong += "FROM comments AS c WHERE c.tenant_id = $1 AND c.task_id = t.id AND c.deleted_at IS NULL)"
+        assert await db.fetchval(wrong, tenant_id) == 0
+
+
+async def test_people_work_in_it(large: Large) -> None:
+    """A board opens with a snapshot, a move is numbered after its head, and the log goes on from there."""
+    world = large.world
+    alice = world.person("alice")
+    tokens = await alice.rest("POST", f"/tenants/{large.ids['tenant']}/switch")
+    alice.tokens = tokens.data
+    await alice.connect(token=tokens.data.access_token)
+    listed = await alice.rest("GET", f"/tenants/{large.ids['tenant']}/projects", params={"limit": 1})
+    project = listed.data.projects[0]
+    joined = await alice.join(f"project:{project.id}")
+    assert joined.mode == "snapshot"
+    task = joined.snapshot.tasks[0]
+    reply = await alice.send("comment.add", task_id=task.id, body="Here")
+    assert reply.meta.seq == joined.seq + 1
+    assert (await alice.hears("comment.added")).data.task.comment_count == task.comment_count + 1
