@@ -67,7 +67,12 @@ class Batch:
 
 def timestamp(at: datetime) -> str:
     """`2026-11-20T10:00:00.000Z`: UTC, milliseconds."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    text = orjson.dumps(
+        at
+    ).decode()  # `"2026-11-20T10:00:00.123456+00:00"`, without fraction where it is zero
+    return text[1:24] + "Z" if at.microsecond else text[1:20] + ".000Z"
 
 
 def encode_event(

@@ -321,7 +321,7 @@ class Settings(BaseSettings):
         1000, ge=1, description="A resume that misses more events than this gets a snapshot (count)."
     )
     snapshot_window: int = Field(
-        500, ge=1, le=5000, description="Tasks per column in a project's snapshot (count)."
+        200, ge=1, le=5000, description="Tasks per column in a project's snapshot (count)."
     )
     send_soft_limit: int = Field(
         256 * 1024, ge=1024, description="Unsent bytes after which a member gets no more signals (bytes)."

@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import asyncpg
+import orjson
 import pytest
 
 from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT
@@ -148,12 +149,15 @@ class Large:
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
             "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "before_ids": [None],
             "after_ids": [None],
-            "command_names": ["task.move"], "fingerprints": [b""], "reply_seqs": [1], "replies": ["{}"],
-            "impersonator_ids": [None], "session_ids": [None], "resources": [""], "addresses": [""],
-            "user_agents": [""], "changes": [None], "was": [None], "head_rooms": [ids["project"]],
-            "head_seqs": [2_000_000], "event_rooms": [ids["project"]], "event_seqs": [2_000_000],
-            "event_names": ["task.moved"], "event_actors": [ids["actor"]], "event_commands": [uuid4()],
-            "event_data": ["{}"],
+            "head_rooms": [ids["project"]], "head_seqs": [2_000_000],
+            "calls": _json({
+                "actor_id": ids["actor"], "command_id": uuid4(), "name": "task.move", "fingerprint": "00", "seq": 2_000_000,
+                "reply": {}, "resource": "", "address": "", "user_agent": "",
+            }),
+            "events": _json({
+                "room_id": ids["project"], "seq": 2_000_000, "name": "task.moved", "actor_id": ids["actor"],
+                "command_id": uuid4(), "data": {},
+            }),
         }  # fmt: skip
         own = {
             key: ids.get(value, value) if isinstance(value, str) else value
@@ -309,3 +313,7 @@ async def test_people_work_in_it(large: Large) -> None:
     reply = await alice.send("comment.add", task_id=task.id, body="Here")
     assert reply.meta.seq == joined.seq + 1
     assert (await alice.hears("comment.added")).data.task.comment_count == task.comment_count + 1
+
+
+def _json(row: dict[str, Any]) -> str:
+    return orjson.dumps([row], default=str).decode()
