@@ -7,11 +7,8 @@ from hypothesis import strategies as st
 
 from storage.rooms import timestamp
 
-MOMENTS = st.datetimes(
-    min_value=datetime.min.replace(year=1900),
-    max_value=datetime.max.replace(year=2199),
-    timezones=st.just(UTC),
-)
+FROM = datetime(1900, 1, 1, tzinfo=UTC)
+MOMENTS = st.timedeltas(timedelta(0), timedelta(days=300 * 365)).map(lambda since: FROM + since)
 ZONES = st.timedeltas(min_value=timedelta(hours=-14), max_value=timedelta(hours=14)).map(
     lambda offset: timezone(timedelta(minutes=offset // timedelta(minutes=1)))
 )
