@@ -111,6 +111,18 @@ def doctor() -> None:
     raise typer.Exit(0 if healthy else 1)
 
 
+@cli.command("renew-epochs")
+def renew_epochs() -> None:
+    """Have every client take a snapshot: after a restore, when numbers of events may be given a second time."""
+
+    async def renew(node: Any) -> int:
+        async with node.db.transaction(None) as session:
+            values = {"witness_tenant": None, "witness_room": None, "seen_epoch": None}
+            return int(await session.value("renew_epochs", **values))
+
+    typer.echo(f"{_on_a_node(renew)} rooms have another epoch.")
+
+
 @keys.command("list")
 def list_keys() -> None:
     """Show every key: its name, since when it signs, and whether it still counts."""

@@ -17,7 +17,7 @@ def add_routes(app: web.Application, node: Node) -> None:
         return web.json_response({"status": "ok"}, status=200 if node.ready else 503)
 
     async def ready(_request: web.Request) -> web.Response:
-        """The node takes traffic: not draining, Postgres answers, the bus is heard."""
+        """The node takes traffic: not draining, Postgres answers and is no standby, the bus is heard."""
         checks = {"serving": node.ready, "postgres": await _postgres(node), "bus": node.bus.healthy}
         return web.json_response(
             {"status": "ok" if all(checks.values()) else "unavailable", "checks": checks},
@@ -44,7 +44,7 @@ def add_routes(app: web.Application, node: Node) -> None:
 async def _postgres(node: Node) -> bool:
     try:
         async with node.db.pool.acquire(timeout=2) as connection:
-            return bool(await connection.fetchval("SELECT true", timeout=2))
+            return bool(await connection.fetchval("SELECT NOT pg_is_in_recovery()", timeout=2))
     except LOST:
         return False
 

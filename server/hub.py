@@ -6,7 +6,7 @@ bus, makes no difference. Events of one turn of the event loop leave in one writ
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -19,7 +19,7 @@ from server.engine import EngineSocket
 from server.fanout import fan_out
 from server.frames import JSON, JsonCodec
 from storage.bus import CONTROL, Bus
-from storage.postgres import LOST, Database
+from storage.postgres import LOST, Database, Row
 from storage.rooms import Batch, Position, RoomKey, read_events
 from storage.settings import Settings
 
@@ -36,6 +36,9 @@ FILL_RETRY: Final = 0.5
 
 RIGHTS_PATIENCE: Final = 0.05
 """Pause before a hole is filled again that waits for a check of rights (seconds)."""
+
+UNCHECKED: Final = -1
+"""Comes before every change of rights: the connections of a tenant must be checked whatever its number is."""
 
 BATCH, SIGNAL = b"E", b"S"
 
@@ -378,6 +381,9 @@ class Hub:
             room.pending.clear()
             for member in list(room.live):
                 self._resync(room, member, 0)
+            # In another history the tenant's changes of rights are counted anew as well: check from the beginning.
+            self.rights[room.key.tenant_id] = UNCHECKED
+            self.on_rights(room.key.tenant_id, 0)
             for waiting in room.waiting.values():
                 waiting.held.clear()
                 waiting.held_bytes = 0
@@ -455,6 +461,7 @@ class Hub:
         rooms = [room for room in self.rooms.values() if room.epoch is not None]
         if not rooms:
             return
+        delivered = {room: (room.epoch, room.position) for room in rooms}
         try:
             async with self._db.transaction(None) as session:
                 rows = await session.many(
@@ -462,6 +469,7 @@ class Hub:
                     tenant_ids=[room.key.tenant_id for room in rooms],
                     room_ids=[room.key.id for room in rooms],
                 )
+            await self._find_lost_history(delivered, rows)
         except LOST as error:
             log.warning("hub.cannot_compare", error=repr(error))
             return
@@ -473,6 +481,25 @@ class Hub:
                 if row["rights_seq"] > self.rights.get(tenant_id, row["rights_seq"]):
                     self.on_rights(tenant_id, row["rights_seq"])
                 self.behind(room.key, str(row["epoch"]), row["head_seq"])
+
+    async def _find_lost_history(
+        self, delivered: Mapping[LiveRoom, tuple[str | None, int]], rows: Iterable[Row]
+    ) -> None:
+        """Where a log ends before what had been delivered from it, commits are gone: all rooms begin another epoch."""
+        heads = {(row["tenant_id"], row["id"]): (str(row["epoch"]), row["head_seq"]) for row in rows}
+        for room, (epoch, position) in delivered.items():
+            now, head = heads.get((room.key.tenant_id, room.key.id), (None, position))
+            if now == epoch and head < position:
+                log.error("hub.history_lost", room=room.key.name, delivered=position, head=head)
+                async with self._db.transaction(None) as session:
+                    await session.value(
+                        "renew_epochs",
+                        witness_tenant=room.key.tenant_id,
+                        witness_room=room.key.id,
+                        seen_epoch=epoch,
+                    )
+                self._missed_something()  # the heads with their new epochs
+                return
 
 
 def _send(socket: EngineSocket, packets: Iterable[bytes], frames: dict[str, bytes]) -> None:

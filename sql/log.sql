@@ -5,7 +5,7 @@
 -- open_room :maybe
 SELECT
     r.kind,
-    r.epoch,
+    epoch_of(r.epoch) AS epoch,
     r.head_seq,
     t.rights_seq,
     t.status AS tenant_status,
@@ -46,7 +46,7 @@ WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 
 -- The heads of the other rooms that a group writes to, locked in the one order that everybody uses.
 -- lock_rooms :many
-SELECT r.id, r.kind, r.epoch, r.head_seq
+SELECT r.id, r.kind, epoch_of(r.epoch) AS epoch, r.head_seq
 FROM rooms AS r
 WHERE r.tenant_id = :tenant_id AND r.id = ANY(:room_ids::uuid [])
 ORDER BY array_position(ARRAY['tenant', 'project', 'channel', 'document', 'user'], r.kind), r.id
@@ -102,7 +102,7 @@ RETURNING id;
 
 -- room_position :maybe
 SELECT
-    r.kind, r.epoch, r.head_seq, r.floor_seq,
+    r.kind, epoch_of(r.epoch) AS epoch, r.head_seq, r.floor_seq,
     (SELECT t.rights_seq FROM tenants AS t WHERE t.id = r.tenant_id) AS rights_seq,
     EXISTS (
         SELECT 1 FROM projects AS p
@@ -115,7 +115,7 @@ WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 -- Where a room stands and what one person may do in it: the beginning of every query and join.
 -- room_for :maybe
 SELECT
-    r.kind, r.epoch, r.head_seq, r.floor_seq, clock_timestamp() AS now, t.rights_seq, t.status AS tenant_status,
+    r.kind, epoch_of(r.epoch) AS epoch, r.head_seq, r.floor_seq, clock_timestamp() AS now, t.rights_seq, t.status AS tenant_status,
     EXISTS (
         SELECT 1 FROM projects AS p
         WHERE r.kind = 'project' AND p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
@@ -160,6 +160,10 @@ LIMIT :max_events;
 
 -- room_heads :many
 SELECT h.tenant_id, h.id, h.epoch, h.head_seq, h.rights_seq FROM room_heads(:tenant_ids, :room_ids) AS h;
+
+-- Another epoch for all rooms; with a witness, only while that room is still in the epoch it was seen in.
+-- renew_epochs :value
+SELECT renew_epochs(:witness_tenant, :witness_room, :seen_epoch);
 
 -- purge_applied_commands :value
 SELECT purge_applied_commands(:older_than);

@@ -139,6 +139,16 @@ CREATE FUNCTION public.current_tenant() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT nullif(current_setting('atrium.tenant', true), '')::uuid $$;
 
+-- FUNCTION: epoch_of(uuid)
+
+CREATE FUNCTION public.epoch_of(stored uuid) RETURNS uuid
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT encode(substr(sha256(
+        uuid_send(stored) || convert_to(left(pg_walfile_name(pg_current_wal_lsn()), 8), 'UTF8')
+    ), 1, 16), 'hex')::uuid
+$$;
+
 -- FUNCTION: find_invitation(bytea)
 
 CREATE FUNCTION public.find_invitation(of_hash bytea) RETURNS TABLE(tenant_id uuid, invitation_id uuid)
@@ -689,6 +699,26 @@ CREATE FUNCTION public.release_domain(claimant uuid, claimed text, older_than ti
     WHERE domain = claimed AND tenant_id <> claimant AND verified_at < older_than
 $$;
 
+-- FUNCTION: renew_epochs(uuid, uuid, uuid)
+
+CREATE FUNCTION public.renew_epochs(witness_tenant uuid, witness_room uuid, seen_epoch uuid) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE renewed bigint := 0;
+BEGIN
+    LOCK TABLE rooms IN EXCLUSIVE MODE;
+    IF witness_room IS NULL OR EXISTS (
+        SELECT 1 FROM rooms AS r
+        WHERE r.tenant_id = witness_tenant AND r.id = witness_room AND epoch_of(r.epoch) = seen_epoch
+    ) THEN
+        UPDATE rooms SET epoch = gen_random_uuid();
+        GET DIAGNOSTICS renewed = ROW_COUNT;
+    END IF;
+    RETURN renewed;
+END
+$$;
+
 -- FUNCTION: require_purgeable(timestamp with time zone)
 
 CREATE FUNCTION public.require_purgeable(moment timestamp with time zone) RETURNS void
@@ -721,7 +751,7 @@ CREATE FUNCTION public.room_heads(tenant_ids uuid[], room_ids uuid[]) RETURNS TA
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-    SELECT r.tenant_id, r.id, r.epoch, r.head_seq, t.rights_seq
+    SELECT r.tenant_id, r.id, epoch_of(r.epoch), r.head_seq, t.rights_seq
     FROM unnest(tenant_ids, room_ids) AS wanted (tenant_id, id)
     JOIN rooms AS r ON r.tenant_id = wanted.tenant_id AND r.id = wanted.id
     JOIN tenants AS t ON t.id = r.tenant_id
@@ -3035,6 +3065,11 @@ GRANT ALL ON FUNCTION public.branding_of(wanted_slug text, wanted_domain text) T
 REVOKE ALL ON FUNCTION public.current_tenant() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.current_tenant() TO atrium_app;
 
+-- ACL: FUNCTION epoch_of(stored uuid)
+
+REVOKE ALL ON FUNCTION public.epoch_of(stored uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.epoch_of(stored uuid) TO atrium_app;
+
 -- ACL: FUNCTION find_invitation(of_hash bytea)
 
 REVOKE ALL ON FUNCTION public.find_invitation(of_hash bytea) FROM PUBLIC;
@@ -3194,6 +3229,11 @@ GRANT ALL ON FUNCTION public.record_audit(tenant uuid, person uuid, action text,
 
 REVOKE ALL ON FUNCTION public.release_domain(claimant uuid, claimed text, older_than timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.release_domain(claimant uuid, claimed text, older_than timestamp with time zone) TO atrium_app;
+
+-- ACL: FUNCTION renew_epochs(witness_tenant uuid, witness_room uuid, seen_epoch uuid)
+
+REVOKE ALL ON FUNCTION public.renew_epochs(witness_tenant uuid, witness_room uuid, seen_epoch uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.renew_epochs(witness_tenant uuid, witness_room uuid, seen_epoch uuid) TO atrium_app;
 
 -- ACL: FUNCTION require_purgeable(moment timestamp with time zone)
 

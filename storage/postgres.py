@@ -31,6 +31,7 @@ LOST: Final = (
     asyncpg.TooManyConnectionsError,
     asyncpg.DiskFullError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # a standby, where rooms have no epoch
     ConnectionError,
     OSError,
     TimeoutError,
