@@ -293,7 +293,9 @@ def _joined(record: Record, place: _Place | None) -> Iterator[str]:
 def _same_state(facts: Facts) -> Iterator[str]:
     fresh = {room: store_of(answer["snapshot"]) for room, answer in facts.fresh.items()}
     for room, early in facts.early.items():
-        later = [{"name": event.name, "data": event.data} for event in facts.log[room] if event.seq > early["seq"]]
+        later = [
+            {"name": event.name, "data": event.data} for event in facts.log[room] if event.seq > early["seq"]
+        ]
         replayed = fold(store_of(early["snapshot"]), later)
         if replayed != fresh[room]:
             yield f"{room}: the log replayed is not the fresh snapshot: {_difference(replayed, fresh[room])}"

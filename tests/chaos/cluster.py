@@ -444,7 +444,9 @@ async def _node(
         node.to_postgres = Relay(cluster.postgres.socket)
         await node.to_postgres.open()
         stack.push_async_callback(node.to_postgres.close)
-        path = urlsplit(dsn)._replace(netloc=f"{cluster.postgres.embedded.superuser}@127.0.0.1:{node.to_postgres.port}")
+        path = urlsplit(dsn)._replace(
+            netloc=f"{cluster.postgres.embedded.superuser}@127.0.0.1:{node.to_postgres.port}"
+        )
         environment["DATABASE_URL"] = login_dsn(path._replace(query="").geturl())
         if cluster._valkey is not None:
             node.to_redis = Relay(("127.0.0.1", cluster.valkey.port))

@@ -25,8 +25,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final, Literal
-from uuid import UUID
+from uuid import uuid4
 
 import aiohttp
 import orjson
@@ -53,8 +54,6 @@ CREW: Final = {
 LISTENERS: Final = {"carol"}
 """They only listen: clients may not write here."""
 
-Cut = Literal["none", "before", "after", "in join"]
-
 
 def canary(tenant: str, seed: int) -> str:
     """What every text of a tenant holds, and nothing of the other's may."""
@@ -65,10 +64,10 @@ def canary(tenant: str, seed: int) -> str:
 class Step:
     """One thing a client has planned to do."""
 
-    action: Literal["write", "again", "leave", "vanish", "trespass", "rest"]
+    action: str
     room: float
     count: int
-    cut: Cut
+    cut: str
     picks: tuple[float, ...]
 
 
@@ -204,14 +203,20 @@ class Connection:
 class Client:
     """One window of one person: plans, acts, has mishaps, and insists until it knows what came of it."""
 
-    def __init__(self, sim: "Simulation", name: str, person: str, tenant: str, user_id: str) -> None:
+    def __init__(
+        self, sim: "Simulation", name: str, person: str, tenant: str, user_id: str, rooms: list[str]
+    ) -> None:
         self.sim = sim
         self.name = name
         self.person = person
         self.tenant = tenant
         self.user_id = user_id
         self.listens = person in LISTENERS
-        self.rooms = sim.rooms[tenant]
+        self.rooms = rooms
+        self.node: str | None = None
+        """Where it connects; None for any node, another one each time."""
+        self.token: str | None = None
+        """None for the token that all windows of this person share."""
         self.held: dict[str, Held] = {}
         self.wanted: dict[str, None] = dict.fromkeys(self.rooms)
         """Rooms it wants to be in."""
@@ -300,7 +305,7 @@ class Client:
         while not over.is_set():
             step = self._next()
             try:
-                await self._act(await self._connected(step.cut == "in join"), step)
+                await self._act(await self.connected(step.cut == "in join"), step)
             except Gone:
                 await self._mishap()
 
@@ -309,7 +314,7 @@ class Client:
         self.wanted |= dict.fromkeys(self.rooms)
         while True:
             try:
-                connection = await self._connected()
+                connection = await self.connected()
                 if not self.open and connection.live.issuperset(self.wanted):
                     return
             except Gone:
@@ -338,7 +343,7 @@ class Client:
             action, plan.random(), plan.choice((1, 1, 1, 2, 4)), cut, tuple(plan.random() for _ in range(8))
         )
 
-    async def _connected(self, vanishing: bool = False) -> Connection:
+    async def connected(self, vanishing: bool = False) -> Connection:
         """A connection that is in every room it wants, on whatever node; what is open has been sent again."""
         connection = self.connection
         if connection is None or connection.over.is_set():
@@ -349,12 +354,12 @@ class Client:
         if self.open:
             commands = list(self.open.values())
             self.luck.shuffle(commands)
-            await connection.answers([await self._send(connection, command) for command in commands])
+            await connection.answers([await self.send(connection, command) for command in commands])
         return connection
 
     async def _connect(self) -> Connection:
-        node = self.luck.choice(self.sim.urls())
-        token = await self.sim.token(self.person, node)
+        node = self.node or self.luck.choice(self.sim.urls())
+        token = self.token or await self.sim.token(self.person, node)
         try:
             async with asyncio.timeout(PATIENCE):
                 ws = await self.sim.http.ws_connect(
@@ -396,7 +401,7 @@ class Client:
         if not reply["success"] and reply["error"]["code"] not in PASSING:
             raise AssertionError(f"{self.name} may not join {room}: {reply}")
 
-    async def _send(self, connection: Connection, command: Command) -> "asyncio.Future[Any]":
+    async def send(self, connection: Connection, command: Command) -> "asyncio.Future[Any]":
         self.note("send", command_id=command.id, room=command.room, code=command.name, data=command.payload)
         payload = {**command.payload, "command_id": command.id}
         return await connection.call(command.name, payload, self._answer(command))
@@ -410,7 +415,7 @@ class Client:
                 if step.cut == "before":
                     connection.cut()
                     return
-                waiting = [await self._send(connection, command) for command in commands]
+                waiting = [await self.send(connection, command) for command in commands]
                 if step.cut == "after":
                     await asyncio.sleep(self.luck.uniform(0, 0.01))
                     connection.cut()
@@ -418,9 +423,9 @@ class Client:
                 await connection.answers(waiting)
             case "again" if self.done:
                 command = self.done[int(step.picks[0] * len(self.done))]
-                await connection.answers([await self._send(connection, command)])
+                await connection.answers([await self.send(connection, command)])
             case "leave":
-                await self._leave(connection, room)
+                await self.leave(connection, room)
             case "vanish":
                 connection.cut()
             case "trespass":
@@ -428,7 +433,7 @@ class Client:
             case _:
                 await asyncio.sleep(step.picks[0] * 0.05)
 
-    async def _leave(self, connection: Connection, room: str) -> None:
+    async def leave(self, connection: Connection, room: str) -> None:
         def heard(reply: Any, text: str) -> None:
             connection.live.discard(room)
             self.note("left", room=room, code="room.leave", text=text)
@@ -437,7 +442,9 @@ class Client:
 
     async def _trespass(self, connection: Connection, pick: float) -> None:
         """Try the other tenant's doors; the checker reads what was answered."""
-        foreign = [room for tenant, rooms in self.sim.rooms.items() if tenant != self.tenant for room in rooms]
+        foreign = [
+            room for tenant, rooms in self.sim.rooms.items() if tenant != self.tenant for room in rooms
+        ]
         room = foreign[int(pick * len(foreign))]
 
         def heard(reply: Any, text: str) -> None:
@@ -448,12 +455,31 @@ class Client:
         if not self.listens:
             command = Command(self._uuid(), "task.create", room, {"room": room, "title": self._title()})
             self.open[command.id] = command
-            await connection.answers([await self._send(connection, command)])
+            await connection.answers([await self.send(connection, command)])
+
+    def new_task(self, room: str) -> Command:
+        """A command that creates a task; its outcome is open until it is known."""
+        payload = {"room": room, "id": self._uuid(), "title": self._title()}
+        command = Command(self._uuid(), "task.create", room, payload)
+        self.open[command.id] = command
+        return command
+
+    async def hears(self, room: str, command_id: str, within: float) -> None:
+        """Wait until it has heard an event of this command."""
+        async with asyncio.timeout(within):
+            while not any(
+                record.client == self.name and record.command_id == command_id and record.room == room
+                for record in self.sim.history.of("event", "replayed")
+            ):
+                await asyncio.sleep(0.01)
 
     def _command(self, room: str, pick: float) -> Command:
         """What to write next: from the plan, and from what the client sees on the board."""
         store = self.held[room].store or {}
-        tasks, columns = sorted(store.get("tasks", {})), sorted(store.get("columns", {}))
+        tasks = [task["id"] for task in sorted(store.get("tasks", {}).values(), key=itemgetter("title"))]
+        columns = [
+            column["id"] for column in sorted(store.get("columns", {}).values(), key=itemgetter("name"))
+        ]
         kind = int(pick * 100)
         task = tasks[int(pick * 9973) % len(tasks)] if tasks else None
         if task is None or (kind < 25 and len(tasks) < MANY):
@@ -467,7 +493,10 @@ class Client:
             return Command(self._uuid(), "task.update", room, {"task_id": task, "changes": changes})
         if kind < 60:  # something that is not there
             return Command(
-                self._uuid(), "task.move", room, {"task_id": self._uuid(), "column_id": columns[0], "room": room}
+                self._uuid(),
+                "task.move",
+                room,
+                {"task_id": self._uuid(), "column_id": columns[0], "room": room},
             )
         if kind < 63:
             return Command(self._uuid(), "task.create", room, {"room": room, "title": ""})
@@ -475,7 +504,8 @@ class Client:
         return Command(self._uuid(), "task.move", room, {"task_id": task, "column_id": column})
 
     def _uuid(self) -> str:
-        return str(UUID(int=self.plan.getrandbits(128), version=4))
+        """An id of this run alone: the same seed may run on one database again."""
+        return str(uuid4())
 
     def _title(self) -> str:
         return f"{canary(self.tenant, self.sim.seed)} {self.name} {next(self._numbers)}"
@@ -492,6 +522,8 @@ class Simulation:
         self.rooms: dict[str, list[str]] = {}
         """Names of the project rooms of each tenant."""
         self.clients: list[Client] = []
+        self.visitors: list[Client] = []
+        """Clients that act only as a fault has them act."""
         self.over = asyncio.Event()
         self.urls: Callable[[], list[str]] = lambda: self.cluster.urls
         """Addresses that clients connect to; a fault may give others, such as those of relays."""
@@ -515,6 +547,26 @@ class Simulation:
     def now(self) -> float:
         """The clock of the history."""
         return self.history.now()
+
+    async def quiet_room(self) -> str:
+        """A new project's room of acme, with alice, bob and the admin, where nobody writes by himself."""
+        people = {
+            person: await self._me(person, self.cluster.urls[0]) for person in ("alice", "bob", "admin")
+        }
+        others = [people["bob"]["id"], people["admin"]["id"]]
+        body = {"name": f"{canary('acme', self.seed)} quiet", "member_ids": others}
+        made = await self.rest("alice", "POST", f"/tenants/{people['alice']['tenant']}/projects", json=body)
+        return f"project:{made['project']['id']}"
+
+    async def visitor(self, person: str, rooms: list[str], node: str | None = None) -> Client:
+        """One more client of somebody, in these rooms, on this node; it acts as you say, and settles like all."""
+        tenant = "rival" if person == "mallory" else "acme"
+        user = await self._me(person, self.cluster.urls[0])
+        name = f"{person}-visitor-{len(self.visitors)}"
+        client = Client(self, name, person, tenant, user["id"], rooms)
+        client.node = node
+        self.visitors.append(client)
+        return client
 
     def random(self, what: str) -> random.Random:
         """A random stream for a fault's own decisions."""
@@ -546,7 +598,8 @@ class Simulation:
         for tenant, crew in CREW.items():
             for number, person in enumerate(crew):
                 user = await self._me(person, node)
-                self.clients.append(Client(self, f"{person}-{number}", person, tenant, user["id"]))
+                name = f"{person}-{number}"
+                self.clients.append(Client(self, name, person, tenant, user["id"], self.rooms[tenant]))
         self._tasks = [asyncio.create_task(client.run(self.over)) for client in self.clients]
         for task in self._tasks:
             task.add_done_callback(lambda _: self._wake())
@@ -556,11 +609,12 @@ class Simulation:
         self.over.set()
         async with asyncio.timeout(SETTLING):
             await asyncio.gather(*self._tasks)
-            await asyncio.gather(*(client.settle() for client in self.clients))
+            everybody = [*self.clients, *self.visitors]
+            await asyncio.gather(*(client.settle() for client in everybody))
             heads = await self._heads()
-            while not all(client.at_head(heads) for client in self.clients):
+            while not all(client.at_head(heads) for client in everybody):
                 await asyncio.sleep(0.02)
-                for client in self.clients:
+                for client in everybody:
                     if client.connection is None or client.connection.over.is_set():
                         await client.settle()
 
@@ -569,17 +623,20 @@ class Simulation:
         fresh = {
             room: await self.rest(CREW[tenant][0], "GET", f"/rooms/{room}/snapshot")
             for tenant, rooms in self.rooms.items()
-            for room in rooms
+            for room in {
+                *rooms,
+                *(room for visitor in self.visitors if visitor.tenant == tenant for room in visitor.rooms),
+            }
         }
         async with self.cluster.sql() as db:
             facts = await facts_of(db)
         facts.early, facts.fresh = self._early, fresh
         facts.states = [
             State(client.name, room, client.held[room].seq, client.held[room].store or {})
-            for client in self.clients
+            for client in (*self.clients, *self.visitors)
             for room in client.rooms
         ]
-        facts.actors = {client.name: client.user_id for client in self.clients}
+        facts.actors = {client.name: client.user_id for client in (*self.clients, *self.visitors)}
         facts.canaries = {tenant: canary(tenant, self.seed) for tenant in CREW}
         facts.output = self.cluster.output()
         return facts
@@ -589,7 +646,7 @@ class Simulation:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for client in self.clients:
+        for client in (*self.clients, *self.visitors):
             if client.connection is not None:
                 client.connection.cut()
 
