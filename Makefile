@@ -5,7 +5,7 @@ PAGE := clients/web/dist/index.html
 HOST ?= 127.0.0.1
 PORT ?= 8080
 
-.PHONY: run setup test check generate bench lock clean
+.PHONY: run setup test chaos check generate bench lock clean
 
 run: setup  ## Start Atrium with embedded Postgres, demo data and the web page
 	$(BIN)/python -m server serve --host $(HOST) --port $(PORT) --demo
@@ -22,6 +22,9 @@ $(PAGE): .venv/.installed $(shell find clients/web -type f -not -path '*/node_mo
 
 test: setup  ## Run the whole suite: real Postgres, Redis, browser
 	$(BIN)/python -m pytest -n auto --dist loadgroup tests
+
+chaos: setup  ## Random faults under load: make chaos SECONDS=600 [SEED=…] [FAULT="…"]
+	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault "$(FAULT)")
 
 check: setup  ## Linters, types, layers, SQL, generated files
 	$(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """`python -m bench`: compare Atrium with its peers in one run, on this machine."""
 
+import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -7,43 +9,59 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench.budgets import budgets
 from bench.build import HERE, UnavailableError
 from bench.cases import CASES, Case
-from bench.measure import Pace, measure
+from bench.measure import Figures, Pace
 from bench.peers import PEERS
-from bench.report import keep, show
+from bench.processes import allow_many_files
+from bench.report import show_budgets, show_case, write_docs
+from bench.results import is_good, keep, results_of
+from bench.special import MEASURES
 
-THOROUGH = Pace(rounds=5, seconds=4)
-QUICK = Pace(rounds=1, seconds=2)
+THOROUGH = Pace(rounds=3, seconds=3, warm=1, settle=4)
+QUICK = Pace(rounds=1, seconds=0.5, warm=0.2, settle=0.5)
 
 
 def main(
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One short round: a smoke test, not a measurement.")
+        bool, typer.Option("--quick", help="Fewer members, one short round: a smoke test, no measurement.")
     ] = False,
     cases: Annotated[
         str, typer.Option(help=f"Comma-separated: {', '.join(case.name for case in CASES)}.")
     ] = "",
     peers: Annotated[str, typer.Option(help=f"Only these, of {', '.join(PEERS)}.")] = "",
     out: Annotated[Path, typer.Option(help="Directory of the result files.")] = HERE / "results",
-    strict: Annotated[bool, typer.Option("--strict", help="Fail when a budget does not hold.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Fail when a budget does not hold, or a part is missing or wrong."),
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Measure nothing: write the table and chart of docs/ from this file.")
+    ] = None,
 ) -> None:
     """Compare Atrium with its peers; see bench/cases.py and bench/budgets.toml."""
-    console = Console(width=None if Console().is_terminal else 180)
-    pace = QUICK if quick else THOROUGH
-    good = True
+    console = Console(width=None if Console().is_terminal else 200)
+    if report:
+        for path in write_docs(json.loads(report.read_text())):
+            console.print(path)
+        return
+    allow_many_files()
+    pace, began = QUICK if quick else THOROUGH, time.monotonic()
+    measured = []
     for case in _chosen(cases, peers):
-        limits = budgets(case.name)
         try:
-            figures = measure(case, pace, lambda line: console.print(f"[dim]{line}[/dim]"))
-        except UnavailableError as reason:
-            raise typer.BadParameter(str(reason)) from reason
-        show(console, case, figures, limits)
-        console.print(f"[dim]{keep(out, case, pace, figures, limits)}[/dim]")
-        good = good and not figures.faults and all(limit.holds(figures) for limit in limits)
-    raise typer.Exit(1 if strict and not good else 0)
+            figures = MEASURES[case.kind](
+                case.smaller() if quick else case, pace, lambda line: console.print(f"[dim]{line}[/dim]")
+            )
+        except (UnavailableError, RuntimeError) as reason:
+            figures = Figures(faults=[str(reason)])
+        measured.append((case, figures))
+        results = results_of(measured, pace, quick=quick, seconds=time.monotonic() - began)
+        show_case(console, case.name, results["cases"][case.name])
+    show_budgets(console, results)
+    console.print(f"{keep(out, results)}, {results['took_seconds']} s")
+    raise typer.Exit(1 if strict and not is_good(results) else 0)
 
 
 def _chosen(cases: str, peers: str) -> list[Case]:
@@ -51,9 +69,14 @@ def _chosen(cases: str, peers: str) -> list[Case]:
     known = {case.name: case for case in CASES}
     if unknown := [name for name in wanted if name not in known]:
         raise typer.BadParameter(f"no such case: {', '.join(unknown)}")
-    if unknown := [name for name in peers.split(",") if peers and name not in PEERS]:
+    if not peers:
+        return [known[name] for name in wanted]
+    few = peers.split(",")
+    if unknown := [name for name in few if name not in PEERS]:
         raise typer.BadParameter(f"no such peer: {', '.join(unknown)}")
-    return [replace(known[name], peers=peers.split(",") if peers else known[name].peers) for name in wanted]
+    return [
+        replace(known[name], peers=[peer for peer in known[name].peers if peer in few]) for name in wanted
+    ]
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
-"""Drives the load generator (bench/loadgen/loadgen.c): members join once, then any number of runs."""
+"""Drives a load generator: members join once, then any number of runs. In C (bench/loadgen) or polling.py."""
 
 import json
 import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from bench.build import c_program
+from bench.build import HERE, c_program
 from bench.peers.peer import Script
+
+SMALLER = 10
+"""Members and senders of a smoke test are so many times fewer."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,17 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Crowd:
+    """Who connects: members of the rooms, and those outside, who send without having joined."""
+
+    members: int
+    outside: int = 0
+    deflate: bool = True
+    """They offer permessage-deflate, as every browser does."""
+    polling: bool = False
+
+
+@dataclass(frozen=True)
 class Run:
     """What the load generator saw, times in seconds unless the name says ms."""
 
@@ -37,6 +53,7 @@ class Run:
     acked: int
     failed: int
     deliveries: int
+    expected: int
     uneven_members: int
     stray: int
     event_bytes: float
@@ -49,41 +66,79 @@ class Run:
     delivery_p99_ms: float
     delivery_max_ms: float
 
-    @property
-    def faults(self) -> list[str]:
-        """Why this run does not count: every command must be acknowledged and reach every member once."""
+    def faults(self, *, signals: bool) -> list[str]:
+        """Why this run does not count: every command must be acknowledged and, unless it is a signal, reach
+        every member of its room once."""
         wrong = {
             "connections lost": self.lost,
             "commands refused": self.failed,
             "commands without an ack": self.sent - self.acked,
-            "members with too many or too few events": self.uneven_members,
-            "events or acks that nobody waited for": self.stray,
-            "deliveries off the product of commands and members": self.deliveries - self.acked * self.members,
+            "commands, and none was sent": int(not self.sent),
         }
+        if not signals:
+            wrong |= {
+                "members with too many or too few events": self.uneven_members,
+                "events or acks that nobody waited for": self.stray,
+                "deliveries off those that commands and members make": self.deliveries - self.expected,
+            }
         return [f"{count} {what}" for what, count in wrong.items() if count] + (
             [self.complaint] if self.complaint else []
         )
 
 
-class Load:
-    """Members of one room, held by a process of their own."""
+@dataclass(frozen=True)
+class Joins:
+    """How connections or repeated joins went; `expected` counts the replies that held what they should."""
 
-    def __init__(self, port: int, members: int, script: Script, directory: Path, *, deflate: bool) -> None:
-        options: list[str | Path] = ["--port", str(port), "--members", str(members), "--event", script.event]
+    members: int
+    seconds: float
+    retries: int
+    expected: int
+    reply_bytes: float
+    join_p50_ms: float
+    join_p99_ms: float
+    join_max_ms: float
+
+
+class Load:
+    """Members of rooms, held by a process of their own."""
+
+    def __init__(self, port: int, crowd: Crowd, script: Script, directory: Path) -> None:
+        self.directory = directory
+        self.signals = script.signals
+        options = ["--port", str(port), "--members", str(crowd.members), "--event", script.event]
+        options += ["--path", script.path, "--outside", str(crowd.outside), "--rooms", str(script.rooms)]
         for name, lines in (("auth", script.auth), ("join", script.join), ("commands", script.commands)):
-            (directory / name).write_text("\n".join(lines))
-            options += [f"--{name}", str(directory / name)]
-        command = [c_program("loadgen"), *options, *(["--deflate"] if deflate else [])]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        ready = self._read()
-        self.connect_seconds = float(ready["connect_seconds"])
-        self.join_p99_ms = float(ready["join_p99_ms"])
+            options += [f"--{name}", str(self._file(name, lines))]
+        flags = {"--msgpack": script.msgpack, "--deflate": crowd.deflate, "--signals": script.signals}
+        options += [flag for flag, wanted in flags.items() if wanted]
+        program = [sys.executable, "-m", "bench.polling"] if crowd.polling else [str(c_program("loadgen"))]
+        self._process = subprocess.Popen(
+            [*program, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parent
+        )
+        self.joins = Joins(**self._read())
 
     def run(self, shape: Shape, seconds: float) -> Run:
+        return Run(**self._order(f"run {shape.kind} {shape.senders} {seconds} {shape.rate}"))
+
+    def herd(self, joins: Sequence[str]) -> Joins:
+        """Drop all connections; return when all have joined again."""
+        return Joins(**self._order(f"herd {self._file('again', joins)}"))
+
+    def rejoin(self, joins: Sequence[str], times: int, expect: str) -> Joins:
+        """Join the first member anew, one time after the other."""
+        return Joins(**self._order(f"rejoin {self._file('again', joins)} {times} {expect}"))
+
+    def _file(self, name: str, lines: Sequence[str]) -> Path:
+        path = self.directory / name
+        path.write_text("\n".join(lines))
+        return path
+
+    def _order(self, line: str) -> dict[str, Any]:
         assert self._process.stdin
-        self._process.stdin.write(f"run {shape.kind} {shape.senders} {seconds} {shape.rate}\n")
+        self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
-        return Run(**self._read())
+        return self._read()
 
     def _read(self) -> dict[str, Any]:
         """The next report; the process bounds its own time, so this ends."""

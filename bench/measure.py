@@ -1,4 +1,4 @@
-"""Runs a case: all peers up at once, their rounds taken in turn so that a busy machine troubles all alike."""
+"""Measures a case: all peers up at once, their rounds taken in turn so that a busy machine troubles all alike."""
 
 import shutil
 import statistics
@@ -10,19 +10,23 @@ from pathlib import Path
 
 from bench.build import UnavailableError
 from bench.cases import Case
-from bench.load import Load, Run, Shape
+from bench.load import Crowd, Load, Run, Shape
 from bench.peers import PEERS, Peer
-from bench.processes import cpu_seconds, resident_bytes
+from bench.peers.peer import Script
+from bench.processes import cpu_seconds, proportional_bytes
 
-WARM_SECONDS = 1.5
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How long a shape is measured: so many rounds of so many seconds."""
+    """How long a shape is measured: so many rounds of so many seconds, after a warm-up."""
 
     rounds: int
     seconds: float
+    warm: float
+    settle: float
+    """Seconds in which connections that are idle come to rest before their memory is read."""
 
 
 @dataclass
@@ -33,96 +37,102 @@ class Figures:
     faults: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
 
-
-def measure(case: Case, pace: Pace, tell: Callable[[str], None]) -> Figures:
-    figures = Figures()
-    with ExitStack() as stack:
-        rooms: dict[str, _Room] = {}
-        for name in case.peers:
-            tell(f"{case.name}: starting {name}")
-            try:
-                rooms[name] = stack.enter_context(_room(name, case))
-            except UnavailableError as reason:
-                figures.absent[name] = str(reason)
-                continue
-            figures.values[name] = {"connections": rooms[name].connections()}
-        for shape in case.shapes:
-            _measure_shape(shape, rooms, pace, figures, tell)
-    return figures
-
-
-def _measure_shape(
-    shape: Shape, rooms: "Mapping[str, _Room]", pace: Pace, figures: Figures, tell: Callable[[str], None]
-) -> None:
-    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in rooms}
-    for room in rooms.values():
-        room.load.run(shape, WARM_SECONDS)
-    for turn in range(pace.rounds):
-        tell(f"{shape.name}: round {turn + 1} of {pace.rounds}")
-        for name, room in rooms.items():
-            run, metrics = room.measured(shape, pace.seconds)
-            rounds[name].append(metrics)
-            figures.faults += [f"{name}, {shape.name}: {fault}" for fault in run.faults]
-    for name, taken in rounds.items():
-        figures.values[name][shape.name] = {
-            metric: round(statistics.median(one[metric] for one in taken), 4) for metric in taken[0]
+    def put(self, peer: str, shape: str, rounds: list[dict[str, float]]) -> None:
+        self.values.setdefault(peer, {})[shape] = {
+            metric: round(statistics.median(one[metric] for one in rounds), 4) for metric in rounds[0]
         }
 
 
 @dataclass(frozen=True)
-class _Room:
+class Place:
+    """A running peer with the rooms of a case, and a directory for those who connect."""
+
     peer: Peer
-    load: Load
-    empty_bytes: int
+    script: Script
+    directory: Path
 
-    def connections(self) -> dict[str, float]:
-        """What it took to connect and hold the members."""
-        held = resident_bytes(self.peer.processes()["server"])
-        return {
-            "connect_seconds": self.load.connect_seconds,
-            "join_p99_ms": self.load.join_p99_ms,
-            "resident_mb": round(held / 2**20, 1),
-            "grown_mb": round((held - self.empty_bytes) / 2**20, 1),
-        }
+    def load(self, crowd: Crowd) -> Load:
+        return Load(self.peer.port, crowd, self.script, self.directory)
 
-    def measured(self, shape: Shape, seconds: float) -> tuple[Run, dict[str, float]]:
-        before = self._cpu()
-        run = self.load.run(shape, seconds)
-        cpu = {part: after - before[part] for part, after in self._cpu().items()}
-        metrics = {
-            "cpu_us_per_delivery": cpu["server"] * 1e6 / max(run.deliveries, 1),
-            "deliveries_per_s": run.deliveries / run.seconds,
-            "commands_per_s": run.acked / run.seconds,
-            "ack_p50_ms": run.ack_p50_ms,
-            "ack_p99_ms": run.ack_p99_ms,
-            "delivery_p50_ms": run.delivery_p50_ms,
-            "delivery_p99_ms": run.delivery_p99_ms,
-            "event_bytes": run.event_bytes,
-            "loadgen_busy": run.loadgen_cpu_seconds / run.seconds,
-        }
-        for part, used in cpu.items():
-            metrics[f"{part}_busy"] = used / run.seconds
-            metrics[f"{part}_cpu_us_per_command"] = used * 1e6 / max(run.acked, 1)
-        return run, metrics
+    def server_bytes(self) -> int:
+        return proportional_bytes(self.peer.processes()["server"])
 
-    def _cpu(self) -> dict[str, float]:
+    def cpu(self) -> dict[str, float]:
+        """Seconds of CPU so far, by part."""
         return {part: cpu_seconds(pids) for part, pids in self.peer.processes().items()}
+
+    def cpu_since(self, before: Mapping[str, float]) -> dict[str, float]:
+        return {part: after - before.get(part, 0) for part, after in self.cpu().items()}
 
 
 @contextmanager
-def _room(name: str, case: Case) -> Iterator[_Room]:
-    """A peer with all members of the case in one room."""
+def places(case: Case, figures: Figures, tell: Tell) -> Iterator[dict[str, Place]]:
+    """The peers of a case, by name; those that cannot run here are named in the figures."""
+    with ExitStack() as stack:
+        running: dict[str, Place] = {}
+        for name in case.peers:
+            tell(f"{case.name}: starting {name}")
+            try:
+                running[name] = stack.enter_context(_place(name, case))
+            except UnavailableError as reason:
+                figures.absent[name] = str(reason)
+        yield running
+
+
+@contextmanager
+def _place(name: str, case: Case) -> Iterator[Place]:
     directory = Path(tempfile.mkdtemp(prefix=f"atrium-bench-{name}-"))
     directory.chmod(0o755)  # the embedded Postgres of a server that runs as root is another user
     peer = PEERS[name]()
     try:
         peer.start(directory)
         try:
-            script = peer.room()
-            empty = resident_bytes(peer.processes()["server"])
-            with Load(peer.port, case.members, script, directory, deflate=case.deflate) as load:
-                yield _Room(peer, load, empty)
+            yield Place(peer, peer.script(case.want), directory)
         finally:
             peer.stop()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def measure_rounds(case: Case, pace: Pace, tell: Tell) -> Figures:
+    figures = Figures()
+    with places(case, figures, tell) as running, ExitStack() as stack:
+        loads = {name: stack.enter_context(place.load(case.crowd)) for name, place in running.items()}
+        for shape in case.shapes:
+            for load in loads.values():
+                load.run(shape, pace.warm)
+            rounds: dict[str, list[dict[str, float]]] = {name: [] for name in loads}
+            for turn in range(pace.rounds):
+                tell(f"{case.name}, {shape.name}: round {turn + 1} of {pace.rounds}")
+                for name, load in loads.items():
+                    run, metrics = _measured(running[name], load, shape, pace.seconds)
+                    rounds[name].append(metrics)
+                    wrong = run.faults(signals=load.signals)
+                    figures.faults += [f"{name}, {shape.name}: {fault}" for fault in wrong]
+            for name, taken in rounds.items():
+                figures.put(name, shape.name, taken)
+    return figures
+
+
+def _measured(place: Place, load: Load, shape: Shape, seconds: float) -> tuple[Run, dict[str, float]]:
+    before = place.cpu()
+    run = load.run(shape, seconds)
+    cpu = place.cpu_since(before)
+    deliveries, commands, took = max(run.deliveries, 1), max(run.acked, 1), max(run.seconds, 1e-9)
+    metrics = {
+        "cpu_us_per_delivery": cpu["server"] * 1e6 / deliveries,
+        "cpu_us_per_delivery_with_redis": (cpu["server"] + cpu.get("redis", 0)) * 1e6 / deliveries,
+        "deliveries_per_s": run.deliveries / took,
+        "commands_per_s": run.acked / took,
+        "ack_p50_ms": run.ack_p50_ms,
+        "ack_p99_ms": run.ack_p99_ms,
+        "delivery_p50_ms": run.delivery_p50_ms,
+        "delivery_p99_ms": run.delivery_p99_ms,
+        "delivered_share": run.deliveries / max(run.expected, 1),
+        "event_bytes": run.event_bytes,
+        "loadgen_busy": run.loadgen_cpu_seconds / took,
+    }
+    for part, used in cpu.items():
+        metrics[f"{part}_busy"] = used / took
+        metrics[f"{part}_cpu_us_per_command"] = used * 1e6 / commands
+    return run, metrics

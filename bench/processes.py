@@ -1,6 +1,7 @@
 """What processes cost, read from /proc; and child processes that are started, awaited and stopped."""
 
 import os
+import resource
 import socket
 import subprocess
 import time
@@ -20,9 +21,17 @@ def cpu_seconds(pids: Sequence[int]) -> float:
     return sum(int(fields[11]) + int(fields[12]) for fields in map(_stat, pids) if fields) / TICKS
 
 
-def resident_bytes(pids: Sequence[int]) -> int:
-    """Resident memory of these processes."""
-    return sum(int(fields[21]) for fields in map(_stat, pids) if fields) * os.sysconf("SC_PAGE_SIZE")
+def proportional_bytes(pids: Sequence[int]) -> int:
+    """Memory of these processes, pages that several share divided between them (PSS, proc_pid_smaps(5))."""
+    return sum(map(_proportional, pids))
+
+
+def _proportional(pid: int) -> int:
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next(int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss:"))
 
 
 def family(pid: int) -> list[int]:
@@ -51,6 +60,12 @@ def _stat(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def allow_many_files() -> None:
+    """Let us, and the processes we start, open as many files as the system permits."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def free_port() -> int:

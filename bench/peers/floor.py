@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.build import c_program
-from bench.peers.peer import Script, echo_script, move_sample
+from bench.peers.peer import Script, Want, echo_script, move_sample
 from bench.processes import Child, free_port
 
 
@@ -27,5 +27,8 @@ class Floor:
     def processes(self) -> Mapping[str, Sequence[int]]:
         return {"server": [self._child.pid]}
 
-    def room(self) -> Script:
-        return echo_script()
+    def script(self, want: Want) -> Script:
+        return echo_script(want)
+
+    def rejoins(self, missed: int) -> Sequence[str]:
+        return echo_script(Want()).join

@@ -22,11 +22,11 @@ import contextlib
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 from uuid import uuid4
 
 import aiohttp
@@ -90,6 +90,20 @@ class Held:
     seq: int
     store: Store | None
     """None for rooms whose state the client has never been given."""
+
+
+class Stage(Protocol):
+    """Where a simulation plays: a ChaosCluster, or nodes in this process."""
+
+    @property
+    def urls(self) -> list[str]:
+        """Addresses of the nodes."""
+
+    def sql(self) -> AbstractAsyncContextManager[Any]:
+        """The owner's connection to the database."""
+
+    def output(self) -> str:
+        """What the nodes have printed."""
 
 
 class Gone(Exception):
@@ -410,7 +424,7 @@ class Client:
         room = self.rooms[int(step.room * len(self.rooms))]
         match step.action:
             case "write" if not self.listens:
-                commands = [self._command(room, pick) for pick in step.picks[: step.count]]
+                commands = [self.next_command(room, pick) for pick in step.picks[: step.count]]
                 self.open |= {command.id: command for command in commands}
                 if step.cut == "before":
                     connection.cut()
@@ -429,7 +443,7 @@ class Client:
             case "vanish":
                 connection.cut()
             case "trespass":
-                await self._trespass(connection, step.picks[0])
+                await self.trespass(connection, step.picks[0])
             case _:
                 await asyncio.sleep(step.picks[0] * 0.05)
 
@@ -440,7 +454,7 @@ class Client:
 
         await connection.ask("room.leave", {"room": room}, heard)
 
-    async def _trespass(self, connection: Connection, pick: float) -> None:
+    async def trespass(self, connection: Connection, pick: float) -> None:
         """Try the other tenant's doors; the checker reads what was answered."""
         foreign = [
             room for tenant, rooms in self.sim.rooms.items() if tenant != self.tenant for room in rooms
@@ -473,7 +487,7 @@ class Client:
             ):
                 await asyncio.sleep(0.01)
 
-    def _command(self, room: str, pick: float) -> Command:
+    def next_command(self, room: str, pick: float) -> Command:
         """What to write next: from the plan, and from what the client sees on the board."""
         store = self.held[room].store or {}
         tasks = [task["id"] for task in sorted(store.get("tasks", {}).values(), key=itemgetter("title"))]
@@ -514,8 +528,16 @@ class Client:
 class Simulation:
     """Clients at work on a cluster. Made by `simulation`."""
 
-    def __init__(self, cluster: ChaosCluster, seed: int, http: aiohttp.ClientSession, rooms: int) -> None:
+    def __init__(
+        self,
+        cluster: Stage,
+        seed: int,
+        http: aiohttp.ClientSession,
+        rooms: int,
+        crew: Mapping[str, tuple[str, ...]] = CREW,
+    ) -> None:
         self.cluster = cluster
+        self.crew = crew
         self.seed = seed
         self.http = http
         self.history = History()
@@ -558,6 +580,12 @@ class Simulation:
         made = await self.rest("alice", "POST", f"/tenants/{people['alice']['tenant']}/projects", json=body)
         return f"project:{made['project']['id']}"
 
+    async def user_id(self, person: str) -> str:
+        return (await self._me(person, self.cluster.urls[0]))["id"]
+
+    async def tenant_id(self, person: str) -> str:
+        return (await self._me(person, self.cluster.urls[0]))["tenant"]
+
     async def visitor(self, person: str, rooms: list[str], node: str | None = None) -> Client:
         """One more client of somebody, in these rooms, on this node; it acts as you say, and settles like all."""
         tenant = "rival" if person == "mallory" else "acme"
@@ -575,9 +603,9 @@ class Simulation:
     # Its life.
 
     async def open(self) -> None:
-        """Projects for this run in both tenants, a first look at each, and the clients at work."""
+        """Projects for this run in both tenants, a first look at each, and the clients, who are idle yet."""
         node = self.cluster.urls[0]
-        for tenant, crew in CREW.items():
+        for tenant, crew in self.crew.items():
             owner = crew[0]
             people = {person: await self._me(person, node) for person in crew}
             others = [user["id"] for name, user in people.items() if name != owner]
@@ -595,11 +623,14 @@ class Simulation:
                     body = {"title": f"{canary(tenant, self.seed)} {title}"}
                     await self.rest(owner, "POST", f"/projects/{room[8:]}/tasks", json=body)
                 self._early[room] = await self.rest(owner, "GET", f"/rooms/{room}/snapshot")
-        for tenant, crew in CREW.items():
+        for tenant, crew in self.crew.items():
             for number, person in enumerate(crew):
                 user = await self._me(person, node)
                 name = f"{person}-{number}"
                 self.clients.append(Client(self, name, person, tenant, user["id"], self.rooms[tenant]))
+
+    def begin(self) -> None:
+        """Have the clients at work until `settle`."""
         self._tasks = [asyncio.create_task(client.run(self.over)) for client in self.clients]
         for task in self._tasks:
             task.add_done_callback(lambda _: self._wake())
@@ -621,7 +652,7 @@ class Simulation:
     async def facts(self) -> Facts:
         """What the database and the server say at the end, for the checker."""
         fresh = {
-            room: await self.rest(CREW[tenant][0], "GET", f"/rooms/{room}/snapshot")
+            room: await self.rest(self.crew[tenant][0], "GET", f"/rooms/{room}/snapshot")
             for tenant, rooms in self.rooms.items()
             for room in {
                 *rooms,
@@ -637,7 +668,7 @@ class Simulation:
             for room in client.rooms
         ]
         facts.actors = {client.name: client.user_id for client in (*self.clients, *self.visitors)}
-        facts.canaries = {tenant: canary(tenant, self.seed) for tenant in CREW}
+        facts.canaries = {tenant: canary(tenant, self.seed) for tenant in self.crew}
         facts.output = self.cluster.output()
         return facts
 
@@ -716,7 +747,7 @@ class Simulation:
 
 
 @asynccontextmanager
-async def simulation(cluster: ChaosCluster, seed: int, *, rooms: int = 2) -> AsyncIterator[Simulation]:
+async def simulation(cluster: Stage, seed: int, *, rooms: int = 2) -> AsyncIterator[Simulation]:
     """Clients at work for as long as the block runs; then they settle, and everything is checked."""
     print(f"seed {seed}")
     connector = aiohttp.TCPConnector(limit=0)
@@ -724,6 +755,7 @@ async def simulation(cluster: ChaosCluster, seed: int, *, rooms: int = 2) -> Asy
         sim = Simulation(cluster, seed, http, rooms)
         try:
             await sim.open()
+            sim.begin()
             yield sim
             await sim.settle()
             found = check(sim.history, await sim.facts())
