@@ -1,7 +1,7 @@
 """What is compared. A case is a crowd on several peers; its shapes run in turn on the same connections."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from bench.load import SMALLER, Crowd, Shape
@@ -17,7 +17,7 @@ class Case:
     shapes: Sequence[Shape] = ()
     kind: Literal["rounds", "memory", "resume", "herd"] = "rounds"
     """How it is measured: bench/measure.py for rounds of shapes, bench/special.py for the others."""
-    want: Want = Want()
+    want: Want = field(default_factory=Want)
     missed: int = 0
     """Events that a resuming member has missed."""
 

@@ -68,7 +68,8 @@ class Run:
 
     def faults(self, *, signals: bool) -> list[str]:
         """Why this run does not count: every command must be acknowledged and, unless it is a signal, reach
-        every member of its room once."""
+        every member of its room once.
+        """
         wrong = {
             "connections lost": self.lost,
             "commands refused": self.failed,

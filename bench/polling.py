@@ -69,7 +69,8 @@ class Member:
 
     async def call(self, number: int, line: str) -> str:
         """Send a call and wait for its ack."""
-        reply = self._replies[number] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
         await self._post(f"42{number}[{line}]")
         return await reply
 

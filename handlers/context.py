@@ -221,6 +221,8 @@ class Edge:
     """Says that mails were queued, so that they leave at once; without it they leave a little later."""
     oidc: OidcClient
     vault: Vault
+    inspect: Callable[[Mapping[str, Any]], Awaitable[list[Any]]]
+    """Asks every node about its rooms and connections; see `server.inspection`."""
     from_page: bool = False
     """Whether a script of an allowed origin calls: no other site can send such a request in a browser."""
     cookie: str | None = None

@@ -32,6 +32,8 @@ class RoomState:
     mode: str
     body: bytes
     """`"snapshot":{…}`, `"events":[…]`, or nothing when the client is up to date."""
+    after: int = 0
+    """With `events`: the number after which they were."""
 
 
 class ReadSnapshot(Payload):
@@ -187,7 +189,7 @@ async def _missed(
     position = Position(since.epoch, row["head_seq"])
     packets = await read_events(session, room, since.seq, position.seq, position.seq - since.seq)
     body = b'"events":[' + b",".join(event_of(packet) for packet in packets) + b"]"
-    return RoomState(position, rights, row["rights_seq"], "events", body)
+    return RoomState(position, rights, row["rights_seq"], "events", body, since.seq)
 
 
 def view_needs(room: RoomKey, principal: Principal) -> str | None:

@@ -55,6 +55,7 @@ import handlers.identity.units
 import handlers.identity.users
 import handlers.insight.audit
 import handlers.platform.impersonation
+import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
@@ -79,6 +80,7 @@ from server import docs, fanout, headers, health, logos, pages, rest
 from server.gateway import Gateway
 from server.hub import Hub
 from server.importer import Importer
+from server.inspection import Inspector
 from server.keys import KeyWatch
 from server.limits import Limits, unknown_name
 from server.maintenance import Maintenance
@@ -144,6 +146,7 @@ NOUNS: Final = (
     handlers.platform.tenants,
     handlers.platform.users,
     handlers.platform.impersonation,
+    handlers.platform.nodes,
     handlers.work.projects,
     handlers.work.parts,
     handlers.work.boards,
@@ -234,6 +237,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         refusals,
         KeyWatch(ring),
         Sealer(db, settings, Signer(secret, settings.previous_secrets)),
+        Inspector(gateway, bus, secret),
     )
     fanout.use_ring(settings.io_uring)
     log.info("node.fan_out", by="io_uring" if fanout.by_ring() else "write")

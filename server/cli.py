@@ -1,4 +1,4 @@
-"""The command line: serve, migrate, demo, doctor, keys, audit, generate."""
+"""The command line: serve, migrate, demo, doctor, inspect, keys, audit, generate."""
 
 import asyncio
 import os
@@ -149,6 +149,38 @@ def rotate_keys() -> None:
             return await ring.rotate()
 
     typer.echo(f"{_run(run())} signs in {SPREAD:.0f} seconds.")
+
+
+@cli.command()
+def inspect(
+    url: Annotated[
+        str, typer.Option(help="Where a node answers; it asks all others.")
+    ] = "http://127.0.0.1:8080",
+    room: Annotated[str, typer.Option(help="Only this room, such as project:<id>, and who is in it.")] = "",
+    event: Annotated[
+        int, typer.Option(min=0, help="Say why a connection heard this event of the room, or not.")
+    ] = -1,
+    connection: Annotated[str, typer.Option(help="Only the connection with this id.")] = "",
+    user: Annotated[str, typer.Option(help="Only the connections of the account with this id.")] = "",
+    raw: Annotated[bool, typer.Option("--json", help="The whole answer as JSON.")] = False,
+) -> None:
+    """Look into the running nodes: rooms, connections, and why somebody heard an event or did not.
+
+    Needs the instance's secret, as the server has it: the same ATRIUM_SECRET_KEY or ATRIUM_DATA_DIR.
+    """
+    from server import looking
+
+    question = {
+        "room": room,
+        "event": str(event) if event >= 0 else "",
+        "connection": connection,
+        "user": user,
+    }
+    try:
+        answer = looking.ask(_settings(), url, {key: value for key, value in question.items() if value})
+    except looking.RefusedError as refusal:
+        _give_up(str(refusal))
+    typer.echo(looking.as_json(answer) if raw else "\n".join(looking.lines(answer, event)))
 
 
 @cli.command()

@@ -18,6 +18,7 @@ from handlers.registry import SPECS
 from server import calls, envelope, logs, metrics
 from server.engine import EngineSocket
 from server.frames import JSON
+from server.trail import Trail
 from storage.ids import new_id
 from storage.rooms import RoomKey, timestamp
 
@@ -68,6 +69,10 @@ class Connection:
         self.principal = principal
         self.rooms: dict[RoomKey, Rights | None] = {}
         """The rooms it is in, with its rights there as of the last look; None while it joins."""
+        self.trail = Trail()
+        self.began_at = time.time()
+        self.heard_at = self.began_at
+        """When it last called something (seconds since 1970)."""
         self.closed = False
         self._queue: deque[Incoming] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -83,6 +88,7 @@ class Connection:
 
     def receive(self, name: object, data: object, ack_id: int | None) -> None:
         """Take a call in; it is answered when those before it are."""
+        self.heard_at = time.time()
         self._queue.append(Incoming(name, data, ack_id, time.perf_counter()))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
@@ -195,7 +201,7 @@ class Connection:
 
     def put_out(self, room: RoomKey, reason: str) -> None:
         """Take the connection out of a room and tell it why: `revoked`, `deleted`, `inactive` and so on."""
-        if self.gateway.leave(self, room):
+        if self.gateway.leave(self, room, reason):
             self.emit("room.closed", {"room": room.name, "reason": reason})
 
     def settle(self, room: RoomKey, rights: Rights | None) -> None:
@@ -213,8 +219,9 @@ class Connection:
         self._queue.clear()
         self.disconnect()
 
-    def lost_track(self, room: RoomKey) -> None:
+    def lost_track(self, room: RoomKey, since: int) -> None:
         """The hub has put this connection out of a room with `room.resync`."""
+        self.trail.add(room, "resync", since, since)
         self.rooms.pop(room, None)
         self.gateway.presence.leave(self, room)
 

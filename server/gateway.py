@@ -5,7 +5,10 @@ It yields (connection, name, payload, ack id) and knows nothing of what the name
 
 import asyncio
 import re
-from dataclasses import replace
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isinf
 from random import uniform
@@ -37,12 +40,19 @@ from server.hub import Hub
 from server.limits import Limits
 from server.presence import Presence
 from server.rights import RETRY, RightsWatch
+from server.trail import Trail
 from storage.ids import new_id
 from storage.postgres import LOST
 from storage.rooms import Position, RoomKey, timestamp
 from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+GONE: Final = 200
+"""Ended connections that a node remembers (count)."""
+
+INSPECTION: Final = (b"?", b"!")
+"""How the control messages begin by which nodes look into each other: a question, an answer."""
 
 SIGN_IN_TRIES: Final = 20
 """How often a sign-in begins anew because rights changed while it was under way."""
@@ -53,6 +63,26 @@ _NAMESPACE: Final = re.compile(r"/[^,\[{?]*")
 _ANY: Final = re.compile(r"(?P<attachments>\d{1,3}-)?(?P<namespace>/[^,\[{]*,?)?(?P<id>\d{0,10})")
 _DELETED: Final = b'2["project.deleted"'
 _NO_BINARY: Final = ValidationFailed("Payloads hold no binary data")
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A connection that has ended."""
+
+    sid: str
+    principal: Principal
+    format: str
+    trail: Trail
+    began_at: float
+    ended_at: float
+    reason: str
+
+    @classmethod
+    def of(cls, connection: Connection, reason: str) -> "Gone":
+        return cls(
+            connection.sid, connection.principal, connection.socket.codec.name, connection.trail,
+            connection.began_at, time.time(), reason,
+        )  # fmt: skip
 
 
 class Gateway:
@@ -78,6 +108,10 @@ class Gateway:
         self.connections: dict[str, Connection] = {}
         self._unauthenticated: dict[EngineSocket, asyncio.TimerHandle] = {}
         self._attachments: dict[EngineSocket, int] = {}
+        self.gone: deque[Gone] = deque(maxlen=GONE)
+        """The connections that ended last, for those who ask what became of them."""
+        self.inspected: Callable[[bytes], None] = lambda _message: None
+        """Gets the messages of other nodes about looking into each other."""
         self._tasks: set[asyncio.Future[Any]] = set()
         hub.on_signal = self.presence.heard
         hub.on_control = self._control
@@ -106,6 +140,7 @@ class Gateway:
         connection.shut()
         self.connections.pop(connection.sid, None)
         self._forget(connection)
+        self.gone.append(Gone.of(connection, reason))
         socket.connection = None
         metrics.CONNECTIONS.labels(socket.codec.name).dec()
 
@@ -241,7 +276,7 @@ class Gateway:
         socket.push(JSON.connected(connection.sid))
         socket.push(JSON.event("session.ready", self._greeting(connection.principal, rooms)))
         for room, state in rooms.items():
-            self.enter(connection, room, state.position)
+            self.enter(connection, room, state)
         connection.watch_expiry()
         connection.member_until(connection.principal.member_until)
 
@@ -361,8 +396,9 @@ class Gateway:
             connection.rooms[room] = state.rights
         return state
 
-    def enter(self, connection: Connection, room: RoomKey, position: Position) -> None:
-        self.hub.release(room, connection, position)
+    def enter(self, connection: Connection, room: RoomKey, state: RoomState) -> None:
+        connection.trail.add(room, state.mode, state.after, state.position.seq)
+        self.hub.release(room, connection, state.position)
         if room in connection.rooms and room.kind != "user":
             self.presence.join(connection, room)
 
@@ -372,11 +408,13 @@ class Gateway:
             connection.rooms.pop(room, None)
             self.presence.leave(connection, room)
 
-    def leave(self, connection: Connection, room: RoomKey) -> bool:
+    def leave(self, connection: Connection, room: RoomKey, why: str = "left") -> bool:
         """Take a connection out of a room; False when it was not in it."""
         connection.rooms.pop(room, None)
+        position = self.hub.position(room)
         if not self.hub.detach(room, connection):
             return False
+        connection.trail.add(room, why, position, position)
         self.presence.leave(connection, room)
         return True
 
@@ -398,6 +436,9 @@ class Gateway:
             self.rights.want(tenant_id, seq)
 
     def _control(self, message: bytes) -> None:
+        if message[:1] in INSPECTION:
+            self.inspected(message)
+            return
         for tenant_id, seq in orjson.loads(message).items():
             self.rights.want(UUID(tenant_id), seq)
 

@@ -1,6 +1,7 @@
 """Is it alive, is it ready, and what has it been doing: /health, /health/ready, /metrics."""
 
 import hmac
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -36,9 +37,20 @@ def add_routes(app: web.Application, node: Node) -> None:
         body = generate_latest(metrics.REGISTRY)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    async def inspect(request: web.Request) -> web.Response:
+        """For `python -m server inspect`, which proves that it can read the instance's secret."""
+        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Atrium-Proof" or not node.inspector.is_proven(shown):
+            raise web.HTTPForbidden
+        question: dict[str, Any] = {key: request.query.get(key) for key in ("room", "connection", "user")}
+        event = request.query.get("event", "")
+        question["event"] = int(event) if event.isascii() and event.isdigit() and len(event) < 19 else None
+        return web.json_response({"nodes": await node.inspector.everywhere(question)})
+
     app.router.add_get("/health", alive)
     app.router.add_get("/health/ready", ready)
     app.router.add_get("/metrics", figures)
+    app.router.add_get("/inspect", inspect)
 
 
 async def _postgres(node: Node) -> bool:

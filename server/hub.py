@@ -48,7 +48,7 @@ class Member(Protocol):
 
     socket: EngineSocket
 
-    def lost_track(self, room: RoomKey) -> None:
+    def lost_track(self, room: RoomKey, since: int) -> None:
         """Called when the hub has put the member out because it could not be caught up."""
 
 
@@ -196,6 +196,11 @@ class Hub:
         if room.empty and self.rooms.get(room.key) is room:
             del self.rooms[room.key], self._by_channel[room.key.channel]
             self._bus.unsubscribe(room.key.channel)
+
+    def position(self, key: RoomKey) -> int:
+        """The number up to which a room's events have been delivered here; -1 where nobody is in it."""
+        room = self.rooms.get(key)
+        return room.position if room else -1
 
     def members(self, key: RoomKey) -> Iterable[Member]:
         room = self.rooms.get(key)
@@ -367,9 +372,10 @@ class Hub:
         """Put a member out that cannot be caught up from here, and tell it to join again."""
         metrics.RESYNCS.inc()
         room.drop(member)
-        data = b'{"room":"%b","since_seq":%d}' % (room.key.name.encode(), max(since or 0, 0))
+        since = max(since or 0, 0)
+        data = b'{"room":"%b","since_seq":%d}' % (room.key.name.encode(), since)
         member.socket.push(JSON.event("room.resync", data))
-        member.lost_track(room.key)
+        member.lost_track(room.key, since)
         asyncio.get_running_loop().call_soon(self._close_if_empty, room)
 
     # Catching up with the log.

@@ -12,6 +12,7 @@ from handlers.identity.vault import Vault
 from server.gateway import Gateway
 from server.hub import Hub
 from server.importer import Importer
+from server.inspection import Inspector
 from server.keys import KeyWatch
 from server.limits import Limits
 from server.maintenance import Maintenance
@@ -47,6 +48,7 @@ class Node:
     refusals: Refusals
     keys: KeyWatch
     sealer: Sealer
+    inspector: Inspector
     ready: bool = False
     demo_offered: bool = False
 

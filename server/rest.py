@@ -246,6 +246,7 @@ async def _endpoint(node: Node, spec: Spec, request: web.Request) -> Result | Re
         cookies=request.cookies,
         oidc=node.oidc,
         vault=node.vault,
+        inspect=node.inspector.everywhere,
         call=spec.name,
         payload=checked.payload,
     )

@@ -58,7 +58,7 @@ async def join(connection: Connection, cmd: Join) -> Answer:
     if room not in connection.rooms:  # put out while it was read
         raise NotFound("There is no such room")
     return Answer(
-        _joined(connection, room, state), after=lambda: gateway.enter(connection, room, state.position)
+        _joined(connection, room, state), after=lambda: gateway.enter(connection, room, state)
     )  # fmt: skip
 
 

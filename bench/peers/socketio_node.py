@@ -16,7 +16,8 @@ class SocketIoNode:
         self, *, deflate: bool = False, msgpack: bool = False, redis: bool = False, workers: int = 1
     ) -> None:
         """`deflate` switches permessage-deflate on, which is Socket.IO's default up to version 2; `redis`
-        takes @socket.io/redis-adapter with a Valkey of its own; several workers are node:cluster's."""
+        takes @socket.io/redis-adapter with a Valkey of its own; several workers are node:cluster's.
+        """
         self._deflate = deflate
         self._msgpack = msgpack
         self._redis = redis

@@ -28,7 +28,7 @@ async def edge_of(world: World, person: Person) -> Edge:
         account=Account(claims.user_id, claims.session_id, None), origin=Origin(),
         rights_changed=node.gateway.announce_rights,
         submit=lambda spec, payload, principal: _submit(node, spec, payload, principal),
-        wake_outbox=node.outbox.wake, oidc=node.oidc, vault=node.vault,
+        wake_outbox=node.outbox.wake, oidc=node.oidc, vault=node.vault, inspect=node.inspector.everywhere,
     )  # fmt: skip
 
 
