@@ -69,7 +69,8 @@ class Member:
 
     async def call(self, number: int, line: str) -> str:
         """Send a call and wait for its ack."""
-        reply = self._replies[number] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
         await self._post(f"42{number}[{line}]")
         return await reply
 
@@ -97,7 +98,7 @@ class Member:
     async def _get(self) -> str:
         async with self._http.get(self._url) as reply:
             reply.raise_for_status()
-            return str(await reply.text())
+            return await reply.text()
 
     async def _post(self, packet: str) -> None:
         async with self._http.post(
