@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench.build import HERE, UnavailableError
 from bench.cases import CASES, Case
+from bench.ground import Ground
 from bench.measure import Figures, Pace
 from bench.peers import PEERS
 from bench.processes import allow_many_files
@@ -48,17 +49,20 @@ def main(
         return
     allow_many_files()
     pace, began = QUICK if quick else THOROUGH, time.monotonic()
-    measured = []
-    for case in _chosen(cases, peers):
-        try:
-            figures = MEASURES[case.kind](
-                case.smaller() if quick else case, pace, lambda line: console.print(f"[dim]{line}[/dim]")
-            )
-        except (UnavailableError, RuntimeError) as reason:
-            figures = Figures(faults=[str(reason)])
-        measured.append((case, figures))
-        results = results_of(measured, pace, quick=quick, seconds=time.monotonic() - began)
-        show_case(console, case.name, results["cases"][case.name])
+    measured: list[tuple[Case, Figures]] = []
+
+    def tell(line: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:4.0f} s  {line}[/dim]")
+
+    with Ground(tell) as ground:
+        for case in _chosen(cases, peers):
+            try:
+                figures = MEASURES[case.kind](case.smaller() if quick else case, pace, ground, tell)
+            except (UnavailableError, RuntimeError) as reason:
+                figures = Figures(faults=[str(reason)])
+            measured.append((case, figures))
+            results = results_of(measured, pace, quick=quick, seconds=time.monotonic() - began)
+            show_case(console, case.name, results["cases"][case.name])
     show_budgets(console, results)
     console.print(f"{keep(out, results)}, {results['took_seconds']} s")
     raise typer.Exit(1 if strict and not is_good(results) else 0)

@@ -1,11 +1,15 @@
 """What is compared. A case is a crowd on several peers; its shapes run in turn on the same connections."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from bench.load import SMALLER, Crowd, Shape
-from bench.peers.peer import Want
+from bench.load import Crowd, Shape
+from bench.peers.peer import ONE_ROOM, Want
+
+SMALLER: Final = 10
+"""Members, senders and rooms of a smoke test are so many times fewer."""
+FEWEST: Final = 20
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Case:
     shapes: Sequence[Shape] = ()
     kind: Literal["rounds", "memory", "resume", "herd"] = "rounds"
     """How it is measured: bench/measure.py for rounds of shapes, bench/special.py for the others."""
-    want: Want = field(default_factory=Want)
+    want: Want = ONE_ROOM
     missed: int = 0
     """Events that a resuming member has missed."""
 
@@ -25,7 +29,7 @@ class Case:
         """For a smoke test."""
         crowd = replace(
             self.crowd,
-            members=max(self.crowd.members // SMALLER, 5),
+            members=max(self.crowd.members // SMALLER, FEWEST),
             outside=-(-self.crowd.outside // SMALLER),
         )
         senders = crowd.outside or crowd.members
@@ -41,7 +45,9 @@ def _watchers(count: int) -> Case:
         title=f"One room, {count} watchers; senders of card moves are others",
         peers=("atrium", "node"),
         crowd=Crowd(count, outside=100),
-        shapes=tuple(Shape(f"{senders} senders", "closed", senders) for senders in (1, 10, 100)),
+        shapes=tuple(
+            Shape(f"{senders} sender{'s' * (senders > 1)}", "closed", senders) for senders in (1, 10, 100)
+        ),
     )
 
 

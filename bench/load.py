@@ -11,9 +11,6 @@ from typing import Any, Literal, Self
 from bench.build import HERE, c_program
 from bench.peers.peer import Script
 
-SMALLER = 10
-"""Members and senders of a smoke test are so many times fewer."""
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -67,8 +64,9 @@ class Run:
     delivery_max_ms: float
 
     def faults(self, *, signals: bool) -> list[str]:
-        """Why this run does not count: every command must be acknowledged and, unless it is a signal, reach
-        every member of its room once.
+        """Why this run does not count.
+
+        Every command must be acknowledged and, unless it is a signal, reach every member of its room once.
         """
         wrong = {
             "connections lost": self.lost,

@@ -1,19 +1,13 @@
-"""Measures a case: all peers up at once, their rounds taken in turn so that a busy machine troubles all alike."""
+"""Measures a case: all its peers up at once, their rounds in turn so that a busy machine troubles all alike."""
 
-import shutil
 import statistics
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from bench.build import UnavailableError
 from bench.cases import Case
-from bench.load import Crowd, Load, Run, Shape
-from bench.peers import PEERS, Peer
-from bench.peers.peer import Script
-from bench.processes import cpu_seconds, proportional_bytes
+from bench.ground import Ground, Place
+from bench.load import Load, Run, Shape
 
 Tell = Callable[[str], None]
 
@@ -43,60 +37,9 @@ class Figures:
         }
 
 
-@dataclass(frozen=True)
-class Place:
-    """A running peer with the rooms of a case, and a directory for those who connect."""
-
-    peer: Peer
-    script: Script
-    directory: Path
-
-    def load(self, crowd: Crowd) -> Load:
-        return Load(self.peer.port, crowd, self.script, self.directory)
-
-    def server_bytes(self) -> int:
-        return proportional_bytes(self.peer.processes()["server"])
-
-    def cpu(self) -> dict[str, float]:
-        """Seconds of CPU so far, by part."""
-        return {part: cpu_seconds(pids) for part, pids in self.peer.processes().items()}
-
-    def cpu_since(self, before: Mapping[str, float]) -> dict[str, float]:
-        return {part: after - before.get(part, 0) for part, after in self.cpu().items()}
-
-
-@contextmanager
-def places(case: Case, figures: Figures, tell: Tell) -> Iterator[dict[str, Place]]:
-    """The peers of a case, by name; those that cannot run here are named in the figures."""
-    with ExitStack() as stack:
-        running: dict[str, Place] = {}
-        for name in case.peers:
-            tell(f"{case.name}: starting {name}")
-            try:
-                running[name] = stack.enter_context(_place(name, case))
-            except UnavailableError as reason:
-                figures.absent[name] = str(reason)
-        yield running
-
-
-@contextmanager
-def _place(name: str, case: Case) -> Iterator[Place]:
-    directory = Path(tempfile.mkdtemp(prefix=f"atrium-bench-{name}-"))
-    directory.chmod(0o755)  # the embedded Postgres of a server that runs as root is another user
-    peer = PEERS[name]()
-    try:
-        peer.start(directory)
-        try:
-            yield Place(peer, peer.script(case.want), directory)
-        finally:
-            peer.stop()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def measure_rounds(case: Case, pace: Pace, tell: Tell) -> Figures:
+def measure_rounds(case: Case, pace: Pace, ground: Ground, tell: Tell) -> Figures:
     figures = Figures()
-    with places(case, figures, tell) as running, ExitStack() as stack:
+    with ground.places(case.peers, case.want, figures.absent) as running, ExitStack() as stack:
         loads = {name: stack.enter_context(place.load(case.crowd)) for name, place in running.items()}
         for shape in case.shapes:
             for load in loads.values():

@@ -98,8 +98,7 @@ class Member:
     async def _get(self) -> str:
         async with self._http.get(self._url) as reply:
             reply.raise_for_status()
-            text: str = await reply.text()
-            return text
+            return await reply.text()
 
     async def _post(self, packet: str) -> None:
         async with self._http.post(
@@ -169,7 +168,7 @@ class Crowd:
             await asyncio.sleep(QUIET_SECONDS)
 
 
-def _latencies(name: str, seconds: list[float]) -> dict[str, float]:
+def _latencies(name: str, seconds: Sequence[float]) -> dict[str, float]:
     """Percentiles in milliseconds; 0 without samples."""
     cuts = statistics.quantiles(seconds, n=100) if len(seconds) > 1 else [0.0] * 99
     return {
@@ -194,10 +193,12 @@ async def _main(options: argparse.Namespace) -> None:
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
         crowd.members = [Member(http, url, crowd, number) for number in range(options.members)]
         began = time.monotonic()
-        joins = [
-            await member.join(auth[number % len(auth)], join[number % len(join)])
-            for number, member in enumerate(crowd.members)
-        ]
+        joins = await asyncio.gather(
+            *(
+                member.join(auth[number % len(auth)], join[number % len(join)])
+                for number, member in enumerate(crowd.members)
+            )
+        )
         ready = {"members": len(joins), "seconds": time.monotonic() - began, "retries": 0, "expected": 0}
         _report(ready | {"reply_bytes": 0.0} | _latencies("join", joins))
         while line := await asyncio.to_thread(sys.stdin.readline):

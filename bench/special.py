@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Final
 
 from bench.cases import Case
+from bench.ground import Ground, Place
 from bench.load import Load, Shape
-from bench.measure import Figures, Pace, Place, Tell, measure_rounds, places
+from bench.measure import Figures, Pace, Tell, measure_rounds
 
 WARM_MEMBERS: Final = 50
 JOINS: Final = 20
@@ -16,12 +17,15 @@ FILL: Final = Shape("fill", "closed", senders=20)
 FILL_ROUNDS: Final = 200
 
 
-def measure_memory(case: Case, pace: Pace, tell: Tell) -> Figures:
+def measure_memory(case: Case, pace: Pace, ground: Ground, tell: Tell) -> Figures:
     """Growth of the server's processes by idle members, per member; the server has had members before."""
     figures = Figures()
     for shape, deflate in (("plain", False), ("deflate offered", True)):
         crowd = replace(case.crowd, deflate=deflate)
-        with places(case, figures, tell) as running, ExitStack() as stack:
+        with (
+            ground.places(case.peers, case.want, figures.absent, fresh=True) as running,
+            ExitStack() as stack,
+        ):
             for name, place in running.items():
                 tell(f"memory, {shape}: {name}")
                 with place.load(replace(crowd, members=WARM_MEMBERS)):
@@ -40,10 +44,10 @@ def measure_memory(case: Case, pace: Pace, tell: Tell) -> Figures:
     return figures
 
 
-def measure_resume(case: Case, pace: Pace, tell: Tell) -> Figures:
+def measure_resume(case: Case, pace: Pace, ground: Ground, tell: Tell) -> Figures:
     """One member joins again and again: for the snapshot, and for the events after a position."""
     figures = Figures()
-    with places(case, figures, tell) as running:
+    with ground.places(case.peers, case.want, figures.absent) as running:
         for name, place in running.items():
             with place.load(case.crowd) as load:
                 _fill(load, case.missed)
@@ -79,9 +83,9 @@ def _fill(load: Load, events: int) -> None:
     raise RuntimeError("the server makes hardly any events")
 
 
-def measure_herd(case: Case, pace: Pace, tell: Tell) -> Figures:
+def measure_herd(case: Case, pace: Pace, ground: Ground, tell: Tell) -> Figures:
     figures = Figures()
-    with places(case, figures, tell) as running, ExitStack() as stack:
+    with ground.places(case.peers, case.want, figures.absent) as running, ExitStack() as stack:
         loads = {name: stack.enter_context(place.load(case.crowd)) for name, place in running.items()}
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in loads}
         for turn in range(pace.rounds):
@@ -107,7 +111,7 @@ def _herd(place: Place, load: Load) -> dict[str, float]:
     }
 
 
-MEASURES: Final[Mapping[str, Callable[[Case, Pace, Tell], Figures]]] = {
+MEASURES: Final[Mapping[str, Callable[[Case, Pace, Ground, Tell], Figures]]] = {
     "rounds": measure_rounds,
     "memory": measure_memory,
     "resume": measure_resume,

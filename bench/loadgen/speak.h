@@ -73,7 +73,7 @@ static struct member *sender(uint64_t number) {
 static void send_command(struct member *m, uint64_t due) {
     if (run.sent == MAX_COMMANDS || m->state != JOINED) return;
     uint64_t number = run.base + run.sent;
-    size_t line = (number * (uint64_t)options.rooms + (uint64_t)m->room) % options.commands.count;
+    size_t line = (next_line[m->room]++ * (uint64_t)options.rooms + (uint64_t)m->room) % options.commands.count;
     waiting[run.sent] = true;
     due_at[run.sent++] = due;
     send_call(m, options.commands.at[line], number);

@@ -52,6 +52,7 @@ static int epoll, timer;
 static struct member *members; /* of the rooms, then those outside */
 static int total, opened, ready, joined, lost;
 static int in_room[MAX_ROOMS];
+static uint64_t next_line[MAX_ROOMS]; /* of the commands, for each room */
 static struct histogram joins;
 
 /* Joins after the first ones: of all members at once (a herd), or of one member again and again. */

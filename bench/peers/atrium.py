@@ -42,6 +42,7 @@ class Atrium:
         self._child = Child(command, directory / "log", env, ROOT)
         self._child.wait_for_health(f"http://127.0.0.1:{self.port}/health", START_SECONDS)
         self._token = ""
+        self._tenants = 0
 
     def stop(self) -> None:
         self._child.stop()
@@ -54,7 +55,10 @@ class Atrium:
 
     def script(self, want: Want) -> Script:
         """A new tenant with a project for each room; every member is its owner, on the same token."""
-        account = {"email": "alice@acme.example", "password": "correct horse battery", "name": "Alice"}
+        self._tenants += 1
+        email = f"alice{self._tenants}@acme.example"
+        account = {"email": email, "password": "correct horse battery", "name": "Alice"}
+        self._token = ""
         registered = self._call("POST", "/auth/register", {**account, "tenant_name": "Bench"})
         self._token = registered["access_token"]
         tenant = registered["tenant"]["id"]

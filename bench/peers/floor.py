@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.build import c_program
-from bench.peers.peer import Script, Want, echo_script, move_sample
+from bench.peers.peer import ONE_ROOM, Script, Want, echo_script, move_sample
 from bench.processes import Child, free_port
 
 
@@ -31,4 +31,4 @@ class Floor:
         return echo_script(want)
 
     def rejoins(self, missed: int) -> Sequence[str]:
-        return echo_script(Want()).join
+        return echo_script(ONE_ROOM).join

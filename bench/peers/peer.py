@@ -26,6 +26,9 @@ class Want:
     signals: bool = False
 
 
+ONE_ROOM: Final = Want()
+
+
 @dataclass(frozen=True)
 class Script:
     """What members say: one line per packet, used in turn, and the event that all of them count.

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.peers.peer import MOVE, Script, Want, echo_script
+from bench.peers.peer import MOVE, ONE_ROOM, Script, Want, echo_script
 from bench.processes import Child, free_port
 
 SERVER = Path(__file__).with_name("python") / "server.py"
@@ -28,4 +28,4 @@ class PythonSocketIo:
         return echo_script(want)
 
     def rejoins(self, missed: int) -> Sequence[str]:
-        return echo_script(Want()).join
+        return echo_script(ONE_ROOM).join

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.build import UnavailableError, node, node_peer
-from bench.peers.peer import MOVE, Script, Want, echo_script
+from bench.peers.peer import MOVE, ONE_ROOM, Script, Want, echo_script
 from bench.processes import Child, family, free_port
 from storage.child import EmbeddedServerError
 from storage.valkey import find_binary
@@ -15,8 +15,10 @@ class SocketIoNode:
     def __init__(
         self, *, deflate: bool = False, msgpack: bool = False, redis: bool = False, workers: int = 1
     ) -> None:
-        """`deflate` switches permessage-deflate on, which is Socket.IO's default up to version 2; `redis`
-        takes @socket.io/redis-adapter with a Valkey of its own; several workers are node:cluster's.
+        """Several workers are node:cluster's.
+
+        `deflate` switches permessage-deflate on, which is Socket.IO's default up to version 2; `redis` takes
+        @socket.io/redis-adapter with a Valkey of its own.
         """
         self._deflate = deflate
         self._msgpack = msgpack
@@ -55,7 +57,7 @@ class SocketIoNode:
         return echo_script(want, msgpack=self._msgpack)
 
     def rejoins(self, missed: int) -> Sequence[str]:
-        return echo_script(Want()).join
+        return echo_script(ONE_ROOM).join
 
 
 def _valkey(directory: Path) -> tuple[Child, int]:
