@@ -129,7 +129,7 @@ class ChaosPostgres:
         options = {
             "shared_buffers": "64MB",
             "max_wal_size": "4GB",
-            "shared_preload_libraries": "",
+            "track_commit_timestamp": "on",  # so that a test can tell what was committed when
             **safe,
         }
         self.embedded = EmbeddedPostgres(directory, options=options, max_connections=150)

@@ -546,11 +546,14 @@ class Simulation:
         self.clients: list[Client] = []
         self.visitors: list[Client] = []
         """Clients that act only as a fault has them act."""
+        self.departed: list[Client] = []
+        """Visitors that are not to settle: they were shut out."""
         self.over = asyncio.Event()
         self.urls: Callable[[], list[str]] = lambda: self.cluster.urls
         """Addresses that clients connect to; a fault may give others, such as those of relays."""
         self._count = rooms
         self._tokens: dict[str, str] = {}
+        self._people: dict[str, dict[str, str]] = {}
         self._early: dict[str, Any] = {}
         self._acks = 0
         self._acked = asyncio.Condition()
@@ -570,14 +573,12 @@ class Simulation:
         """The clock of the history."""
         return self.history.now()
 
-    async def quiet_room(self) -> str:
-        """A new project's room of acme, with alice, bob and the admin, where nobody writes by himself."""
-        people = {
-            person: await self._me(person, self.cluster.urls[0]) for person in ("alice", "bob", "admin")
-        }
-        others = [people["bob"]["id"], people["admin"]["id"]]
+    async def quiet_room(self, *more: str) -> str:
+        """A new project's room of acme, with alice, bob, the admin and whom you name: nobody writes there by himself."""
+        others = [await self.user_id(person) for person in ("bob", "admin", *more)]
         body = {"name": f"{canary('acme', self.seed)} quiet", "member_ids": others}
-        made = await self.rest("alice", "POST", f"/tenants/{people['alice']['tenant']}/projects", json=body)
+        path = f"/tenants/{await self.tenant_id('alice')}/projects"
+        made = await self.rest("alice", "POST", path, json=body)
         return f"project:{made['project']['id']}"
 
     async def user_id(self, person: str) -> str:
@@ -586,15 +587,22 @@ class Simulation:
     async def tenant_id(self, person: str) -> str:
         return (await self._me(person, self.cluster.urls[0]))["tenant"]
 
-    async def visitor(self, person: str, rooms: list[str], node: str | None = None) -> Client:
+    async def visitor(
+        self, person: str, rooms: list[str], node: str | None = None, *, tenant: str = "acme"
+    ) -> Client:
         """One more client of somebody, in these rooms, on this node; it acts as you say, and settles like all."""
-        tenant = "rival" if person == "mallory" else "acme"
-        user = await self._me(person, self.cluster.urls[0])
-        name = f"{person}-visitor-{len(self.visitors)}"
-        client = Client(self, name, person, tenant, user["id"], rooms)
+        name = f"{person}-visitor-{len(self.visitors) + len(self.departed)}"
+        client = Client(self, name, person, tenant, await self.user_id(person), rooms)
         client.node = node
         self.visitors.append(client)
         return client
+
+    def dismiss(self, visitor: Client) -> None:
+        """It has been shut out, and need not come back."""
+        self.visitors.remove(visitor)
+        self.departed.append(visitor)
+        if visitor.connection is not None:
+            visitor.connection.cut()
 
     def random(self, what: str) -> random.Random:
         """A random stream for a fault's own decisions."""
@@ -667,7 +675,9 @@ class Simulation:
             for client in (*self.clients, *self.visitors)
             for room in client.rooms
         ]
-        facts.actors = {client.name: client.user_id for client in (*self.clients, *self.visitors)}
+        facts.actors = {
+            client.name: client.user_id for client in (*self.clients, *self.visitors, *self.departed)
+        }
         facts.canaries = {tenant: canary(tenant, self.seed) for tenant in self.crew}
         facts.output = self.cluster.output()
         return facts
@@ -690,19 +700,32 @@ class Simulation:
     async def token(self, person: str, node: str) -> str:
         """An access token of somebody; Gone while the node cannot give one."""
         if person not in self._tokens:
-            domain = "rival" if person == "mallory" else "acme"
-            body = {"email": f"{person}@{domain}.example", "password": PASSWORD}
-            try:
-                async with self.http.post(
-                    f"{node}/api/v1/auth/login", json=body, timeout=aiohttp.ClientTimeout(PATIENCE)
-                ) as response:
-                    reply = orjson.loads(await response.read())
-            except (OSError, TimeoutError, aiohttp.ClientError):
-                raise Gone from None
-            if not reply["success"]:
-                raise Gone
-            self._tokens[person] = reply["data"]["access_token"]
+            self._tokens[person] = await self.sign_in(person, node)
         return self._tokens[person]
+
+    async def sign_in(self, person: str, node: str) -> str:
+        """An access token of a new session; Gone while the node cannot give one."""
+        domain = "rival" if person == "mallory" else "acme"
+        body = {"email": f"{person}@{domain}.example", "password": PASSWORD}
+        try:
+            async with self.http.post(
+                f"{node}/api/v1/auth/login", json=body, timeout=aiohttp.ClientTimeout(PATIENCE)
+            ) as response:
+                reply = orjson.loads(await response.read())
+        except (OSError, TimeoutError, aiohttp.ClientError):
+            raise Gone from None
+        if not reply["success"]:
+            raise Gone
+        token: str = reply["data"]["access_token"]
+        return token
+
+    async def register(self, person: str, **more: Any) -> None:
+        """A new account, whose token is the one of all windows of this person."""
+        body = {"email": f"{uuid4()}@new.example", "password": PASSWORD, "name": person, **more}
+        async with self.http.post(f"{self.cluster.urls[0]}/api/v1/auth/register", json=body) as response:
+            reply = orjson.loads(await response.read())
+        assert reply["success"], reply
+        self._tokens[person] = reply["data"]["access_token"]
 
     async def rest(self, person: str, method: str, path: str, node: int = 0, **more: Any) -> Any:
         """The data of one REST call that must succeed."""
@@ -714,8 +737,10 @@ class Simulation:
         return reply["data"]
 
     async def _me(self, person: str, node: str) -> dict[str, str]:
-        me = await self.rest(person, "GET", "/auth/me")
-        return {"id": me["user"]["id"], "tenant": me["tenant"]["id"]}
+        if person not in self._people:
+            me = await self.rest(person, "GET", "/auth/me")
+            self._people[person] = {"id": me["user"]["id"], "tenant": (me["tenant"] or {"id": ""})["id"]}
+        return self._people[person]
 
     async def _heads(self) -> dict[str, int]:
         async with self.cluster.sql() as db:
