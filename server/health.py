@@ -1,11 +1,13 @@
 """Is it alive, is it ready, and what has it been doing: /health, /health/ready, /metrics."""
 
 import hmac
+import time
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from handlers.identity.tokens import LEEWAY
 from server import metrics
 from server.node import Node
 from server.origin import is_local
@@ -19,7 +21,13 @@ def add_routes(app: web.Application, node: Node) -> None:
 
     async def ready(_request: web.Request) -> web.Response:
         """The node takes traffic: not draining, Postgres answers and is no standby, the bus is heard."""
-        checks = {"serving": node.ready, "postgres": await _postgres(node), "bus": node.bus.healthy}
+        ahead = await _ahead_of_postgres(node)
+        checks = {
+            "serving": node.ready,
+            "postgres": ahead is not None,
+            "clock": ahead is None or abs(ahead) <= LEEWAY,
+            "bus": node.bus.healthy,
+        }
         return web.json_response(
             {"status": "ok" if all(checks.values()) else "unavailable", "checks": checks},
             status=200 if all(checks.values()) else 503,
@@ -53,12 +61,17 @@ def add_routes(app: web.Application, node: Node) -> None:
     app.router.add_get("/inspect", inspect)
 
 
-async def _postgres(node: Node) -> bool:
+async def _ahead_of_postgres(node: Node) -> float | None:
+    """How far this machine's clock is ahead of that of Postgres (seconds); None while there is no primary to ask."""
     try:
         async with node.db.pool.acquire(timeout=2) as connection:
-            return bool(await connection.fetchval("SELECT NOT pg_is_in_recovery()", timeout=2))
+            now = await connection.fetchval(
+                "SELECT extract(epoch FROM clock_timestamp())::float8 WHERE NOT pg_is_in_recovery()",
+                timeout=2,
+            )
     except LOST:
-        return False
+        return None
+    return None if now is None else time.time() - now
 
 
 def _may_read(node: Node, request: web.Request) -> bool:

@@ -29,6 +29,11 @@ class RestartableServer:
         self.url = f"http://127.0.0.1:{self._port}"
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def mail(self) -> Path:
         """Where mails are written, one file each."""
         return self._directory / "data" / "mail"

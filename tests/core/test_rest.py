@@ -126,7 +126,7 @@ async def test_endpoints_need_a_token_unless_they_are_public(shared: World) -> N
 async def test_health_and_figures(shared: World, owner: Person) -> None:
     assert (await shared.request("GET", "/health")).status == 200
     ready = await shared.request("GET", "/health/ready")
-    assert ready.checks == {"serving": True, "postgres": True, "bus": True}
+    assert ready.checks == {"serving": True, "postgres": True, "clock": True, "bus": True}
     figures = (await shared.request("GET", "/metrics")).text
     for name in ("atrium_commands_total", "atrium_connections", "atrium_bus_healthy 1.0"):
         assert name in figures
