@@ -82,6 +82,7 @@ from server.hub import Hub
 from server.importer import Importer
 from server.inspection import Inspector
 from server.keys import KeyWatch
+from server.lag import LagWatch
 from server.limits import Limits, unknown_name
 from server.maintenance import Maintenance
 from server.node import Node
@@ -238,6 +239,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         KeyWatch(ring),
         Sealer(db, settings, Signer(secret, settings.previous_secrets)),
         Inspector(gateway, bus, secret),
+        LagWatch(),
     )
     fanout.use_ring(settings.io_uring)
     log.info("node.fan_out", by="io_uring" if fanout.by_ring() else "write")
@@ -250,6 +252,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     refusals.start()
     node.importer.start()
     node.sealer.start()
+    node.lag.start()
     node.ready = True
     return node
 
@@ -262,6 +265,7 @@ async def close_node(node: Node) -> None:
     await node.outbox.stop()
     await node.refusals.stop()
     await node.sealer.stop()
+    await node.lag.stop()
     await node.maintenance.stop()
     await node.gateway.presence.stop()
     await node.hub.stop()

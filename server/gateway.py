@@ -397,6 +397,7 @@ class Gateway:
         return state
 
     def enter(self, connection: Connection, room: RoomKey, state: RoomState) -> None:
+        metrics.JOINS.labels(state.mode).inc()
         connection.trail.add(room, state.mode, state.after, state.position.seq)
         self.hub.release(room, connection, state.position)
         if room in connection.rooms and room.kind != "user":

@@ -36,12 +36,7 @@ def add_routes(app: web.Application, node: Node) -> None:
     async def figures(request: web.Request) -> web.Response:
         if not _may_read(node, request):
             raise web.HTTPForbidden
-        metrics.ROOMS.set(len(node.hub.rooms))
-        metrics.QUEUED.set(node.dispatcher.queued)
-        metrics.BUS_HEALTHY.set(node.bus.healthy)
-        metrics.LIMITS_SHARED.set(node.limits.shared.healthy)
-        metrics.POOL_SIZE.labels("open").set(node.db.pool.get_size())
-        metrics.POOL_SIZE.labels("idle").set(node.db.pool.get_idle_size())
+        _look(node)
         body = generate_latest(metrics.REGISTRY)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -72,6 +67,26 @@ async def _ahead_of_postgres(node: Node) -> float | None:
     except LOST:
         return None
     return None if now is None else time.time() - now
+
+
+def _look(node: Node) -> None:
+    """Figures that are read when somebody asks, so that they cost nothing before."""
+    rooms = list(node.hub.rooms.values())
+    unsent = [connection.socket.unsent() for connection in node.gateway.connections.values()]
+    metrics.ROOMS.set(len(rooms))
+    metrics.MEMBERS.labels("live").set(sum(len(room.live) for room in rooms))
+    metrics.MEMBERS.labels("joining").set(sum(len(room.waiting) for room in rooms))
+    metrics.BEHIND.set(sum(room.filling for room in rooms))
+    metrics.UNSENT.labels("all").set(sum(unsent))
+    metrics.UNSENT.labels("slowest").set(max(unsent, default=0))
+    metrics.QUEUED.set(node.dispatcher.queued)
+    metrics.BUS_HEALTHY.set(node.bus.healthy)
+    metrics.OUTBOX.set(node.bus.waiting)
+    metrics.CANARY_AGE.set(node.bus.silence)
+    metrics.LOOP_LAG.set(node.lag.worst)
+    metrics.LIMITS_SHARED.set(node.limits.shared.healthy)
+    metrics.POOL_SIZE.labels("open").set(node.db.pool.get_size())
+    metrics.POOL_SIZE.labels("idle").set(node.db.pool.get_idle_size())
 
 
 def _may_read(node: Node, request: web.Request) -> bool:

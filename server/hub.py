@@ -241,7 +241,10 @@ class Hub:
         frames: dict[str, bytes] = {}
         for member in room.live:
             socket = member.socket
-            if member is skip or socket.unsent() > self._settings.send_soft_limit:
+            if member is skip:
+                continue
+            if socket.unsent() > self._settings.send_soft_limit:
+                metrics.SIGNALS_DROPPED.inc()
                 continue
             _send(socket, (packet,), frames)
 
@@ -383,6 +386,7 @@ class Hub:
     def _begin(self, room: LiveRoom, position: Position) -> None:
         """Take a room's position for the first time, or anew after its epoch has changed."""
         if room.epoch is not None:
+            metrics.EPOCHS.inc()
             log.warning("hub.epoch_changed", room=room.key.name, epoch=position.epoch)
             room.pending.clear()
             for member in list(room.live):

@@ -22,6 +22,40 @@ FILLS = Counter("atrium_holes_filled", "Times that missing events were read from
 RESYNCS = Counter(
     "atrium_resyncs", "Members told to join again because they could not keep up.", registry=REGISTRY
 )
+SIGNALS_DROPPED = Counter(
+    "atrium_signals_dropped", "Signals that slow members did not get.", registry=REGISTRY
+)
+EPOCHS = Counter(
+    "atrium_epochs_changed", "Rooms whose history turned out to be another one.", registry=REGISTRY
+)
+JOINS = Counter(
+    "atrium_joins", "Rooms entered, by how that was answered: snapshot, events or current.", ["mode"],
+    registry=REGISTRY,
+)  # fmt: skip
+MEMBERS = Gauge(
+    "atrium_room_members", "Members of rooms on this node, one for each room that a connection is in.",
+    ["state"], registry=REGISTRY,
+)  # fmt: skip
+BEHIND = Gauge(
+    "atrium_rooms_behind", "Rooms whose events are being read from the log, for the bus left a hole.",
+    registry=REGISTRY,
+)  # fmt: skip
+UNSENT = Gauge(
+    "atrium_unsent_bytes", "Bytes that clients have not taken yet, of all connections and of the slowest.",
+    ["of"], registry=REGISTRY,
+)  # fmt: skip
+LOOP_LAG = Gauge(
+    "atrium_loop_lag_seconds",
+    "How late the event loop was, at worst, in the ten seconds before; looked at four times a second.",
+    registry=REGISTRY,
+)
+OUTBOX = Gauge(
+    "atrium_bus_outbox", "Messages that wait to be published; 20,000 at most are kept.", registry=REGISTRY
+)
+CANARY_AGE = Gauge(
+    "atrium_bus_silence_seconds", "Time since this node last heard itself through the bus; 0 without one.",
+    registry=REGISTRY,
+)  # fmt: skip
 CONNECTIONS = Gauge("atrium_connections", "Open Socket.IO connections.", ["format"], registry=REGISTRY)
 ROOMS = Gauge("atrium_rooms", "Rooms with members on this node.", registry=REGISTRY)
 QUEUED = Gauge("atrium_queued_commands", "Commands waiting in the queues of their rooms.", registry=REGISTRY)

@@ -14,6 +14,7 @@ from server.hub import Hub
 from server.importer import Importer
 from server.inspection import Inspector
 from server.keys import KeyWatch
+from server.lag import LagWatch
 from server.limits import Limits
 from server.maintenance import Maintenance
 from server.outbox import Outbox
@@ -49,6 +50,7 @@ class Node:
     keys: KeyWatch
     sealer: Sealer
     inspector: Inspector
+    lag: LagWatch
     ready: bool = False
     demo_offered: bool = False
 

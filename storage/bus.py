@@ -48,6 +48,14 @@ class Bus(Protocol):
     def alone(self) -> bool:
         """Whether there is certainly nobody else to hear what is published."""
 
+    @property
+    def waiting(self) -> int:
+        """Messages that have not been published yet (count)."""
+
+    @property
+    def silence(self) -> float:
+        """How long the node has not heard itself (seconds); 0 where that cannot be."""
+
     async def start(self, heard: Heard, reset: Reset) -> None:
         """Begin to listen. `reset` is called whenever messages may have been missed."""
 
@@ -73,6 +81,8 @@ class LocalBus:
     """A bus within one process; alone on its exchange it has nobody to talk to, and costs nothing."""
 
     healthy = True
+    waiting = 0
+    silence = 0.0
 
     def __init__(self, exchange: Exchange | None = None) -> None:
         self._exchange = exchange or Exchange()
@@ -121,7 +131,7 @@ class RedisBus:
             {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_connect_timeout": silence}
         )
         self._redis = Redis.from_url(url, protocol=2, socket_timeout=None, **tcp)
-        self._silence = silence
+        self._patience = silence
         self._node = os.urandom(8)
         self._canary_channel = f"atrium:canary:{self._node.hex()}"
         self._channels: set[str] = {CONTROL, self._canary_channel}
@@ -137,17 +147,25 @@ class RedisBus:
 
     @property
     def healthy(self) -> bool:
-        return time.monotonic() - self._last_canary < self._silence
+        return time.monotonic() - self._last_canary < self._patience
 
     @property
     def alone(self) -> bool:
         return False
 
+    @property
+    def waiting(self) -> int:
+        return len(self._outbox)
+
+    @property
+    def silence(self) -> float:
+        return time.monotonic() - self._last_canary
+
     async def start(self, heard: Heard, reset: Reset) -> None:
         self._heard, self._reset = heard, reset
         loops = (self._listen, self._post, self._watch)
         self._tasks = [asyncio.create_task(loop(), name=f"bus{loop.__name__}") for loop in loops]
-        deadline = time.monotonic() + self._silence
+        deadline = time.monotonic() + self._patience
         while not self.healthy and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
 
@@ -253,9 +271,9 @@ class RedisBus:
         cut_at = time.monotonic()
         while True:
             self.publish(self._canary_channel, b"")
-            await asyncio.sleep(self._silence / 5)
+            await asyncio.sleep(self._patience / 5)
             quiet_since = max(self._last_canary, cut_at)
-            if time.monotonic() - quiet_since > self._silence * 0.8:
+            if time.monotonic() - quiet_since > self._patience * 0.8:
                 cut_at = time.monotonic()
                 await self._cut()
 
