@@ -11,7 +11,7 @@ from tests.chaos.cluster import ChaosCluster, chaos_cluster
 
 @pytest.fixture(scope="session")
 async def standing_cluster() -> AsyncIterator[ChaosCluster]:
-    """Two nodes, Postgres that does flush its disk, Redis, and relays; for the tests of xdist_group("chaos")."""
+    """Two nodes, Postgres that does flush its disk, Redis, and relays; one for each xdist_group("chaos-…")."""
     with tempfile.TemporaryDirectory(prefix="atrium-chaos-", ignore_cleanup_errors=True) as name:
         async with chaos_cluster(Path(name), redis=True, relays=True) as cluster:
             yield cluster

@@ -21,7 +21,7 @@ READING: Final = "CROSS JOIN LATERAL"
 """What only the statement `snapshot_tasks` holds."""
 
 
-@pytest.mark.xdist_group("chaos")
+@pytest.mark.xdist_group("chaos-rights")
 async def test_a_herd_shares_its_readings(chaos: ChaosCluster) -> None:
     await ordeal(chaos, "everybody reconnects at once", SEED)
 

@@ -27,7 +27,7 @@ RIGHTS: Final = [
 ]
 
 
-@pytest.mark.xdist_group("chaos")
+@pytest.mark.xdist_group("chaos-rights")
 @pytest.mark.parametrize("name", RIGHTS)
 async def test_nothing_after_the_end_is_heard(chaos: ChaosCluster, name: str) -> None:
     await ordeal(chaos, name, SEED)

@@ -16,8 +16,8 @@ from tests.chaos.simulator import Client, Connection, Gone, Simulation
 from tests.world import Cluster, World, fresh_world, second_node
 
 CREW: Final = {"acme": ("alice", "alice", "bob"), "rival": ("mallory",)}
-EXAMPLES: Final = 12
-STEPS: Final = 30
+EXAMPLES: Final = 8
+STEPS: Final = 25
 QUICK: Final = {"sweep_interval": 0.2, "sweep_interval_unhealthy": 0.2}
 """A lost message is found missing within 0.2 s."""
 
