@@ -72,11 +72,19 @@ async def update_branding(tx: Tx, cmd: UpdateBranding) -> TenantUpdated:
 
 async def _require_proven(tx: Tx, host: str) -> None:
     """Nobody's sign-in page gets a look that the keeper of its domain has not chosen."""
-    proven = [as_host(row["domain"]) for row in await tx.many("sso_domains") if row["verified_at"]]
-    if not any(host == name or host.endswith(f".{name}") for name in proven):
+    proven = [_host(row["domain"]) for row in await tx.many("sso_domains") if row["verified_at"]]
+    if not any(name and (host == name or host.endswith(f".{name}")) for name in proven):
         raise ValidationFailed.field(
             "custom_domain", "does not lie within a domain that this tenant has proven"
         )
+
+
+def _host(domain: str) -> str | None:
+    """A proven domain as hosts are written; None for one that a newer IDNA knows and that of hosts does not."""
+    try:
+        return as_host(domain)
+    except ValueError:
+        return None
 
 
 @endpoint("branding.get", rest="GET /branding", public=True)
