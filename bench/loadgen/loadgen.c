@@ -32,7 +32,7 @@ enum {
     MAX_SECONDS = 600,
     MAX_EVENTS = 1024,
     DRAIN_SECONDS = 20,
-    SETUP_SECONDS = 240,
+    SETUP_SECONDS = 600,
     IDLE_SECONDS = 1800,
     QUIET_NS = 500000000, /* after which signals that have not come are lost */
 };
