@@ -280,4 +280,6 @@ async def _flow(sender: Person, world: World, over: asyncio.Event) -> None:
 
 async def _epoch(world: World) -> str:
     async with world.sql() as db:
-        return str(await db.fetchval("SELECT epoch FROM rooms WHERE id = $1::uuid", world.project_id))
+        return str(
+            await db.fetchval("SELECT epoch_of(epoch) FROM rooms WHERE id = $1::uuid", world.project_id)
+        )

@@ -132,6 +132,8 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     await importing(shared, alice)
     link = await alice.rest("POST", f"/tenants/{shared.tenant_id}/invitations", json={})
     assert link.success, link
+    comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")
+    assert comment.success, comment
     async with shared.sql() as db:
         counts = {
             t["name"]: await db.fetchval(f"SELECT count(*) FROM {t['name']}") for t in await tables(shared)
