@@ -78,11 +78,9 @@ class Connection:
         self._worker: asyncio.Task[None] | None = None
         self._lane: RoomKey | None = None
         self._in_flight: set[asyncio.Future[Result]] = set()
-        self._room_made = asyncio.Event()
         self._limit = gateway.settings.max_pending_commands
         self._timers: list[asyncio.TimerHandle] = []
         self._membership: asyncio.TimerHandle | None = None
-        socket.has_room = self._wait_for_room
 
     # Calls.
 
@@ -93,11 +91,14 @@ class Connection:
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
 
-    async def _wait_for_room(self) -> None:
-        """Reading stops while too many calls wait: TCP then slows the sender down, and nothing is refused."""
-        while len(self._queue) + len(self._in_flight) >= self._limit and not self.closed:
-            self._room_made.clear()
-            await self._room_made.wait()
+    @property
+    def is_full(self) -> bool:
+        """Whether too many calls wait. Reading stops then: TCP slows the sender down, and nothing is refused."""
+        return len(self._queue) + len(self._in_flight) >= self._limit and not self.closed
+
+    def _make_room(self) -> None:
+        if not self.is_full:
+            self.socket.go_on()
 
     async def _work(self) -> None:
         try:
@@ -107,7 +108,7 @@ class Connection:
                     break
                 incoming = self._queue.popleft()
                 await self._carry_out(incoming, _request_id())
-                self._room_made.set()
+                self._make_room()
         finally:
             self._worker = None
 
@@ -162,7 +163,7 @@ class Connection:
 
         def finish(future: asyncio.Future[Result]) -> None:
             self._in_flight.discard(future)
-            self._room_made.set()
+            self._make_room()
             error = future.exception()
             if error is None:
                 self._answer(incoming, request_id, future.result(), "command")
@@ -288,14 +289,13 @@ class Connection:
     def disconnect(self) -> None:
         """Say goodbye and close; the client may connect anew with a fresh token."""
         self.socket.push(JSON.disconnect())
-        task = asyncio.ensure_future(self.socket.close(wait=False))
-        self.gateway.keep(task)
+        self.socket.end(self.socket.server.reason.SERVER_DISCONNECT)
 
     def shut(self) -> None:
         """The transport has gone: forget what has not been started."""
         self.closed = True
         self._queue.clear()
-        self._room_made.set()
+        self._make_room()
         for timer in self._timers:
             timer.cancel()
         if self._membership is not None:

@@ -17,13 +17,15 @@ from urllib.parse import urlsplit
 
 import engineio
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from engineio import async_socket, exceptions, packet
 
 from handlers.errors import RateLimited
 from server.fanout import fan_out
 from server.frames import BINARY, JsonCodec, frame
+from server.heartbeat import Beat, Pauses, cancel
 from server.origin import origin_of
+from server.websocket import NORMAL, TakenOver, WebSocket, accept
 from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -64,8 +66,6 @@ class PacketHandler(Protocol):
 
     def closed(self, socket: "EngineSocket", reason: str) -> None: ...
 
-    def keep(self, task: asyncio.Future[Any]) -> None: ...
-
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio ships no types
     """One Engine.IO endpoint; there is one for JSON and one for msgpack clients."""
@@ -85,6 +85,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio ships no t
         self.settings = settings
         self.codec = codec
         self.handler = handler
+        self.until_ping = Pauses(settings.ping_interval)
+        self.until_lost = Pauses(settings.ping_timeout)
+        self.leaving: set[EngineSocket] = set()
+        """Those that were told goodbye and whose clients have not gone yet."""
 
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
@@ -119,6 +123,8 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
     closed: bool
     upgraded: bool
     upgrading: bool
+    queue: Any
+    """What waits for a poll; None once a WebSocket is the way out."""
 
     def __init__(self, server: Engine, sid: str, request: web.Request) -> None:
         super().__init__(server, sid)
@@ -128,10 +134,10 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         self.descriptor = -1
         self.held_bytes = 0
         self.connection: Any = None
-        self.has_room: Callable[[], Any] | None = None
-        self._ws: web.WebSocketResponse | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._websocket: WebSocket | None = None
+        self._beat: Beat | None = None
         self._pinged = False
+        self._room: asyncio.Event | None = None
 
     # What leaves.
 
@@ -163,7 +169,8 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
 
     def _send_engine_packet(self, pkt: packet.Packet) -> None:
         if self.transport is None:
-            self.queue.put_nowait(pkt)
+            if self.queue is not None:
+                self.queue.put_nowait(pkt)
             return
         encoded = pkt.encode()
         self.write(frame(encoded, BINARY) if isinstance(encoded, bytes) else frame(encoded.encode()))
@@ -188,11 +195,35 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         if len(packets) > MOST_PACKETS:
             raise exceptions.ContentTooLongError
         for number, encoded in enumerate(packets, 1):
-            await self._receive(encoded)
+            self._receive(encoded)
+            while self._is_full():
+                if self._room is None:
+                    self._room = asyncio.Event()
+                await self._room.wait()
             if number % PACKETS_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    async def _receive(self, data: str | bytes) -> None:
+    def arrived(self, message: str | bytes) -> None:
+        """One message of the WebSocket."""
+        if self.transport is None:
+            self._probe(message)
+        elif not self.closed:
+            self._receive(message)
+            if self._is_full() and self._websocket is not None:
+                self._websocket.hold()
+
+    def _is_full(self) -> bool:
+        return self.connection is not None and self.connection.is_full
+
+    def go_on(self) -> None:
+        """There is room again for what the client sends."""
+        if self._websocket is not None:
+            self._websocket.go_on()
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
+    def _receive(self, data: str | bytes) -> None:
         """One Engine.IO packet; whatever is in it, the connection survives."""
         if len(data) > self.server.max_http_buffer_size:
             self._too_large(data)
@@ -206,9 +237,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         elif data[:1] == "b":
             self._receive_base64(data)
         elif data[:1] == "1":
-            await self.close(wait=False, abort=True, reason=self.server.reason.CLIENT_DISCONNECT)
-        if self.has_room is not None:
-            await self.has_room()
+            self.end(self.server.reason.CLIENT_DISCONNECT, abort=True)
 
     def _too_large(self, data: str | bytes) -> None:
         if isinstance(data, str) and data[:1] == "b":
@@ -229,57 +258,63 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         except Exception:
             log.exception("engine.packet_failed", sid=self.sid)
 
-    async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
-        if self._ws is not None:
+    async def _upgrade_websocket(self, environ: dict[str, Any]) -> web.StreamResponse:
+        """Take the connection over: as the way out at once for a new client, after the probe for an upgrade."""
+        if self._websocket is not None:
             return web.Response(status=400, text="The connection has a WebSocket already")
-        request: web.Request = environ["aiohttp.request"]
-        ws = web.WebSocketResponse(
-            max_msg_size=OVERSIZE * self.server.max_http_buffer_size, compress=False, timeout=2.0
-        )
-        await ws.prepare(request)
-        self._ws = ws
-        try:
-            if await self._begin(ws, request.transport):
-                await self._read(ws)
-        finally:
-            if self.transport is None:
-                self._ws, self.upgrading = None, False
-            if self.transport is not None or not self.connected:
-                await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
-        return ws
+        limit = OVERSIZE * self.server.max_http_buffer_size
+        accepted = accept(environ["aiohttp.request"], self, limit)
+        if not isinstance(accepted, WebSocket):
+            if not self.connected:
+                self.end(self.server.reason.TRANSPORT_ERROR, abort=True)
+            return accepted
+        self._websocket = accepted
+        if self.connected:
+            asyncio.get_running_loop().call_later(UPGRADE_PATIENCE, self._give_up_probe, accepted)
+        else:
+            self._begin(accepted)
+        return TakenOver()
 
-    async def _begin(self, ws: web.WebSocketResponse, transport: asyncio.BaseTransport | None) -> bool:
-        """Make the WebSocket the way out: at once for a new connection, after the probe for an upgrade."""
-        if self.connected and not await self._probe(ws):
-            self.upgrading = False
-            self._ws = None
-            return False
+    def _begin(self, websocket: WebSocket) -> None:
+        """Make the WebSocket the way out. From here on nothing is queued: the queue goes."""
         self.connected = self.upgraded = True
         self.upgrading = False
-        if transport is None:
-            return False
-        if transport.get_extra_info("sslcontext") is not None:
-            raise RuntimeError("TLS ends at the proxy: frames are written to the descriptor as they are")
-        self.descriptor = transport.get_extra_info("socket").fileno()
-        self.transport = transport  # type: ignore[assignment]  # aiohttp's is a writable one
+        self.transport = websocket.transport
+        self.descriptor = websocket.transport.get_extra_info("socket").fileno()
         while not self.queue.empty():
             held = self.queue.get_nowait()
             if held is not None and held.packet_type != packet.NOOP:
                 self._send_engine_packet(held)
+        self.queue = None
         self.held_bytes = 0
-        return True
 
-    async def _probe(self, ws: web.WebSocketResponse) -> bool:
+    def _probe(self, message: str | bytes) -> None:
         """The handshake of an upgrade. Polling goes on as before until the probe has come, and if it never does."""
-        try:
-            if (await ws.receive(timeout=UPGRADE_PATIENCE)).data != "2probe":
-                return False
+        websocket = self._websocket
+        if websocket is None or self.closed:
+            return
+        if message == "2probe" and not self.upgrading:
             self.upgrading = True
-            await ws.send_str("3probe")
+            websocket.send_text("3probe")
             self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the poll that is under way
-            return bool((await ws.receive(timeout=UPGRADE_PATIENCE)).data == "5")
-        except (TimeoutError, ConnectionError):
-            return False
+        elif message == "5" and self.upgrading:
+            self._begin(websocket)
+        else:
+            self._give_up_probe(websocket)
+
+    def _give_up_probe(self, websocket: WebSocket) -> None:
+        if self.transport is None and self._websocket is websocket:
+            self._websocket, self.upgrading = None, False
+            websocket.close()
+            asyncio.get_running_loop().call_later(CLOSE_PATIENCE, websocket.transport.abort)
+
+    def lost(self) -> None:
+        """The WebSocket has gone: with it the connection, unless it was only being tried."""
+        self.server.leaving.discard(self)
+        if self.transport is None and self.connected:
+            self._websocket, self.upgrading = None, False
+        else:
+            self.end(self.server.reason.TRANSPORT_CLOSE, abort=True)
 
     async def handle_get_request(self, environ: dict[str, Any]) -> Any:
         """While a probe is under way polling goes on, in short polls: the WebSocket may never carry anything."""
@@ -291,60 +326,56 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
             return [packet.Packet(packet.NOOP)]
         return await self.poll()
 
-    async def _read(self, ws: web.WebSocketResponse) -> None:
-        while not self.closed:
-            message = await ws.receive()
-            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                return
-            await self._receive(message.data)
-
     # Heartbeat and end.
 
     def schedule_ping(self) -> None:
         """Called at the start and on every pong: the next ping is due after the interval."""
         self._pinged = False
-        self._set_timer(self.server.ping_interval, self._ping)
+        self._wait(self.server.until_ping, self._ping)
 
     def _ping(self) -> None:
         self._pinged = True
         self._send_engine_packet(packet.Packet(packet.PING))
-        self._set_timer(self.server.ping_timeout, self._lost)
+        self._wait(self.server.until_lost, self._lost)
 
     def _lost(self) -> None:
         if self.transport is not None:
             self.transport.abort()
-        self.server.handler.keep(
-            asyncio.ensure_future(self.close(wait=False, abort=True, reason=self.server.reason.PING_TIMEOUT))
-        )
+        self.end(self.server.reason.PING_TIMEOUT, abort=True)
 
-    def _set_timer(self, delay: float, callback: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if not self.closed:
-            self._timer = asyncio.get_running_loop().call_later(delay, callback)
+    def _wait(self, pauses: Pauses, callback: Callable[[], None]) -> None:
+        cancel(self._beat)
+        self._beat = None if self.closed else pauses.begin(callback)
 
     async def check_ping_timeout(self) -> bool:
-        """The timers see to that."""
+        """The heartbeat sees to that."""
         return not self.closed
 
     async def close(
-        self, wait: bool = True, abort: bool = False, reason: str | None = None, code: int = 1000
+        self, wait: bool = True, abort: bool = False, reason: str | None = None, code: int = NORMAL
     ) -> None:
+        """As the library calls it; there is nothing to wait for."""
+        self.end(reason or self.server.reason.SERVER_DISCONNECT, abort=abort, code=code)
+
+    def end(self, reason: str, *, abort: bool = False, code: int = NORMAL) -> None:
+        """End the connection: with a goodbye, unless the client has said its own or is gone (`abort`)."""
         if self.closed:
             return
         self.closing = self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self.server.handler.closed(self, reason or self.server.reason.SERVER_DISCONNECT)
+        cancel(self._beat)
+        self.server.handler.closed(self, reason)
         if not abort:
             self._send_engine_packet(packet.Packet(packet.CLOSE))
-        if self.transport is not None:
-            asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.transport.abort)
         self.transport = None
         self.server.sockets.pop(self.sid, None)
-        self.queue.put_nowait(None)
-        if self._ws is not None and not self._ws.closed:
-            await self._ws.close(code=code)
+        if self.queue is not None:
+            self.queue.put_nowait(None)
+        if self._websocket is not None:
+            if not self._websocket.over:
+                self.server.leaving.add(self)
+            self._websocket.close(code)
+            asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self._websocket.transport.abort)
+        self.go_on()
 
 
 def _too_many(error: RateLimited) -> dict[str, Any]:

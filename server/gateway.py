@@ -34,7 +34,7 @@ from handlers.identity.sessions import Sessions
 from handlers.rooms import RoomReader, RoomState, parse_since
 from server import envelope, logs, metrics
 from server.connection import Connection
-from server.engine import Engine, EngineSocket
+from server.engine import CLOSE_PATIENCE, Engine, EngineSocket
 from server.frames import JSON, MSGPACK, holds_bytes, unpack
 from server.hub import Hub
 from server.limits import Limits
@@ -53,6 +53,9 @@ GONE: Final = 200
 
 INSPECTION: Final = (b"?", b"!")
 """How the control messages begin by which nodes look into each other: a question, an answer."""
+
+RESTARTING: Final = 1012
+"""Close code of a WebSocket whose server goes away (IANA, WebSocket Close Code Number Registry)."""
 
 SIGN_IN_TRIES: Final = 20
 """How often a sign-in begins anew because rights changed while it was under way."""
@@ -126,7 +129,7 @@ class Gateway:
     def opened(self, socket: EngineSocket) -> None:
         loop = asyncio.get_running_loop()
         self._unauthenticated[socket] = loop.call_later(
-            self.settings.connect_timeout, lambda: self.keep(asyncio.ensure_future(socket.close(wait=False)))
+            self.settings.connect_timeout, socket.end, socket.server.reason.SERVER_DISCONNECT
         )
 
     def closed(self, socket: EngineSocket, reason: str) -> None:
@@ -187,7 +190,7 @@ class Gateway:
         elif namespace != "/":
             return
         elif kind == str(DISCONNECT):
-            self.keep(asyncio.ensure_future(socket.close(wait=False)))
+            socket.end(socket.server.reason.SERVER_DISCONNECT)
         elif kind in (str(BINARY_EVENT), str(BINARY_ACK)):
             self._attachments[socket] = int((match["attachments"] or "0-")[:-1])
             if kind == str(BINARY_EVENT):
@@ -218,7 +221,7 @@ class Gateway:
             else:
                 self._call(socket, packet.get("data"), ack_id)
         elif kind == DISCONNECT:
-            self.keep(asyncio.ensure_future(socket.close(wait=False)))
+            socket.end(socket.server.reason.SERVER_DISCONNECT)
 
     def _answer_bad(self, socket: EngineSocket, ack_id: int | None, error: AtriumError) -> None:
         if socket.connection is None:
@@ -243,7 +246,7 @@ class Gateway:
         if namespace != "/":
             socket.push(JSON.refused(_connect_error(NotFound("There is no such namespace")), namespace[:100]))
             if socket.connection is None:
-                self.keep(asyncio.ensure_future(socket.close(wait=False)))
+                socket.end(socket.server.reason.SERVER_DISCONNECT)
         elif socket.connection is None and (timer := self._unauthenticated.pop(socket, None)):
             timer.cancel()
             self.keep(asyncio.ensure_future(self._open(socket, auth if isinstance(auth, dict) else {})))
@@ -467,16 +470,14 @@ class Gateway:
             await asyncio.sleep(0.05)
         await self.dispatcher.idle()
         self.presence.draining = True
-        ends = await asyncio.gather(
-            *(
-                connection.socket.close(wait=False, code=1012)
-                for connection in list(self.connections.values())
-            ),
-            return_exceptions=True,
-        )
-        for error in ends:
-            if isinstance(error, Exception):
-                log.error("gateway.close_failed", exc_info=error)
+        for connection in list(self.connections.values()):
+            connection.socket.end(connection.socket.server.reason.SERVER_DISCONNECT, code=RESTARTING)
+        deadline = asyncio.get_running_loop().time() + CLOSE_PATIENCE
+        while self._leaving() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)
+
+    def _leaving(self) -> bool:
+        return any(engine.leaving for engine in self.engines.values())
 
     def keep(self, task: asyncio.Future[Any]) -> None:
         """Hold on to a task until it is done, and log what goes wrong in it."""
