@@ -21,7 +21,7 @@ FIN, RESERVED, MASKED, LENGTH = 0x80, 0x70, 0x80, 0x7F
 CONTROL_LENGTH: Final = 125
 """A control frame's payload is no longer (bytes; RFC 6455, 5.5)."""
 
-NORMAL, PROTOCOL_ERROR, NO_STATUS, BAD_TEXT, TOO_BIG = 1000, 1002, 1005, 1007, 1009
+NORMAL, PROTOCOL_ERROR, BAD_TEXT, TOO_BIG = 1000, 1002, 1007, 1009
 """Close codes (RFC 6455, 7.4.1)."""
 
 ACCEPT_SUFFIX: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -192,20 +192,15 @@ class WebSocket(asyncio.Protocol):
             if self.transport.get_write_buffer_size() <= PONG_LIMIT:
                 self.transport.write(frame(payload, FIN | PONG))
         elif opcode == CLOSE:
-            code = int.from_bytes(payload[:2], "big") if payload else NO_STATUS
-            if code != NO_STATUS and not _may_be_sent(code):
-                code = PROTOCOL_ERROR
-            elif not _is_text(payload[2:]):
-                code = BAD_TEXT
-            self._fail(code)
+            self._fail(_answer_to_close(payload))
         elif opcode != PONG:
             self._fail(PROTOCOL_ERROR)
 
-    def _fail(self, code: int) -> None:
-        """Send the last frame, where it was not sent yet, and close."""
+    def _fail(self, code: int | None) -> None:
+        """Send the last frame, where it was not sent yet, and close. None stands for a frame without a code."""
         if not self._closed and not self.transport.is_closing():
             self._closed = True
-            said = b"" if code == NO_STATUS else code.to_bytes(2, "big")
+            said = b"" if code is None else code.to_bytes(2, "big")
             self.transport.write(frame(said, FIN | CLOSE))
         self.transport.close()
         self._end()
@@ -258,6 +253,16 @@ def _is_key(key: str) -> bool:
         return False
 
 
+def _answer_to_close(payload: bytes) -> int | None:
+    """The code of the client's own close frame, or of what is wrong with it (RFC 6455, 5.5.1)."""
+    if not payload:
+        return None
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) == 1 or not _may_be_sent(code):
+        return PROTOCOL_ERROR
+    return code if _is_text(payload[2:]) else BAD_TEXT
+
+
 def _is_text(data: bytes) -> bool:
     try:
         data.decode()
@@ -268,7 +273,7 @@ def _is_text(data: bytes) -> bool:
 
 def _may_be_sent(code: int) -> bool:
     """Whether a code may stand in a close frame (RFC 6455, 7.4)."""
-    return (1000 <= code <= 1014 and code not in (1004, NO_STATUS, 1006)) or 3000 <= code <= 4999
+    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
 
 
 def _unmasked(mask: bytes | bytearray, data: bytes | bytearray) -> bytes:
