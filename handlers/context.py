@@ -111,6 +111,10 @@ class Tx:
     async def exec(self, statement: str, payload: object = None, /, **params: Any) -> None:
         await self.session.exec(statement, payload, **{**self.values, **params})
 
+    def defer(self, statement: str, payload: object = None, /, **params: Any) -> None:
+        """Run a statement together with the commit, or before the next one that is run."""
+        self.session.defer(statement, payload, **{**self.values, **params})
+
     async def rights_changed(self) -> None:
         """Say that this command changes who may do what: every node checks its sockets before it goes on."""
         self.session.values["rights_seq"] = await self.value("raise_rights")

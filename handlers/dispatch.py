@@ -341,18 +341,17 @@ class Dispatcher:
                 if opened is None or opened["kind"] != room.kind or opened["gone"]:
                     raise NotFound
                 group = _opened(room, opened)
-                for run in _runs(calls):
-                    session.wrote = False
-                    await (self._apply(group, session, run[0]) if len(run) == 1
-                           else self._apply_together(group, session, run))  # fmt: skip
-                if group.applied:
-                    batches = await self._append_or_split(group, session)
+                batches = await self._apply_all(group, session, calls)
                 committing = bool(group.applied)
         except LOST as error:
             log.warning("dispatch.postgres_lost", room=room.name, error=repr(error), committing=committing)
             if (committing or doubt) and not last:
                 return False
             raise
+        except (asyncpg.IntegrityConstraintViolationError, *BAD_VALUE) as error:
+            raise _Spoiled(
+                error
+            ) from error  # by one of them: with an id that another room has just used, say
         for batch in batches:
             self._deliver(batch)
         if session.values.get("mails_queued"):
@@ -362,6 +361,16 @@ class Dispatcher:
         for call, answer in group.answers:
             self._fail(call, answer) if isinstance(answer, AtriumError) else call.succeed(answer)
         return True
+
+    async def _apply_all(self, group: _Group, session: Session, calls: list[Call]) -> list[Batch]:
+        """Carry a group's commands out; returns the batches to deliver after the commit."""
+        for run in _runs(calls):
+            session.wrote = False
+            if len(run) == 1:
+                await self._apply(group, session, run[0])
+            else:
+                await self._apply_together(group, session, run)
+        return await self._append(group, session) if group.applied else []
 
     async def _apply(self, group: _Group, session: Session, call: Call) -> None:
         """Run one command's handler and its reactions; only its own caller hears when it fails cleanly."""
@@ -460,15 +469,8 @@ class Dispatcher:
         group.applied.append((call, applied))
         group.answers.append((call, Result(once or data, group.room, seq)))
 
-    async def _append_or_split(self, group: _Group, session: Session) -> list[Batch]:
-        """Append; when one entry makes that fail, such as an id used in another room just now, split the group."""
-        try:
-            return await self._append(group, session)
-        except asyncpg.IntegrityConstraintViolationError as error:
-            raise _Spoiled(error) from error
-
     async def _append(self, group: _Group, session: Session) -> list[Batch]:
-        """Number and write everything in one statement; returns the batches to deliver after the commit."""
+        """Number everything, and write it with the commit; returns the batches to deliver after that."""
         heads = {group.room: (group.epoch, group.head)}
         others = {entry.room for entry in group.entries} - {group.room}
         if others:
@@ -487,7 +489,7 @@ class Dispatcher:
                 entry.call.command_id, entry.data,
             )  # fmt: skip
             batch.packets.append(packet(entry.name, event))
-        await session.exec(
+        session.defer(
             "append_log",
             now=group.now,
             room_id=group.room.id,

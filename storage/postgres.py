@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -46,6 +47,7 @@ SESSION: Final = {
     "application_name": "atrium",
     "timezone": "UTC",
     "jit": "off",
+    "standard_conforming_strings": "on",  # what `_quoted` relies on
     # Every statement finds its rows by key: planning it anew each time took longer than running it.
     "plan_cache_mode": "force_generic_plan",
 }
@@ -53,6 +55,11 @@ SESSION: Final = {
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
     """A connection that is handed back clean, so that the pool need not spend a round trip on resetting it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.prepared: set[str] = set()
+        """Statements that were prepared here by name, for `Session.commit`."""
 
     def get_reset_query(self) -> str:
         return ""
@@ -66,6 +73,7 @@ class Session:
     statements: Mapping[str, Statement]
     values: dict[str, Any]
     wrote: bool = False
+    deferred: list[tuple[Statement, list[Any]]] = field(default_factory=list)
 
     def _prepare(self, name: str, source: object, params: dict[str, Any]) -> tuple[Statement, list[Any]]:
         statement = self.statements[name]
@@ -78,6 +86,29 @@ class Session:
             self.wrote = True
         return statement, arguments
 
+    def defer(self, name: str, source: object = None, /, **params: Any) -> None:
+        """Run a statement, whose outcome nobody waits for, in one round trip with the commit.
+
+        Whatever is run before the commit finds it done. What it violates is raised where it is done.
+        """
+        self.deferred.append(self._prepare(name, source, params))
+
+    async def _do_deferred(self) -> None:
+        deferred, self.deferred = self.deferred, []
+        for statement, arguments in deferred:
+            await self.connection.execute(statement.sql, *arguments)
+
+    async def commit(self) -> None:
+        """What was deferred, and the end of the transaction."""
+        steps, connection = ["COMMIT"], self.connection
+        if self.deferred:
+            steps = [_execution(statement, arguments) for statement, arguments in self.deferred] + steps
+            for statement, _ in self.deferred:
+                if statement.name not in connection.prepared:
+                    await connection.execute(f"PREPARE {statement.name} AS {statement.sql}")
+                    connection.prepared.add(statement.name)
+        await connection.execute("; ".join(steps))
+
     async def one(self, name: str, source: object = None, /, **params: Any) -> Row:
         """The row that must be there; LookupError where it is not."""
         row = await self.maybe(name, source, **params)
@@ -86,20 +117,28 @@ class Session:
         return row
 
     async def maybe(self, name: str, source: object = None, /, **params: Any) -> Row | None:
+        if self.deferred:
+            await self._do_deferred()
         statement, arguments = self._prepare(name, source, params)
         row: Row | None = await self.connection.fetchrow(statement.sql, *arguments)
         return row
 
     async def many(self, name: str, source: object = None, /, **params: Any) -> list[Row]:
+        if self.deferred:
+            await self._do_deferred()
         statement, arguments = self._prepare(name, source, params)
         rows: list[Row] = await self.connection.fetch(statement.sql, *arguments)
         return rows
 
     async def value(self, name: str, source: object = None, /, **params: Any) -> Any:
+        if self.deferred:
+            await self._do_deferred()
         statement, arguments = self._prepare(name, source, params)
         return await self.connection.fetchval(statement.sql, *arguments)
 
     async def exec(self, name: str, source: object = None, /, **params: Any) -> None:
+        if self.deferred:
+            await self._do_deferred()
         statement, arguments = self._prepare(name, source, params)
         await self.connection.execute(statement.sql, *arguments)
 
@@ -152,8 +191,9 @@ class Database:
                 await connection.execute(
                     f"{begin}; SELECT set_config('atrium.tenant', '{tenant}', true){lock}"
                 )
-                yield Session(connection, self.statements, {"tenant_id": tenant_id, **values})
-                await connection.execute("COMMIT")
+                session = Session(connection, self.statements, {"tenant_id": tenant_id, **values})
+                yield session
+                await session.commit()
             except BaseException as error:
                 await _abandon(connection, error)
                 raise
@@ -174,6 +214,51 @@ class Database:
         begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         async with self.transaction(tenant_id, begin=begin, **values) as session:
             yield session
+
+
+def _execution(statement: Statement, arguments: list[Any]) -> str:
+    return f"EXECUTE {statement.name} ({', '.join(map(literal, arguments))})"
+
+
+def literal(value: object) -> str:
+    """A value as SQL text, for what cannot be sent beside it. Raises DataError where Postgres has no form for it."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, (list, tuple)):
+        return _quoted("{" + ",".join(map(_element, value)) + "}")
+    return _quoted(_text(value))
+
+
+def _element(value: object) -> str:
+    """One of an array (Postgres manual, 8.15.6)."""
+    if value is None:
+        return "NULL"
+    return '"' + _text(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, (bool, int, UUID)):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no literal here")
+
+
+def _quoted(text: str) -> str:
+    """A string constant; a backslash in it is a backslash (Postgres manual, 4.1.2.1)."""
+    if "\0" in text or not _is_unicode(text):
+        raise asyncpg.DataError("a text that UTF-8, or Postgres, cannot hold")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 async def _abandon(connection: Any, error: BaseException) -> None:

@@ -1,12 +1,13 @@
 """Moving tasks: one decision of the server about column, status, limit and place.
 
-Many moves of one group are read, decided and written together, in two statements; each is decided as if those before it
-had been written already.
+Many moves of one group are read, decided and written together, in two statements, the second of which goes with the
+commit; each is decided as if those before it had been written already.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from handlers.context import Tx
@@ -26,7 +27,7 @@ class _Plan:
     tx: Tx
     cmd: MoveTask
     place: Row
-    status_id: UUID
+    completed_at: datetime | None
     position: str
     made_room: list[TaskPart]
 
@@ -93,8 +94,8 @@ async def _some(moves: Sequence[Move]) -> list[TaskMoved | AtriumError]:
             break
         decided.take(plan)
         plans.append(plan)
-    written = await _write([plan for plan in plans if isinstance(plan, _Plan)])
-    return [plan if isinstance(plan, AtriumError) else _told(plan, written) for plan in plans]
+    _write([plan for plan in plans if isinstance(plan, _Plan)])
+    return [plan if isinstance(plan, AtriumError) else _told(plan) for plan in plans]
 
 
 async def _read(moves: Sequence[Move]) -> dict[int, Row]:
@@ -125,9 +126,8 @@ def _decide(tx: Tx, cmd: MoveTask, place: Row | None, decided: _Decided) -> _Pla
             details={"before_id": cmd.before_id, "after_id": cmd.after_id, "column_id": cmd.column_id},
         )
     position = positions.between(*_gap(cmd, place, decided.arrived[cmd.column_id]))
-    stays = place["status_id"] in place["status_ids"]
-    status_id = place["status_id"] if stays else place["status_ids"][0]
-    return _Plan(tx, cmd, place, status_id, position, [])
+    completed_at = (place["completed_at"] or tx.now) if place["done"] else None
+    return _Plan(tx, cmd, place, completed_at, position, [])
 
 
 def _gap(cmd: MoveTask, place: Row, arrived: list[str]) -> tuple[str | None, str | None]:
@@ -155,27 +155,35 @@ async def _make_room(plan: _Plan) -> None:
     plan.position, plan.made_room = keys[at], [TaskPart.of(row) for row in moved]
 
 
-async def _write(plans: list[_Plan]) -> dict[UUID, Row]:
-    if not plans:
-        return {}
-    rows = await plans[0].tx.many(
-        "move_tasks",
-        task_ids=[plan.cmd.task_id for plan in plans],
-        column_ids=[plan.cmd.column_id for plan in plans],
-        status_ids=[plan.status_id for plan in plans],
-        positions=[plan.position for plan in plans],
-        actor_ids=[plan.tx.actor.user_id for plan in plans],
-    )
-    return {row["id"]: row for row in rows}
+def _write(plans: list[_Plan]) -> None:
+    if plans:
+        plans[0].tx.defer(
+            "move_tasks",
+            task_ids=[plan.cmd.task_id for plan in plans],
+            column_ids=[plan.cmd.column_id for plan in plans],
+            status_ids=[plan.place["new_status_id"] for plan in plans],
+            positions=[plan.position for plan in plans],
+            versions=[plan.place["version"] + 1 for plan in plans],
+            actor_ids=[plan.tx.actor.user_id for plan in plans],
+            completed=[plan.completed_at for plan in plans],
+        )
 
 
-def _told(plan: _Plan, written: dict[UUID, Row]) -> TaskMoved:
-    fresh, place = dict(written[plan.cmd.task_id]), plan.place
-    names = ("column_id", "status_id", "position", "completed_at")
-    changed = [name for name in names if fresh[name] != place[name]]
+def _told(plan: _Plan) -> TaskMoved:
+    place = plan.place
+    fresh = {
+        "column_id": plan.cmd.column_id,
+        "status_id": place["new_status_id"],
+        "position": plan.position,
+        "completed_at": plan.completed_at,
+    }
+    changed = [name for name, value in fresh.items() if value != place[name]]
     if "completed_at" not in changed:
         del fresh["completed_at"]
-    event = TaskMoved(task=TaskPart(**fresh), was=Was(**{name: place[name] for name in changed}))
+    event = TaskMoved(
+        task=TaskPart(id=place["id"], version=place["version"] + 1, updated_at=plan.tx.now, **fresh),
+        was=Was(**{name: place[name] for name in changed}),
+    )
     if plan.made_room:
         event.tasks = plan.made_room
     return event

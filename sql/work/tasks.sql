@@ -15,6 +15,7 @@ SELECT
     m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at,
     (SELECT u.name FROM users AS u WHERE u.id = t.updated_by) AS updated_by_name,
     c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit,
+    s.id AS new_status_id, s.category = 'done' AS done,
     CASE WHEN c.wip_limit IS NOT NULL THEN (
         SELECT count(*) FROM tasks AS held
         WHERE held.tenant_id = :tenant_id AND held.column_id = c.id AND held.deleted_at IS NULL AND held.id <> t.id
@@ -42,22 +43,24 @@ JOIN tasks AS t
     ON t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = m.task_id AND t.deleted_at IS NULL
 LEFT JOIN board_columns AS c
     ON c.tenant_id = t.tenant_id AND c.project_id = t.project_id AND c.id = m.column_id AND c.deleted_at IS NULL
+LEFT JOIN statuses AS s
+    ON s.tenant_id = t.tenant_id
+    AND s.id = CASE WHEN t.status_id = ANY(c.status_ids) THEN t.status_id ELSE c.status_ids[1] END
 LEFT JOIN tasks AS a
     ON a.tenant_id = t.tenant_id AND a.column_id = c.id AND a.deleted_at IS NULL
     AND a.id = coalesce(m.before_id, m.after_id);
 
--- No task is in it twice.
--- move_tasks :many
+-- As decided from move_contexts under the room's lock. No task is in it twice.
+-- move_tasks :exec
 UPDATE tasks AS t
 SET
-    column_id = m.column_id, status_id = m.status_id, position = m.position, version = t.version + 1,
-    updated_by = m.actor_id, updated_at = :now,
-    completed_at = CASE WHEN s.category = 'done' THEN coalesce(t.completed_at, :now) END
-FROM unnest(:task_ids::uuid [], :column_ids::uuid [], :status_ids::uuid [], :positions::text [], :actor_ids::uuid [])
-    AS m (id, column_id, status_id, position, actor_id)
-JOIN statuses AS s ON s.tenant_id = :tenant_id AND s.id = m.status_id
-WHERE t.tenant_id = :tenant_id AND t.id = m.id
-RETURNING t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_at;
+    column_id = m.column_id, status_id = m.status_id, position = m.position, version = m.version,
+    updated_by = m.actor_id, updated_at = :now, completed_at = m.completed_at
+FROM unnest(
+    :task_ids::uuid [], :column_ids::uuid [], :status_ids::uuid [], :positions::text [], :versions::integer [],
+    :actor_ids::uuid [], :completed::timestamptz []
+) AS m (id, column_id, status_id, position, version, actor_id, completed_at)
+WHERE t.tenant_id = :tenant_id AND t.id = m.id;
 
 -- The column that a new or restored task goes to, how full it is, and where it ends.
 -- With no column the first one of the project that shows the status, or simply the first.

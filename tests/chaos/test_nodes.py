@@ -86,7 +86,7 @@ async def _until(db: Any, query: str, *arguments: Any) -> None:
 
 
 COMMITTING: Final = (
-    "SELECT count(*) > 0 FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event_type = 'Lock' "
+    "SELECT count(*) > 0 FROM pg_stat_activity WHERE query ~ '^(EXECUTE|COMMIT)' AND wait_event_type = 'Lock' "
     "AND wait_event = 'advisory' AND datname = current_database()"
 )
 IN_LOG: Final = "SELECT count(*) > 0 FROM room_events WHERE command_id = $1::uuid"

@@ -148,7 +148,7 @@ class Large:
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
             "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "before_ids": [None],
-            "after_ids": [None],
+            "after_ids": [None], "versions": [2], "completed": [None],
             "head_rooms": [ids["project"]], "head_seqs": [2_000_000],
             "calls": _json({
                 "actor_id": ids["actor"], "command_id": uuid4(), "name": "task.move", "fingerprint": "00", "seq": 2_000_000,
