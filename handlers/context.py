@@ -83,6 +83,8 @@ class Tx:
     """Tasks per column that a snapshot holds where the caller names no number."""
     place: Any = None
     """Where this page of an export begins: what the page before gave as `next`."""
+    ahead: list[Row] | None = None
+    """What was read for this command when its room was opened; None where nothing was, or where it may be old."""
     resource: str = ""
     """What the audit log calls the thing that this command is about; empty for what payload and events tell."""
     changes: Mapping[str, Any] | None = None

@@ -33,6 +33,7 @@ from handlers.errors import (
 from handlers.identity.vault import Vault
 from handlers.locate import Locator
 from handlers.registry import (
+    OPENINGS,
     REACTIONS,
     ROOMS_OWN,
     TOGETHER,
@@ -155,6 +156,8 @@ class _Group:
     now: datetime
     actors: dict[UUID, dict[str, Any]]
     known: dict[tuple[UUID, UUID], _Applied]
+    ahead: dict[Call, list[Row]]
+    """What was read for the commands with which it begins."""
     last: int = 0
     """The number that the room's last event will have."""
     entries: list[_Entry] = field(default_factory=list)
@@ -283,19 +286,28 @@ class Dispatcher:
         queue = self._queues[room]
         try:
             while queue:
-                group = queue[: self._group_size]
-                del queue[: self._group_size]
-                await self._run(room, group)
+                await self._run(room, [], queue)
         finally:
             del self._queues[room]
             for call in queue:
                 call.fail(Unavailable())
 
-    async def _run(self, room: RoomKey, calls: list[Call]) -> None:
+    def _fill(self, calls: list[Call], waiting: list[Call]) -> None:
+        """Make a group of those that wait."""
+        if not calls:
+            calls += waiting[: self._group_size]
+            del waiting[: len(calls)]
+
+    async def _run(self, room: RoomKey, calls: list[Call], waiting: list[Call]) -> None:
+        """Carry out a group of commands. An empty one takes those in that wait by the time the room's lock is held:
+        whoever came while it was waited for is among them.
+        """
         try:
             doubt = False
             for attempt in range(COMMIT_RETRIES + 1):
-                doubt = not await self._transact(room, calls, doubt=doubt, last=attempt == COMMIT_RETRIES)
+                doubt = not await self._transact(
+                    room, calls, waiting, doubt=doubt, last=attempt == COMMIT_RETRIES
+                )
                 if not doubt:
                     return
                 await asyncio.sleep(0.1 * 3**attempt)
@@ -304,12 +316,13 @@ class Dispatcher:
                 self._fail(calls[0], translate(spoiled.cause))
                 return
             for call in calls:
-                await self._run(room, [call])
+                await self._run(room, [call], waiting)
         except asyncio.CancelledError:
             for call in calls:
                 call.fail(Unavailable())
             raise
         except Exception as error:
+            self._fill(calls, waiting)
             failure = translate(error)
             for call in calls:
                 call.fail(failure)
@@ -319,7 +332,9 @@ class Dispatcher:
             self._refused(call.spec, call.payload, call.principal, call.room)
         call.fail(error)
 
-    async def _transact(self, room: RoomKey, calls: list[Call], *, doubt: bool, last: bool) -> bool:
+    async def _transact(
+        self, room: RoomKey, calls: list[Call], waiting: list[Call], *, doubt: bool, last: bool
+    ) -> bool:
         """One transaction for a group; False when its commit, or that of an earlier try, is in doubt.
 
         Trying again settles it: the room lock waits for a commit that is still under way, and command ids that
@@ -331,17 +346,10 @@ class Dispatcher:
         committing = False
         try:
             async with self.db.transaction(room.tenant_id, lock=lock) as session:
-                opened = await session.maybe(
-                    "open_room",
-                    room_id=room.id,
-                    actor_ids=list({call.principal.user_id for call in calls}),
-                    actor_of=[call.principal.user_id for call in calls],
-                    command_ids=[call.command_id for call in calls],
-                )
-                if opened is None or opened["kind"] != room.kind or opened["gone"]:
-                    raise NotFound
-                group = _opened(room, opened)
-                batches = await self._apply_all(group, session, calls)
+                self._fill(calls, waiting)
+                runs = _runs(calls)
+                group = await _open(session, room, calls, runs[0])
+                batches = await self._apply_all(group, session, runs)
                 committing = bool(group.applied)
         except LOST as error:
             log.warning("dispatch.postgres_lost", room=room.name, error=repr(error), committing=committing)
@@ -362,9 +370,9 @@ class Dispatcher:
             self._fail(call, answer) if isinstance(answer, AtriumError) else call.succeed(answer)
         return True
 
-    async def _apply_all(self, group: _Group, session: Session, calls: list[Call]) -> list[Batch]:
+    async def _apply_all(self, group: _Group, session: Session, runs: list[list[Call]]) -> list[Batch]:
         """Carry a group's commands out; returns the batches to deliver after the commit."""
-        for run in _runs(calls):
+        for run in runs:
             session.wrote = False
             if len(run) == 1:
                 await self._apply(group, session, run[0])
@@ -433,7 +441,7 @@ class Dispatcher:
             rights = await read_rights(session, project, call.principal)
         tx = Tx(
             session, group.room, call.principal, rights, group.now, self._settings,
-            call.command_id, call.expected_version, self._vault,
+            call.command_id, call.expected_version, self._vault, ahead=group.ahead.get(call),
         )  # fmt: skip
         _permit(tx, call.spec)
         return tx
@@ -546,7 +554,31 @@ def _runs(calls: list[Call]) -> list[list[Call]]:
     return runs
 
 
-def _opened(room: RoomKey, row: Row) -> _Group:
+async def _open(session: Session, room: RoomKey, calls: list[Call], first: list[Call]) -> _Group:
+    """What must be known before the commands are carried out, the `first` of which may have more to be read."""
+    known = {
+        "room_id": room.id,
+        "actor_ids": list({call.principal.user_id for call in calls}),
+        "actor_of": [call.principal.user_id for call in calls],
+        "command_ids": [call.command_id for call in calls],
+    }
+    opening, ahead = OPENINGS.get(first[0].spec.name), dict[Call, list[Row]]()
+    if opening is None:
+        opened = await session.maybe("open_room", **known)
+    else:
+        params = opening.params([call.payload for call in first])
+        rows = await session.many(opening.statement, project_id=room.id, **known, **params)
+        opened = next((row for row in rows if row["kind"] is not None), None)
+        ahead = {call: [] for call in first}
+        for row in rows:
+            if row["n"] is not None:
+                ahead[first[row["n"] - 1]].append(row)
+    if opened is None or opened["kind"] != room.kind or opened["gone"]:
+        raise NotFound
+    return _opened(room, opened, ahead)
+
+
+def _opened(room: RoomKey, row: Row, ahead: dict[Call, list[Row]]) -> _Group:
     actors = {UUID(actor["user_id"]): actor for actor in orjson.loads(row["actors"] or b"[]")}
     known = {
         (UUID(item["actor_id"]), UUID(item["command_id"])): _Applied(
@@ -559,7 +591,7 @@ def _opened(room: RoomKey, row: Row) -> _Group:
     }
     return _Group(
         room, str(row["epoch"]), row["head_seq"], row["rights_seq"], row["tenant_status"], row["now"],
-        actors, known, row["head_seq"],
+        actors, known, ahead, row["head_seq"],
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ An endpoint is REST alone, for what comes before there is a tenant. A control be
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import (
@@ -275,11 +275,22 @@ class Spec:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A statement that opens a room and reads what some commands need there; see `opening`."""
+
+    statement: str
+    params: Callable[[Sequence[Any]], dict[str, Any]]
+    """Payloads of the commands -> parameters of the statement."""
+
+
 SPECS: Final[dict[str, Spec]] = {}
 LOCATORS: Final[dict[str, str]] = {}
 """Field of a payload -> statement that finds the project it belongs to."""
 TOGETHER: Final[dict[str, Handler]] = {}
 """Name of a command -> handler of several at once."""
+OPENINGS: Final[dict[str, "Opening"]] = {}
+"""Name of a command -> what is read for it with the opening of its room."""
 REACTIONS: Final[dict[type[Event], list[Handler]]] = {}
 SNAPSHOTS: Final[dict[str, Handler]] = {}
 """Kind of room -> function that reads its state."""
@@ -373,6 +384,24 @@ def _register(
             status=status, limit=limit, scope=scope, file=file, produces=produces, platform=platform,
         )  # fmt: skip
         return handler
+
+    return add
+
+
+P = TypeVar("P", bound=Callable[[Sequence[Any]], dict[str, Any]])
+
+
+def opening(name: str, statement: str) -> Callable[[P], P]:
+    """Have a statement read what commands of this name need, in one round trip with the opening of their room.
+
+    The statement takes in `open_room`; its own rows say in a column `n`, from 1, which command each is for. The function
+    gives its parameters for the payloads of some commands. What was read for a command is in `tx.ahead`, if nothing
+    has been written before it in its transaction.
+    """
+
+    def add(params: P) -> P:
+        OPENINGS[name] = Opening(statement, params)
+        return params
 
     return add
 

@@ -195,7 +195,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     """Wire a node to a migrated database."""
     check_settings(settings)
     db = await Database.connect(dsn, statements.load(), settings, password=password)
-    async with db.pool.acquire() as connection:
+    async with db.connection() as connection:
         await check_login(connection)
     if bus is None:
         redis = settings.redis_url

@@ -64,7 +64,7 @@ async def _postgres(settings: Settings) -> Finding:
         return Finding("postgres", False, f"{type(error).__name__}: {error}")
     try:
         node = await open_node(settings, dsn, password)
-        async with node.db.pool.acquire() as connection:
+        async with node.db.connection() as connection:
             version = await connection.fetchval("SHOW server_version")
         node.settings.drain_seconds = 0
         await close_node(node)

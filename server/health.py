@@ -1,5 +1,6 @@
 """Is it alive, is it ready, and what has it been doing: /health, /health/ready, /metrics."""
 
+import asyncio
 import hmac
 import time
 from typing import Any
@@ -59,7 +60,7 @@ def add_routes(app: web.Application, node: Node) -> None:
 async def _ahead_of_postgres(node: Node) -> float | None:
     """How far this machine's clock is ahead of that of Postgres (seconds); None while there is no primary to ask."""
     try:
-        async with node.db.pool.acquire(timeout=2) as connection:
+        async with asyncio.timeout(4), node.db.connection() as connection:
             now = await connection.fetchval(
                 "SELECT extract(epoch FROM clock_timestamp())::float8 WHERE NOT pg_is_in_recovery()",
                 timeout=2,
@@ -86,7 +87,7 @@ def _look(node: Node) -> None:
     metrics.LOOP_LAG.set(node.lag.worst)
     metrics.LIMITS_SHARED.set(node.limits.shared.healthy)
     metrics.POOL_SIZE.labels("open").set(node.db.pool.get_size())
-    metrics.POOL_SIZE.labels("idle").set(node.db.pool.get_idle_size())
+    metrics.POOL_SIZE.labels("idle").set(node.db.lender.idle)
 
 
 def _may_read(node: Node, request: web.Request) -> bool:

@@ -303,7 +303,10 @@ class Hub:
             if not room.pending:
                 room.pending_first = first
                 if not self._dirty:
-                    asyncio.get_running_loop().call_soon(self._flush)
+                    # Two turns later, so that the acks go first: who sent has his answer, and can send again,
+                    # while the events go to everybody.
+                    loop = asyncio.get_running_loop()
+                    loop.call_soon(loop.call_soon, self._flush)
                 self._dirty[room] = None
             room.pending.extend(packets)
         if room.waiting:
@@ -348,7 +351,7 @@ class Hub:
     # Writing.
 
     def _flush(self) -> None:
-        """Once per turn of the loop: each room's events of this turn, in one write per member."""
+        """Each room's events since the last time, in one write per member."""
         dirty, self._dirty = self._dirty, {}
         for room in dirty:
             try:

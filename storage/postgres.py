@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from storage.lending import Lender
 from storage.settings import Settings
 from storage.statements import Statement
 
@@ -148,8 +149,8 @@ class Database:
 
     def __init__(self, pool: asyncpg.Pool, statements: Mapping[str, Statement], settings: Settings) -> None:
         self.pool = pool
+        self.lender = Lender(pool, settings.pool_timeout)
         self.statements = statements
-        self._timeout = settings.pool_timeout
 
     @classmethod
     async def connect(
@@ -173,6 +174,7 @@ class Database:
     async def close(self) -> None:
         try:
             async with asyncio.timeout(5):
+                await self.lender.close()
                 await self.pool.close()
         except TimeoutError:
             self.pool.terminate()
@@ -185,28 +187,27 @@ class Database:
 
         `lock` is more SQL for the opening round trip; it must hold nothing that a client has sent as text.
         """
-        async with self._connection() as connection:
-            tenant = str(tenant_id) if tenant_id else ""
-            try:
-                await connection.execute(
-                    f"{begin}; SELECT set_config('atrium.tenant', '{tenant}', true){lock}"
-                )
-                session = Session(connection, self.statements, {"tenant_id": tenant_id, **values})
-                yield session
-                await session.commit()
-            except BaseException as error:
-                await _abandon(connection, error)
-                raise
+        loan = await self.lender.borrow()
+        connection, tenant = loan.connection, str(tenant_id) if tenant_id else ""
+        try:
+            await connection.execute(f"{begin}; SELECT set_config('atrium.tenant', '{tenant}', true){lock}")
+            session = Session(connection, self.statements, {"tenant_id": tenant_id, **values})
+            yield session
+            await session.commit()
+        except BaseException as error:
+            await _abandon(connection, error)
+            raise
+        finally:
+            await self.lender.give_back(loan)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection of the pool. The pool's own time limit would make a task for each."""
-        async with asyncio.timeout(self._timeout):
-            connection = await self.pool.acquire()
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection by itself, for what is no statement of the house; it must be left outside of a transaction."""
+        loan = await self.lender.borrow()
         try:
-            yield connection
+            yield loan.connection
         finally:
-            await self.pool.release(connection)
+            await self.lender.give_back(loan)
 
     @asynccontextmanager
     async def snapshot(self, tenant_id: UUID, **values: Any) -> AsyncIterator[Session]:

@@ -5,14 +5,14 @@ commit; each is decided as if those before it had been written already.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound
-from handlers.registry import command, together
+from handlers.registry import command, opening, together
 from handlers.work import positions
 from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was, check_limit
 from storage.postgres import Row
@@ -61,9 +61,12 @@ async def move(tx: Tx, cmd: MoveTask) -> TaskMoved:
 @together("task.move")
 async def move_together(moves: Sequence[Move]) -> list[TaskMoved | AtriumError]:
     """Several moves in their order: what became of each."""
-    outcomes: list[TaskMoved | AtriumError] = []
+    some = _apart(moves)
+    places = _read_ahead(some)
+    outcomes = await _some(some, await _read(some) if places is None else places)
     while len(outcomes) < len(moves):
-        outcomes += await _some(_apart(moves[len(outcomes) :]))
+        some = _apart(moves[len(outcomes) :])
+        outcomes += await _some(some, await _read(some))
     return outcomes
 
 
@@ -77,9 +80,8 @@ def _apart(moves: Sequence[Move]) -> Sequence[Move]:
     return moves
 
 
-async def _some(moves: Sequence[Move]) -> list[TaskMoved | AtriumError]:
-    """Read, decide and write the first of these moves, as many as can be decided from one reading."""
-    places = await _read(moves)
+async def _some(moves: Sequence[Move], places: Mapping[int, Row]) -> list[TaskMoved | AtriumError]:
+    """Decide and write the first of these moves, as many as can be decided from one reading."""
     decided, plans = _Decided(), list[_Plan | AtriumError]()
     for at, (tx, cmd) in enumerate(moves):
         try:
@@ -98,15 +100,27 @@ async def _some(moves: Sequence[Move]) -> list[TaskMoved | AtriumError]:
     return [plan if isinstance(plan, AtriumError) else _told(plan) for plan in plans]
 
 
+@opening("task.move", "open_for_moves")
+def _asked(moves: Sequence[MoveTask]) -> dict[str, list[UUID | None]]:
+    return {
+        "task_ids": [cmd.task_id for cmd in moves],
+        "column_ids": [cmd.column_id for cmd in moves],
+        "before_ids": [cmd.before_id for cmd in moves],
+        "after_ids": [cmd.after_id for cmd in moves],
+    }
+
+
+def _read_ahead(moves: Sequence[Move]) -> dict[int, Row] | None:
+    """What was read when the room was opened, where that was for all of these moves."""
+    if any(tx.ahead is None for tx, _ in moves):
+        return None
+    return {at: row for at, (tx, _) in enumerate(moves) for row in tx.ahead or ()}
+
+
 async def _read(moves: Sequence[Move]) -> dict[int, Row]:
+    """Where each task is and what there is where it goes; nothing for a task that there is not."""
     tx, _ = moves[0]
-    rows = await tx.many(
-        "move_contexts",
-        task_ids=[cmd.task_id for _, cmd in moves],
-        column_ids=[cmd.column_id for _, cmd in moves],
-        before_ids=[cmd.before_id for _, cmd in moves],
-        after_ids=[cmd.after_id for _, cmd in moves],
-    )
+    rows = await tx.many("move_contexts", **_asked([cmd for _, cmd in moves]))
     return {row["n"] - 1: row for row in rows}
 
 

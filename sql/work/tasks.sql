@@ -50,6 +50,12 @@ LEFT JOIN tasks AS a
     ON a.tenant_id = t.tenant_id AND a.column_id = c.id AND a.deleted_at IS NULL
     AND a.id = coalesce(m.before_id, m.after_id);
 
+-- The same in one round trip with the opening of the room: its row, joined with the first move's, and the other moves'.
+-- open_for_moves :many
+SELECT opened.*, context.*
+FROM (SELECT 1 AS first, room.* FROM ({open_room}) AS room) AS opened
+FULL JOIN ({move_contexts}) AS context ON context.n = opened.first;
+
 -- As decided from move_contexts under the room's lock. No task is in it twice.
 -- move_tasks :exec
 UPDATE tasks AS t

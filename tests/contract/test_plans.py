@@ -61,6 +61,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "project_of_task": {},
     "task": {},
     "move_contexts": {},
+    "open_for_moves": {},
     "move_tasks": {},
     "landing_column": {"status_id": None},
     "next_task_number": {},

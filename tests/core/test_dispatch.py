@@ -149,6 +149,39 @@ async def test_commands_that_wait_share_a_transaction(lab: Lab, world: World, al
     assert [event["seq"] for event in events] == [reply.meta.seq for reply in replies]
 
 
+async def test_who_comes_while_the_lock_is_waited_for_takes_part(
+    world: World, alice: Person, lab: Lab
+) -> None:
+    async with world.sql() as db, db.transaction():
+        await db.execute("SELECT 1 FROM rooms WHERE id = $1 FOR UPDATE", UUID(world.project[8:]))
+        first = await alice.post("lab.say", {"room": world.project, "say": "first"})
+        async with world.sql() as other:
+            while not await other.fetchval("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)"):
+                await asyncio.sleep(0.01)
+        later = [await alice.post("lab.say", {"room": world.project, "say": f"{n}"}) for n in range(5)]
+        while world.node.dispatcher.queued < 6:
+            await asyncio.sleep(0.005)
+    replies = await asyncio.gather(first, *later)
+    assert all(reply.success for reply in replies)
+    assert len({event["at"] for event in (await _events(world))[-6:]}) == 1, "one transaction"
+
+
+async def test_who_waits_for_a_transaction_that_cannot_begin_is_told(
+    world: World, alice: Person, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is answered, none is left in the queue."""
+
+    async def refuse(*_: Any) -> Any:
+        raise TimeoutError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.node.db.lender, "borrow", refuse)
+        sent = [await alice.post("lab.say", {"room": world.project}) for _ in range(5)]
+        replies = await asyncio.gather(*sent)
+    assert [reply.error.code for reply in replies] == ["UNAVAILABLE"] * 5
+    assert (await alice.send("lab.say", room=world.project)).success
+
+
 async def test_a_group_has_a_limit(lab: Lab, worlds: Callable[..., Any]) -> None:
     world = await worlds(group_commit=5)
     alice = await world.person("alice").connect()

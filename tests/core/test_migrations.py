@@ -149,7 +149,7 @@ async def test_a_postgres_of_ones_own_is_migrated_and_served_as_the_login_role(
     dsn, password, embedded = await open_database(settings)
     assert embedded is None
     node = await open_node(settings, dsn, password)
-    async with node.db.pool.acquire() as connection:
+    async with node.db.connection() as connection:
         assert await connection.fetchval("SELECT current_user") == LOGIN_ROLE
     await close_node(node)
 
@@ -159,6 +159,6 @@ async def test_an_owner_of_its_own_migrates_and_the_login_role_serves(empty: str
     dsn, password, _ = await open_database(settings)
     assert (dsn, password) == (login_dsn(empty), None)
     node = await open_node(settings, dsn, password)
-    async with node.db.pool.acquire() as connection:
+    async with node.db.connection() as connection:
         assert await connection.fetchval("SELECT current_user") == LOGIN_ROLE
     await close_node(node)

@@ -4,10 +4,12 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import pytest
 
 from handlers.registry import TOGETHER
+from handlers.work import moves as moving
 from handlers.work.moves import Move
 from tests.world import Board, Person, World
 
@@ -66,11 +68,11 @@ async def _play(world: World, seed: int, *, at_once: bool) -> tuple[list[str], l
     alice, board, chance = await world.person("alice").connect(), Board.of(world), random.Random(seed)
     cards = await _cards(alice, board)
     columns = [board.todo, board.doing, board.done]
-    moves = _moves(chance, cards, columns, versions=True)
+    wanted = _moves(chance, cards, columns, versions=True)
     if at_once:
-        replies = await asyncio.gather(*[await alice.post("task.move", move) for move in moves])
+        replies = await asyncio.gather(*[await alice.post("task.move", move) for move in wanted])
     else:
-        replies = [await alice.call("task.move", move) for move in moves]
+        replies = [await alice.call("task.move", move) for move in wanted]
     answers = ["ok" if reply.success else f"{reply.error.code}: {reply.error.message}" for reply in replies]
     return answers, [await _order(alice, board, column) for column in columns]
 
@@ -127,6 +129,38 @@ async def test_every_event_is_right_at_its_place(
     assert not moved
     fresh = (await alice.snapshot(board.room)).snapshot.tasks
     assert state == {task.id: (task.column_id, task.position, task.id) for task in fresh}
+
+
+async def test_a_move_is_read_with_the_opening_of_its_room(
+    alice: Person, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was read then is not used after somebody else's writing in the same transaction."""
+    read: list[int] = []
+    again = moving._read
+
+    async def counted(some: Sequence[Move]) -> Any:
+        read.append(len(some))
+        return await again(some)
+
+    monkeypatch.setattr(moving, "_read", counted)
+    task = board.tasks[0]
+    assert (await alice.send("task.move", task_id=task, column_id=board.doing)).success
+    missing = await alice.send("task.move", task_id=task[:-12] + "0" * 12, column_id=board.doing)
+    assert (missing.error.code, read) == ("NOT_FOUND", [])
+
+    async with alice.world.sql() as db, db.transaction():
+        await db.execute("SELECT 1 FROM rooms WHERE id = $1 FOR UPDATE", UUID(board.project))
+        sent = [
+            await alice.post("column.set_limit", {"column_id": board.done, "limit": 1}),
+            await alice.post("task.move", {"task_id": task, "column_id": board.done}),
+            await alice.post("task.move", {"task_id": board.tasks[1], "column_id": board.done}),
+        ]
+        while alice.world.node.dispatcher.queued < len(sent):
+            await asyncio.sleep(0.005)
+    replies = await asyncio.gather(*sent)
+    assert [reply.success for reply in replies] == [True, True, False]
+    assert replies[2].error.code == "CONFLICT", "the limit was set before it, in the same transaction"
+    assert read == [2]
 
 
 async def test_a_command_id_sent_twice_at_once_is_applied_once(

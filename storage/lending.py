@@ -1,0 +1,77 @@
+"""Connections that go from one transaction to the next without a stop at asyncpg's pool.
+
+Handing a connection back to that pool and taking it out again makes a task, a proxy and two timers each time, which is
+as much work as a statement. So a few are kept at hand, for seconds; the pool has them often enough to do its upkeep,
+and whoever waits for a connection gets one at once.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+KEPT: Final = 4
+"""Connections that are kept at hand (count)."""
+KEPT_FOR: Final = 10.0
+"""How long a connection goes from hand to hand before the pool has it back (seconds)."""
+
+
+@dataclass(slots=True)
+class Loan:
+    """A connection that one transaction has."""
+
+    connection: Any
+    until: float
+
+
+class Lender:
+    """Lends the connections of a pool."""
+
+    def __init__(self, pool: asyncpg.Pool, patience: float) -> None:
+        """`patience`: how long a borrower waits for a connection (seconds)."""
+        self._pool = pool
+        self._patience = patience
+        self._kept: list[Loan] = []
+        self._waiting = 0
+
+    @property
+    def idle(self) -> int:
+        """Connections that nobody is using (count)."""
+        return len(self._kept) + int(self._pool.get_idle_size())
+
+    async def borrow(self) -> Loan:
+        """A connection; raises TimeoutError where none is free in time."""
+        while self._kept:
+            loan = self._kept.pop()
+            if not _is_gone(loan.connection) and asyncio.get_running_loop().time() < loan.until:
+                return loan
+            await self._pool.release(loan.connection)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(
+                self._patience
+            ):  # the pool's own time limit would make a task for each
+                connection = await self._pool.acquire()
+        finally:
+            self._waiting -= 1
+        return Loan(connection, asyncio.get_running_loop().time() + KEPT_FOR)
+
+    async def give_back(self, loan: Loan) -> None:
+        """Take back a connection that is outside of a transaction, or closed."""
+        if self._waiting or len(self._kept) >= KEPT or _is_gone(loan.connection):
+            await self._pool.release(loan.connection)
+        else:
+            self._kept.append(loan)
+
+    async def close(self) -> None:
+        """Hand everything kept back to the pool."""
+        while self._kept:
+            await self._pool.release(self._kept.pop().connection)
+
+
+def _is_gone(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # it was lost, and the pool has parted with it
+        return True
