@@ -68,7 +68,7 @@ class Ring:
             raise UnavailableError(error.errno, error.strerror) from error
         self._requests = bytearray(ENTRIES * SQE)
         for at in range(ENTRIES):
-            struct.pack_into("<B27xI", self._requests, at * SQE, SEND, FLAGS)
+            struct.pack_into("<B27xIQ", self._requests, at * SQE, SEND, FLAGS, at)
 
     def _map(self, parameters: _Parameters) -> None:
         _, sq_tail, sq_mask, _, _, _, sq_array, *_ = parameters.sq
@@ -105,7 +105,7 @@ class Ring:
         return found
 
     def _lay(self, descriptors: "array[int]", data: bytes, count: int) -> None:
-        """Write the requests; a field is written into all of them at once, byte after byte with a stride."""
+        """Write what differs from call to call; a field is written into all of them at once, byte after byte with a stride."""
         requests, size = self._requests, count * SQE
         address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
         fields = struct.pack("<QI", address, len(data))
@@ -114,8 +114,6 @@ class Ring:
             requests[4 + byte : size : SQE] = numbers[byte::4]
         for byte in range(12):
             requests[16 + byte : size : SQE] = fields[byte : byte + 1] * count
-        requests[32:size:SQE] = _LOW[:count]
-        requests[33:size:SQE] = _HIGH[:count]
         start = (self._sq[self._sq_tail] & self._sq_mask) * SQE
         first = min(size, len(self._sqes) - start)
         self._sqes[start : start + first] = requests[:first]
@@ -160,7 +158,3 @@ class Ring:
         results = ((place, result) for place, result, _ in struct.iter_unpack("<QiI", raw))
         return {place: result for place, result in results if result != length}
 
-
-_LOW: Final = bytes(at & 0xFF for at in range(ENTRIES))
-_HIGH: Final = bytes(at >> 8 for at in range(ENTRIES))
-"""The place of each request, which comes back with its result: low and high byte."""

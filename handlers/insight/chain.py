@@ -13,7 +13,8 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from operator import itemgetter
+from typing import Final
 from uuid import UUID
 
 import orjson
@@ -25,6 +26,7 @@ FIELDS: Final = (
     "id", "at", "action", "outcome", "actor_id", "impersonator_id", "session_id", "command_id", "room_id",
     "resource", "address", "user_agent", "changes", "was",
 )  # fmt: skip
+_fields = itemgetter(*FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,9 @@ def follow(head: Head, tenant_id: UUID, entry: Row, sealed_at: datetime) -> Head
 
 
 def canonical(tenant_id: UUID, entry: Row) -> bytes:
-    return orjson.dumps([FORMAT, str(tenant_id), *(_plain(entry[name]) for name in FIELDS)])
+    entry_id, at, *others = _fields(entry)
+    moment = at.astimezone(UTC).isoformat(timespec="microseconds")
+    return orjson.dumps([FORMAT, str(tenant_id), entry_id, moment, *others], default=str)
 
 
 class Signer:
@@ -73,12 +77,6 @@ class Signer:
 def _sign(key: bytes, use: str, tenant_id: UUID, head: Head) -> bytes:
     said = b"%b %b %d %b" % (use.encode(), str(tenant_id).encode(), head.seq, head.hash)
     return hmac.new(key, said, hashlib.sha256).digest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="microseconds")
-    return value if value is None or isinstance(value, str) else str(value)
 
 
 def _microseconds(at: datetime) -> int:
