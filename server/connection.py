@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+from uuid_utils import uuid7
 
 from handlers.access import Rights
 from handlers.context import Principal
@@ -19,7 +20,6 @@ from server import calls, envelope, logs, metrics
 from server.engine import EngineSocket
 from server.frames import JSON
 from server.trail import Trail
-from storage.ids import new_id
 from storage.rooms import RoomKey, timestamp
 
 if TYPE_CHECKING:
@@ -303,4 +303,4 @@ class Connection:
 
 
 def _request_id() -> str:
-    return new_id().hex
+    return uuid7().hex

@@ -4,7 +4,7 @@ import errno
 import os
 import threading
 from array import array
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from server.ring import ENTRIES, Ring, UnavailableError
@@ -27,7 +27,7 @@ _threads = threading.local()
 """The ring of each thread that runs an event loop: a ring belongs to one thread."""
 
 
-def fan_out(outlets: Iterable[Outlet], frames: bytes, hard_limit: int) -> list[Any]:
+def fan_out(outlets: Sequence[Outlet], frames: bytes, hard_limit: int) -> list[Any]:
     """Write the same ready frames to many sockets; returns those that took none of it: they have more than
     `hard_limit` bytes unsent, or no WebSocket to write to.
 
@@ -35,6 +35,9 @@ def fan_out(outlets: Iterable[Outlet], frames: bytes, hard_limit: int) -> list[A
     them and come back at the end of the turn. What the kernel does not take at once is the transport's. A descriptor
     is used only while its transport is open: only this thread closes it.
     """
+    if len(outlets) > FEW and (ring := _ring()) is not None and _all_ready(outlets):
+        _send_all(ring, outlets, frames)
+        return []
     left, ready = [], []
     for outlet in outlets:
         transport = outlet.transport
@@ -48,14 +51,21 @@ def fan_out(outlets: Iterable[Outlet], frames: bytes, hard_limit: int) -> list[A
                 left.append(outlet)
             else:
                 transport.write(frames)
-    ring = _ring() if len(ready) > FEW else None
-    if ring is None:
+    if len(ready) > FEW and (ring := _ring()) is not None:
+        _send_all(ring, ready, frames)
+    else:
         for outlet in ready:
             write_now(outlet, frames)
-    else:
-        for at in range(0, len(ready), ENTRIES):
-            _send(ring, ready[at : at + ENTRIES], frames)
     return left
+
+
+def _all_ready(outlets: Sequence[Outlet]) -> bool:
+    """Whether all of them are open and have nothing waiting: the usual case, found out quickly."""
+    for outlet in outlets:
+        transport = outlet.transport
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+            return False
+    return True
 
 
 def write_now(outlet: Outlet, frames: bytes) -> None:
@@ -95,7 +105,12 @@ def _ring() -> Ring | None:
     return ring
 
 
-def _send(ring: Ring, outlets: list[Outlet], frames: bytes) -> None:
+def _send_all(ring: Ring, outlets: Sequence[Outlet], frames: bytes) -> None:
+    for at in range(0, len(outlets), ENTRIES):
+        _send(ring, outlets[at : at + ENTRIES], frames)
+
+
+def _send(ring: Ring, outlets: Sequence[Outlet], frames: bytes) -> None:
     try:
         odd = ring.send(array("i", [outlet.descriptor for outlet in outlets]), frames)
     except OSError:

@@ -221,19 +221,25 @@ def _execution(statement: Statement, arguments: list[Any]) -> str:
     return f"EXECUTE {statement.name} ({', '.join(map(literal, arguments))})"
 
 
+PLAIN: Final = (UUID, int)
+"""What looks the same in Python and in SQL, and needs no quoting. A bool is an int."""
+
+
 def literal(value: object) -> str:
     """A value as SQL text, for what cannot be sent beside it. Raises DataError where Postgres has no form for it."""
     if value is None:
         return "NULL"
     if isinstance(value, (list, tuple)):
-        return _quoted("{" + ",".join(map(_element, value)) + "}")
-    return _quoted(_text(value))
+        return _quoted("{" + ",".join([_element(one) for one in value]) + "}")
+    return f"'{value}'" if isinstance(value, PLAIN) else _quoted(_text(value))
 
 
 def _element(value: object) -> str:
     """One of an array (Postgres manual, 8.15.6)."""
     if value is None:
         return "NULL"
+    if isinstance(value, PLAIN):
+        return str(value)
     return '"' + _text(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -242,8 +248,6 @@ def _text(value: object) -> str:
         return value
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, (bool, int, UUID)):
-        return str(value)
     raise TypeError(f"{type(value).__name__} has no literal here")
 
 
