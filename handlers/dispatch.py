@@ -5,6 +5,7 @@ While one transaction of a room is in flight, the room's next commands gather; t
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -178,7 +179,8 @@ class Dispatcher:
     """Runs commands and queries.
 
     `deliver` gets each committed batch, `behind` a room whose log has moved on; `mails_queued` is called when a
-    transaction has committed that queued mails; `refused` hears of each call that its caller has no permission for.
+    transaction has committed that queued mails; `refused` hears of each call that its caller has no permission for;
+    `transacted` gets the size of each group that was carried out, and how long that took (seconds).
     """
 
     def __init__(
@@ -190,6 +192,7 @@ class Dispatcher:
         behind: Callable[[RoomKey, str, int], None],
         mails_queued: Callable[[], None] = lambda: None,
         refused: Callable[[Spec, Payload, Principal, RoomKey], None] = lambda *_: None,
+        transacted: Callable[[int, float], None] = lambda *_: None,
         vault: Vault | None = None,
     ) -> None:
         self.db = db
@@ -200,6 +203,7 @@ class Dispatcher:
         self._behind = behind
         self._mails_queued = mails_queued
         self._refused = refused
+        self._transacted = transacted
         self._vault = vault
         self._queues: dict[RoomKey, list[Call]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -343,7 +347,7 @@ class Dispatcher:
         lock = f"; SELECT 1 FROM rooms WHERE tenant_id = '{room.tenant_id}' AND id = '{room.id}' FOR NO KEY UPDATE"
         batches: list[Batch] = []
         group: _Group | None = None
-        committing = False
+        committing, began = False, time.perf_counter()
         try:
             async with self.db.transaction(room.tenant_id, lock=lock) as session:
                 self._fill(calls, waiting)
@@ -360,6 +364,7 @@ class Dispatcher:
             raise _Spoiled(
                 error
             ) from error  # by one of them: with an id that another room has just used, say
+        self._transacted(len(calls), time.perf_counter() - began)
         for batch in batches:
             self._deliver(batch)
         if session.values.get("mails_queued"):

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import platform
 import secrets
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -76,7 +77,9 @@ from handlers.identity.signing_keys import KeyRing
 from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
 from handlers.insight.chain import Signer
-from server import docs, fanout, headers, health, logos, pages, rest
+from server import docs, fanout, headers, health, logos, metrics, pages, rest
+from server.describe import VERSION
+from server.figures import Figures
 from server.gateway import Gateway
 from server.hub import Hub
 from server.importer import Importer
@@ -207,7 +210,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     refusals = Refusals(db)
     dispatcher = Dispatcher(
         db, settings, deliver=hub.deliver, behind=hub.behind, mails_queued=outbox.wake, vault=vault,
-        refused=refusals.note,
+        refused=refusals.note, transacted=metrics.transacted,
     )  # fmt: skip
     outbound = Outbound(settings)
     ring = KeyRing(db, (secret, *settings.previous_secrets), settings)
@@ -241,8 +244,11 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         Inspector(gateway, bus, secret),
         LagWatch(),
     )
+    node.figures = Figures(lambda: health.look(node))
     fanout.use_ring(settings.io_uring)
-    log.info("node.fan_out", by="io_uring" if fanout.by_ring() else "write")
+    by = "io_uring" if fanout.by_ring() else "write"
+    metrics.BUILD.labels(VERSION, platform.python_version(), by).set(1)
+    log.info("node.fan_out", by=by)
     await hub.start()
     shared.start()
     node.keys.start()

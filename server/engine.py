@@ -25,6 +25,7 @@ from server.fanout import fan_out
 from server.frames import BINARY, JsonCodec, frame
 from server.heartbeat import Beat, Pauses, cancel
 from server.origin import origin_of
+from server.relay import Relay
 from server.websocket import NORMAL, TakenOver, WebSocket, accept
 from storage.settings import Settings
 
@@ -89,6 +90,20 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio ships no t
         self.until_lost = Pauses(settings.ping_timeout)
         self.leaving: set[EngineSocket] = set()
         """Those that were told goodbye and whose clients have not gone yet."""
+        self.relay: Relay | None = None
+        """To the other workers behind the same port, where there are any."""
+
+    def generate_id(self) -> str:
+        return (self.relay.prefix if self.relay else "") + str(super().generate_id())
+
+    async def handle_request(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request, or have the worker do it that has the connection it is about."""
+        if self.relay is not None and request.method in ("GET", "POST"):
+            owner = self.relay.owner(request.query.get("sid", ""))
+            if owner is not None and (passed := await self.relay.pass_on(request, owner)) is not None:
+                return passed
+        answer: web.StreamResponse = await super().handle_request(request)
+        return answer
 
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None

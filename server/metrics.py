@@ -2,9 +2,10 @@
 
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
 
 COMMANDS = Counter(
     "atrium_commands", "Commands answered, by name and outcome (ok or the error code).", ["name", "outcome"],
@@ -59,6 +60,22 @@ CANARY_AGE = Gauge(
 CONNECTIONS = Gauge("atrium_connections", "Open Socket.IO connections.", ["format"], registry=REGISTRY)
 ROOMS = Gauge("atrium_rooms", "Rooms with members on this node.", registry=REGISTRY)
 QUEUED = Gauge("atrium_queued_commands", "Commands waiting in the queues of their rooms.", registry=REGISTRY)
+GROUPS = Histogram(
+    "atrium_group_commands", "Commands that shared a transaction.", buckets=(1, 2, 5, 10, 20, 50, 100),
+    registry=REGISTRY,
+)  # fmt: skip
+TRANSACTIONS = Histogram(
+    "atrium_transaction_seconds",
+    "Time from asking for a room's lock to the end of the transaction that applies a group of commands (seconds).",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10), registry=REGISTRY,
+)  # fmt: skip
+POOL_WAITING = Gauge(
+    "atrium_pool_waiting", "Transactions that wait for a connection to Postgres.", registry=REGISTRY
+)
+BUILD = Gauge(
+    "atrium_build", "1; its labels say what runs here, and how events leave.", ["version", "python", "fan_out"],
+    registry=REGISTRY,
+)  # fmt: skip
 BUS_HEALTHY = Gauge(
     "atrium_bus_healthy", "1 while messages come back from the bus, else 0.", registry=REGISTRY
 )
@@ -76,6 +93,12 @@ LIMITS_SHARED = Gauge(
     "1 while budgets count the calls of all nodes, 0 while of this one alone.",
     registry=REGISTRY,
 )
+
+
+def transacted(commands: int, seconds: float) -> None:
+    """Note a group of commands that one transaction has applied."""
+    GROUPS.observe(commands)
+    TRANSACTIONS.observe(seconds)
 
 
 @cache

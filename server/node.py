@@ -1,6 +1,6 @@
 """A running node: the parts that doors, commands and tests reach for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from handlers.dispatch import Dispatcher
@@ -9,6 +9,7 @@ from handlers.identity.passwords import Passwords
 from handlers.identity.sessions import Sessions
 from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
+from server.figures import Figures
 from server.gateway import Gateway
 from server.hub import Hub
 from server.importer import Importer
@@ -51,6 +52,7 @@ class Node:
     sealer: Sealer
     inspector: Inspector
     lag: LagWatch
+    figures: Figures = field(init=False)
     ready: bool = False
     demo_offered: bool = False
 

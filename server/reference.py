@@ -135,6 +135,12 @@ def _limits(metadata: list[Any]) -> str:
     return ", ".join(said)
 
 
+METRICS_HEAD = """`GET /metrics`, in the format of Prometheus. With `--workers` whichever worker is asked answers for all of them, and
+each figure has a label `worker` besides. On Linux there are the usual `process_` figures too: memory, CPU time, open
+descriptors, start.
+"""
+
+
 def metrics_page() -> str:
     rows = []
     for figure in (value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)):
@@ -147,7 +153,7 @@ def metrics_page() -> str:
         rows.append((f"`{described.name}{suffix}`", described.type, labels, said))
     return "\n".join([
         "# Metrics\n",
-        "`GET /metrics`, in the format of Prometheus; each worker has its own.\n",
+        METRICS_HEAD,
         table(("name", "type", "labels", "meaning"), sorted(rows)),
     ])  # fmt: skip
 

@@ -157,4 +157,3 @@ class Ring:
             return {}
         results = ((place, result) for place, result, _ in struct.iter_unpack("<QiI", raw))
         return {place: result for place, result in results if result != length}
-

@@ -33,7 +33,8 @@ class Lender:
         self._pool = pool
         self._patience = patience
         self._kept: list[Loan] = []
-        self._waiting = 0
+        self.waiting = 0
+        """Borrowers that wait for a connection (count)."""
 
     @property
     def idle(self) -> int:
@@ -47,19 +48,19 @@ class Lender:
             if not _is_gone(loan.connection) and asyncio.get_running_loop().time() < loan.until:
                 return loan
             await self._pool.release(loan.connection)
-        self._waiting += 1
+        self.waiting += 1
         try:
             async with asyncio.timeout(
                 self._patience
             ):  # the pool's own time limit would make a task for each
                 connection = await self._pool.acquire()
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
         return Loan(connection, asyncio.get_running_loop().time() + KEPT_FOR)
 
     async def give_back(self, loan: Loan) -> None:
         """Take back a connection that is outside of a transaction, or closed."""
-        if self._waiting or len(self._kept) >= KEPT or _is_gone(loan.connection):
+        if self.waiting or len(self._kept) >= KEPT or _is_gone(loan.connection):
             await self._pool.release(loan.connection)
         else:
             self._kept.append(loan)

@@ -1,12 +1,16 @@
 """What /metrics shows: every figure is explained, and moves when it should."""
 
+import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families as families
 
+from server.describe import VERSION
+from server.figures import Figures
 from server.metrics import REGISTRY
-from tests.world import Board, World, until
+from tests.world import Board, Person, World, until
 
 
 async def _figures(world: World) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -21,6 +25,8 @@ async def _figures(world: World) -> dict[tuple[str, tuple[str, ...]], float]:
 
 def test_every_figure_says_what_it_is() -> None:
     for metric in REGISTRY.collect():
+        if metric.name.startswith("process_"):
+            continue  # of every program that Prometheus knows
         assert metric.name.startswith("atrium_")
         assert len(metric.documentation) > 20, metric.name
         assert metric.documentation.endswith("."), metric.name
@@ -46,6 +52,68 @@ async def test_rooms_members_and_joins(world: World) -> None:
     assert grown("atrium_joins_total", ("snapshot",)) == 1
     assert grown("atrium_joins_total", ("current",)) == 2
     assert grown("atrium_deliveries_total", ()) == 1
+
+
+async def test_groups_and_transactions_are_measured(world: World, alice: Person) -> None:
+    before = await _figures(world)
+    moves = [
+        await alice.post("task.move", {"task_id": Board.of(world).first, "column_id": Board.of(world).doing})
+        for _ in range(7)
+    ]
+    await asyncio.gather(*moves)
+    after = await _figures(world)
+    assert after["atrium_group_commands_sum", ()] - before["atrium_group_commands_sum", ()] == 7
+    groups = after["atrium_group_commands_count", ()] - before["atrium_group_commands_count", ()]
+    assert (
+        after["atrium_transaction_seconds_count", ()] - before["atrium_transaction_seconds_count", ()]
+        == groups
+    )
+    assert 1 <= groups <= 7
+    assert after["atrium_transaction_seconds_sum", ()] > before["atrium_transaction_seconds_sum", ()]
+    assert after["atrium_pool_waiting", ()] == 0
+
+
+async def test_it_says_what_runs_and_what_the_process_takes(world: World) -> None:
+    reply = await world.request("GET", "/metrics")
+    [build] = next(f for f in families(reply.text) if f.name == "atrium_build").samples
+    assert build.labels["version"] == VERSION
+    assert build.labels["fan_out"] in {"io_uring", "write"}
+    figures = await _figures(world)
+    assert figures["process_resident_memory_bytes", ()] > 1 << 20
+    assert figures["process_open_fds", ()] > 5
+
+
+async def test_one_worker_answers_for_all(tmp_path: Path) -> None:
+    """Another process tells its own; a third is there no more, and holds up nobody."""
+    figures = Figures(lambda: None)
+    assert b"worker=" not in await figures.text()
+    said = (
+        b"# HELP atrium_rooms Rooms.\n# TYPE atrium_rooms gauge\natrium_rooms 41\n"
+        b"# HELP atrium_commands_total Commands.\n# TYPE atrium_commands_total counter\n"
+        b'atrium_commands_total{name="x"} 7\n'
+    )
+
+    async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        writer.close()
+
+    (tmp_path / "figures-3.sock").touch()
+    other = await asyncio.start_unix_server(tell, tmp_path / "figures-2.sock")
+    await figures.open(tmp_path, 1)
+    try:
+        text = (await figures.text()).decode()
+    finally:
+        await figures.close()
+        other.close()
+    found = {family.name: family for family in families(text)}
+    assert text.count("# TYPE atrium_rooms gauge") == 1
+    workers = {sample.labels["worker"]: sample.value for sample in found["atrium_rooms"].samples}
+    assert workers["2"] == 41
+    assert workers.keys() == {"1", "2"}
+    assert {sample.labels["worker"] for sample in found["process_open_fds"].samples} == {"1"}
+    [told] = [sample for sample in found["atrium_commands"].samples if sample.labels.get("name") == "x"]
+    assert (told.name, told.value, told.labels["worker"]) == ("atrium_commands_total", 7, "2")
+    assert not (tmp_path / "figures-1.sock").exists()
 
 
 async def test_a_loop_that_is_held_up_shows(world: World) -> None:
