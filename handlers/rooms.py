@@ -9,7 +9,7 @@ from pydantic import Field
 
 from handlers.access import Rights
 from handlers.context import Principal, Tx
-from handlers.dispatch import enter
+from handlers.entry import enter
 from handlers.errors import Forbidden, NotFound, ValidationFailed
 from handlers.registry import ROOMS_OWN, SNAPSHOTS, Page, Pagination, Payload, Reply, Seq, query
 from storage.postgres import Database, Row, Session

@@ -13,8 +13,9 @@ from uuid_utils import uuid7
 
 from handlers.access import Rights
 from handlers.context import Principal
-from handlers.dispatch import Result, translate
+from handlers.dispatch import translate
 from handlers.errors import AtriumError, Conflict, Unavailable
+from handlers.groups import Result
 from handlers.registry import SPECS
 from server import calls, envelope, logs, metrics
 from server.engine import EngineSocket

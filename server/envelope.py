@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from handlers.dispatch import Result
 from handlers.errors import AtriumError
+from handlers.groups import Result
 from storage.rooms import timestamp
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from handlers import evidence
 from handlers.context import Account, Edge, Principal
-from handlers.dispatch import Result, translate
+from handlers.dispatch import translate
 from handlers.errors import (
     AtriumError,
     Forbidden,
@@ -26,6 +26,7 @@ from handlers.errors import (
     UnknownCommand,
     ValidationFailed,
 )
+from handlers.groups import Result
 from handlers.registry import SPECS, Download, Page, Payload, Redirect, Reply, Spec
 from handlers.sheets import as_csv, as_json
 from server import calls, envelope, logs, metrics

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from handlers.access import ROLES, Rights, Role, above, permissions_of, rights
 from handlers.context import Tx
-from handlers.dispatch import read_rights
+from handlers.entry import read_rights
 from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed, constraint
 from handlers.identity import mails
 from handlers.identity.looks import Branding

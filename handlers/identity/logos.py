@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from handlers.context import Edge, Tx
-from handlers.dispatch import read_rights
+from handlers.entry import read_rights
 from handlers.errors import Forbidden, NotFound, PayloadTooLarge, ValidationFailed
 from handlers.identity.pictures import BadPicture, redraw
 from handlers.identity.tenant_status import insider

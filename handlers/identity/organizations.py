@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import Field
 
 from handlers.context import Edge, Principal, Tx
-from handlers.dispatch import read_rights
+from handlers.entry import read_rights
 from handlers.errors import Conflict, Forbidden, NotFound
 from handlers.identity.people import Done
 from handlers.identity.tenant_status import insider, outsider

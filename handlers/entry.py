@@ -1,0 +1,48 @@
+"""Who may do what in a room: read from the database at the beginning of every command, query and join."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from handlers import access
+from handlers.context import Principal, Tx
+from handlers.errors import Forbidden, NotFound
+from handlers.registry import ROOMS_OWN, Spec
+from storage.postgres import Row, Session
+from storage.rooms import RoomKey
+
+
+def permit(tx: Tx, spec: Spec) -> None:
+    """The permission that a call needs; one that needs none is open to an API key only where it says so."""
+    if spec.needs:
+        tx.require(spec.needs)
+    elif tx.actor.scopes is not None:
+        if spec.scope is None:
+            raise Forbidden("An API key cannot do this", details={"reason": "session_needed"})
+        if spec.scope != ROOMS_OWN:
+            tx.require(spec.scope)
+
+
+def rights_in(room: RoomKey, actor: Mapping[str, Any] | None, principal: Principal) -> access.Rights:
+    """What a caller may do here, as the database has it now; NOT_FOUND where the room is none of his business."""
+    if principal.authority is not None:
+        return principal.authority
+    rights = actor and access.rights(actor, room.kind, room.id)
+    if not rights:
+        raise NotFound
+    return rights.within(principal.scopes)
+
+
+async def enter(session: Session, room: RoomKey, principal: Principal) -> tuple[Row, access.Rights]:
+    """Where a room stands and what this person may do in it; NOT_FOUND where it is not his to know of."""
+    row = await session.maybe("room_for", room_id=room.id, actor_id=principal.user_id)
+    if row is None or row["kind"] != room.kind or row["gone"]:
+        raise NotFound
+    rights = rights_in(room, row, principal)
+    access.require_in_use(row["tenant_status"])
+    return row, rights
+
+
+async def read_rights(session: Session, room: RoomKey, principal: Principal) -> access.Rights:
+    """The same, read for one person."""
+    row = await session.maybe("actor_rights", room_id=room.id, actor_id=principal.user_id)
+    return rights_in(room, row, principal)

@@ -1,0 +1,430 @@
+"""A group of commands in one transaction: opened, carried out, and written into the log with the commit."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel
+
+from handlers import access, evidence
+from handlers.context import Principal, Tx
+from handlers.entry import permit, read_rights, rights_in
+from handlers.errors import AtriumError, Conflict, NotFound, constraint
+from handlers.identity.vault import Vault
+from handlers.registry import (
+    OPENINGS,
+    REACTIONS,
+    TOGETHER,
+    Event,
+    Outcome,
+    Pagination,
+    Payload,
+    Spec,
+)
+from storage.postgres import BAD_VALUE, LOST, Row, Session
+from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, timestamp
+from storage.settings import Settings
+
+constraint("applied_commands_pkey", "command_id", "This command_id was already used for another command")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the caller of a command or query gets. `data` is JSON already."""
+
+    data: bytes
+    room: RoomKey | None = None
+    seq: int | None = None
+    duplicate: bool = False
+    pagination: Pagination | None = None
+
+    def meta(self) -> dict[str, Any]:
+        meta: dict[str, Any] = {}
+        if self.room is not None:
+            meta["room"] = self.room.name
+        if self.seq is not None:
+            meta |= {"seq": self.seq, "duplicate": self.duplicate}
+        if self.pagination is not None:
+            meta["pagination"] = self.pagination.model_dump()
+        return meta
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One command waiting for, or in, its room's transaction."""
+
+    spec: Spec
+    payload: Payload
+    principal: Principal
+    room: RoomKey
+    command_id: UUID
+    expected_version: int | None
+    done: asyncio.Future[Result]
+    body: str = field(init=False)
+    """The payload as JSON, without what was not set."""
+    identity: tuple[UUID, UUID] = field(init=False)
+    """Who sent it, and under which id."""
+
+    def __post_init__(self) -> None:
+        self.body = self.payload.__pydantic_serializer__.to_json(self.payload, exclude_unset=True).decode()
+        self.identity = self.principal.user_id, self.command_id
+
+    def fingerprint(self) -> bytes:
+        """Tells a repeated command from another one under the same id."""
+        text = f"{self.spec.name}\n{self.room.id}\n{self.expected_version}\n{self.body}"
+        return blake2b(text.encode(), digest_size=16).digest()
+
+    def succeed(self, result: Result) -> None:
+        if not self.done.done():
+            self.done.set_result(result)
+
+    def fail(self, error: AtriumError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Applied:
+    """A command that is known by its id: from the database, or from earlier in the same group."""
+
+    fingerprint: bytes
+    room_id: UUID
+    seq: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class _Evidence:
+    """What the audit log says of a command."""
+
+    resource: str
+    changes: str
+    was: str | None
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One event on its way into the log."""
+
+    room: RoomKey
+    name: str
+    call: Call
+    data: bytes
+    seq: int = 0
+
+
+class Spoiled(Exception):
+    """A command failed after it wrote: the group must be rolled back and its commands run one by one."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(repr(cause))
+        self.cause = cause
+
+
+@dataclass(slots=True)
+class Group:
+    """Commands of one room in one transaction, under the room's lock, and what they have come to so far.
+
+    Whatever goes wrong so that others would suffer from it is raised, as Spoiled: roll back, and try them one by one.
+    """
+
+    session: Session
+    settings: Settings
+    vault: Vault | None
+    runs: list[list[Call]]
+    """The commands in their order, and together those that can be carried out together."""
+    room: RoomKey
+    epoch: str
+    head: int
+    rights_seq: int
+    tenant_status: str
+    now: datetime
+    actors: dict[UUID, dict[str, Any]]
+    known: dict[tuple[UUID, UUID], _Applied]
+    ahead: dict[Call, list[Row]]
+    """What was read for the commands with which it begins."""
+    last: int = 0
+    """The number that the room's last event will have."""
+    entries: list[_Entry] = field(default_factory=list)
+    applied: list[tuple[Call, _Applied]] = field(default_factory=list)
+    evidence: list[_Evidence] = field(default_factory=list)
+    answers: list[tuple[Call, Result | AtriumError]] = field(default_factory=list)
+
+    async def carry_out(self) -> list[Batch]:
+        """Carry its commands out; returns the batches to deliver after the commit."""
+        for run in self.runs:
+            self.session.wrote = False
+            if len(run) == 1:
+                await self._apply(run[0])
+            else:
+                await self._apply_together(run)
+        return await self._append() if self.applied else []
+
+    async def _apply(self, call: Call) -> None:
+        """Run one command's handler and its reactions; only its own caller hears when it fails cleanly."""
+        try:
+            if self._answered(call):
+                return
+            tx = await self._begin(call)
+            await self._finish(call, tx, await call.spec.handler(tx, call.payload))
+        except AtriumError as error:
+            if self.session.wrote:
+                raise Spoiled(error) from error
+            self.answers.append((call, error))
+            return
+        except BAD_VALUE as error:
+            raise Spoiled(error) from error
+        except LOST:
+            raise
+        except Exception as error:  # also any failed SQL: it has spoiled the transaction
+            raise Spoiled(error) from error
+
+    async def _apply_together(self, calls: list[Call]) -> None:
+        """Run the handler of several commands of one name; whatever is raised has them tried again one by one."""
+        begun: list[tuple[Call, Tx]] = []
+        try:
+            for call in calls:
+                if self._answered(call):
+                    continue
+                try:
+                    begun.append((call, await self._begin(call)))
+                except AtriumError as error:
+                    self.answers.append((call, error))
+            if not begun:
+                return
+            outcomes = await TOGETHER[calls[0].spec.name]([(tx, call.payload) for call, tx in begun])
+            for (call, tx), outcome in zip(begun, outcomes, strict=True):
+                if isinstance(outcome, AtriumError):
+                    self.answers.append((call, outcome))
+                else:
+                    await self._finish(call, tx, outcome)
+        except LOST:
+            raise
+        except Exception as error:
+            raise Spoiled(error) from error
+
+    def _answered(self, call: Call) -> bool:
+        """Whether a command was applied before: then its first reply is its answer again."""
+        repeated = self.known.get(call.identity)
+        if repeated is not None:
+            self.answers.append((call, _repeat(self.room, call, repeated)))
+        return repeated is not None
+
+    async def _begin(self, call: Call) -> Tx:
+        """What a command's handler is given, if its caller may send it."""
+        rights = rights_in(self.room, self.actors.get(call.principal.user_id), call.principal)
+        if call.principal.authority is None:
+            access.require_in_use(self.tenant_status)
+        if call.spec.within:
+            project = RoomKey(self.room.tenant_id, "project", getattr(call.payload, call.spec.within))
+            await self.session.many("lock_rooms", room_ids=[project.id])  # before any row of the project
+            rights = await read_rights(self.session, project, call.principal)
+        tx = Tx(
+            self.session, self.room, call.principal, rights, self.now, self.settings,
+            call.command_id, call.expected_version, self.vault, ahead=self.ahead.get(call),
+        )  # fmt: skip
+        permit(tx, call.spec)
+        return tx
+
+    async def _finish(self, call: Call, tx: Tx, outcome: Event | list[Event] | Outcome) -> None:
+        """Reactions, then the place in the log, the reply and the evidence of a command that was carried out."""
+        events, data, once = _unpack(outcome)
+        for event in tuple(events):
+            for react in REACTIONS.get(type(event), ()):
+                events.extend(await react(tx, event) or ())
+        self._record(call, events, data, once)
+        self.evidence.append(_evidence(tx, call, events))
+
+    def _record(self, call: Call, events: list[Event], data: bytes | None, once: bytes | None) -> None:
+        for event in events:
+            target = event.room or self.room
+            if target is self.room or target == self.room:
+                self.last += 1
+            elif KIND_ORDER[target.kind] <= KIND_ORDER[self.room.kind]:
+                raise RuntimeError(
+                    f"{call.spec.name}: an event of {self.room.kind} must not go to {target.kind}"
+                )
+            dumped = event.dump()
+            data = dumped if data is None else data
+            self.entries.append(_Entry(target, event.name, call, dumped))
+        data, seq = data or b"{}", self.last
+        applied = _Applied(call.fingerprint(), self.room.id, seq, data)
+        self.known[call.identity] = applied
+        self.applied.append((call, applied))
+        self.answers.append((call, Result(once or data, self.room, seq)))
+
+    async def _append(self) -> list[Batch]:
+        """Number everything, and write it with the commit; returns the batches to deliver after that."""
+        heads = {self.room: (self.epoch, self.head)}
+        others = {entry.room for entry in self.entries} - {self.room}
+        if others:
+            heads |= await _lock_others(self.session, others)
+        at, rights_seq = timestamp(self.now), self.session.values.get("rights_seq", self.rights_seq)
+        batches: dict[RoomKey, Batch] = {}
+        for entry in self.entries:
+            epoch, head = heads[entry.room]
+            entry.seq = head + 1
+            heads[entry.room] = epoch, entry.seq
+            batch = batches.setdefault(entry.room, Batch(entry.room, epoch, entry.seq, [], rights_seq))
+            actor = entry.call.principal
+            member = self.actors.get(actor.user_id)
+            event = encode_event(
+                entry.room, entry.seq, at, actor.user_id, member["name"] if member else actor.name,
+                entry.call.command_id, entry.data,
+            )  # fmt: skip
+            batch.packets.append(packet(entry.name, event))
+        self.session.defer(
+            "append_log",
+            now=self.now,
+            room_id=self.room.id,
+            head_rooms=[room.id for room in batches],
+            head_seqs=[batch.last for batch in batches.values()],
+            calls=_json(
+                {
+                    "actor_id": call.principal.user_id,
+                    "command_id": call.command_id,
+                    "name": call.spec.name,
+                    "fingerprint": applied.fingerprint.hex(),
+                    "seq": applied.seq,
+                    "reply": orjson.Fragment(applied.data),
+                    "impersonator_id": call.principal.impersonator_id,
+                    "session_id": call.principal.session_id,
+                    "resource": said.resource,
+                    "address": call.principal.origin.address,
+                    "user_agent": call.principal.origin.user_agent,
+                    "changes": orjson.Fragment(said.changes),
+                    "was": orjson.Fragment(said.was) if said.was else None,
+                }
+                for (call, applied), said in zip(self.applied, self.evidence, strict=True)
+            ),
+            events=_json(
+                {
+                    "room_id": entry.room.id,
+                    "seq": entry.seq,
+                    "name": entry.name,
+                    "actor_id": entry.call.principal.user_id,
+                    "command_id": entry.call.command_id,
+                    "data": orjson.Fragment(entry.data),
+                }
+                for entry in self.entries
+            ),
+        )
+        return list(batches.values())
+
+
+async def open_group(
+    session: Session, room: RoomKey, calls: list[Call], settings: Settings, vault: Vault | None
+) -> Group:
+    """Read what must be known before commands are carried out; for the first of them more may be read with it.
+
+    Raises NotFound where there is no such room.
+    """
+    runs = _runs(calls)
+    [first, *_] = runs
+    params: dict[str, Any] = {
+        "room_id": room.id,
+        "actor_ids": list({call.principal.user_id for call in calls}),
+        "actor_of": [call.principal.user_id for call in calls],
+        "command_ids": [call.command_id for call in calls],
+    }
+    opening, ahead = OPENINGS.get(first[0].spec.name), dict[Call, list[Row]]()
+    if opening is None:
+        row = await session.maybe("open_room", **params)
+    else:
+        params |= opening.params([call.payload for call in first])
+        rows = await session.many(opening.statement, project_id=room.id, **params)
+        row = next((row for row in rows if row["kind"] is not None), None)
+        ahead = {call: [] for call in first}
+        for read in rows:
+            if read["n"] is not None:
+                ahead[first[read["n"] - 1]].append(read)
+    if row is None or row["kind"] != room.kind or row["gone"]:
+        raise NotFound
+    return Group(
+        session, settings, vault, runs, room, str(row["epoch"]), row["head_seq"], row["rights_seq"],
+        row["tenant_status"], row["now"], _actors(row), _known(row), ahead, row["head_seq"],
+    )  # fmt: skip
+
+
+def _actors(row: Row) -> dict[UUID, dict[str, Any]]:
+    return {UUID(actor["user_id"]): actor for actor in orjson.loads(row["actors"] or b"[]")}
+
+
+def _known(row: Row) -> dict[tuple[UUID, UUID], _Applied]:
+    return {
+        (UUID(item["actor_id"]), UUID(item["command_id"])): _Applied(
+            bytes.fromhex(item["fingerprint"]),
+            UUID(item["room_id"]),
+            item["seq"],
+            orjson.dumps(item["reply"]),
+        )
+        for item in orjson.loads(row["applied"] or b"[]")
+    }
+
+
+def _json(rows: Iterable[dict[str, Any]]) -> str:
+    return orjson.dumps(list(rows), default=str).decode()  # asyncpg has a UUID of its own
+
+
+def _runs(calls: list[Call]) -> list[list[Call]]:
+    """The calls in their order, and together those that can be carried out together."""
+    runs: list[list[Call]] = []
+    name, identities = "", set[tuple[UUID, UUID]]()
+    for call in calls:
+        if call.spec.name == name and name in TOGETHER and call.identity not in identities:
+            runs[-1].append(call)
+        else:
+            name, identities = call.spec.name, set()
+            runs.append([call])
+        identities.add(call.identity)
+    return runs
+
+
+async def _lock_others(session: Session, rooms: set[RoomKey]) -> dict[RoomKey, tuple[str, int]]:
+    ids = [room.id for room in rooms]
+    rows = await session.many("lock_rooms", room_ids=ids)
+    if len(rows) < len(rooms):
+        for room in rooms:
+            await session.exec("create_room", id=room.id, kind=room.kind)
+        rows = await session.many("lock_rooms", room_ids=ids)
+    by_id = {room.id: room for room in rooms}
+    if any(row["kind"] != by_id[row["id"]].kind for row in rows):
+        raise RuntimeError("a room is of another kind than its event")
+    return {by_id[row["id"]]: (str(row["epoch"]), row["head_seq"]) for row in rows}
+
+
+def _evidence(tx: Tx, call: Call, events: list[Event]) -> _Evidence:
+    """What the handler said that it did, else what payload and events tell."""
+    return _Evidence(
+        tx.resource or evidence.resource(call.spec.name, call.payload, events, call.room),
+        evidence.bounded(tx.changes) if tx.changes is not None else evidence.changes(call.payload, call.body),
+        evidence.was(events),
+    )
+
+
+def _repeat(room: RoomKey, call: Call, first: _Applied) -> Result | AtriumError:
+    if first.fingerprint != call.fingerprint():
+        return Conflict(
+            "This command_id was already used for another command", details={"command_id": call.command_id}
+        )
+    return Result(first.data, room, first.seq, duplicate=True)
+
+
+def _unpack(
+    outcome: Event | list[Event] | Outcome[Any, Any],
+) -> tuple[list[Event], bytes | None, bytes | None]:
+    """Events, reply and what only the first reply holds; without a reply of its own the first event is the reply."""
+    if isinstance(outcome, Outcome):
+        once = dump(outcome.once) if outcome.once is not None else None
+        return list(outcome.events), dump(outcome.data), once
+    events = list(outcome) if isinstance(outcome, list) else [outcome]
+    return events, None, None
+
+
+def dump(data: BaseModel) -> bytes:
+    return data.model_dump_json(exclude_unset=isinstance(data, Event)).encode()
