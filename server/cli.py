@@ -55,6 +55,9 @@ def worker(
     demo: Annotated[bool, typer.Option()] = False,
 ) -> None:
     """One worker of `serve --workers`: the database is migrated and its address is in the environment."""
+    from server.supervisor import follow_supervisor
+
+    follow_supervisor()
     from server import serving
 
     _run(serving.work(_settings(), host, port, with_demo=demo))

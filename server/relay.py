@@ -42,8 +42,8 @@ class Relay:
     """One worker's side of it."""
 
     def __init__(self, directory: Path, number: int) -> None:
-        self._directory = directory
-        self._number = number
+        self.directory = directory
+        self.number = number
         self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -56,13 +56,13 @@ class Relay:
     @property
     def prefix(self) -> str:
         """How the ids of this worker's sessions begin."""
-        return f"w{self._number}."
+        return f"w{self.number}."
 
     def owner(self, sid: str) -> int | None:
         """The other worker whose session this is, as its id says."""
         found = _OWNED.match(sid)
-        number = int(found[1]) if found else self._number
-        return None if number == self._number else number
+        number = int(found[1]) if found else self.number
+        return None if number == self.number else number
 
     # Giving.
 
@@ -99,13 +99,13 @@ class Relay:
                 raise ConnectionError("the other worker did not take it")
 
     def _path(self, number: int) -> Path:
-        return self._directory / f"worker-{number}.sock"
+        return self.directory / f"worker-{number}.sock"
 
     # Taking.
 
     def start(self, serve: Callable[[], asyncio.Protocol]) -> None:
         """Take connections from the other workers; `serve` makes the protocol of each, as for a new one."""
-        path = self._path(self._number)
+        path = self._path(self.number)
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.setblocking(False)
@@ -121,7 +121,7 @@ class Relay:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._listener.close()
         with suppress(OSError):
-            self._path(self._number).unlink(missing_ok=True)
+            self._path(self.number).unlink(missing_ok=True)
 
     def _keep(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -16,15 +16,14 @@ from aiohttp import web
 from server import demo
 from server.app import Refused, check_settings, close_node, make_app, open_database, open_node
 from server.node import Node
+from server.relay import Relay
+from server.supervisor import Stop, done_before, say_ready, supervise
 from storage.bus import LocalBus
 from storage.settings import Settings
-from storage.valkey import EmbeddedValkey
 
 log = structlog.get_logger(__name__)
 
 PASSWORD_VARIABLE: Final = "ATRIUM_LOGIN_PASSWORD"  # noqa: S105  # the name of a variable
-RESTART_PAUSE: Final = (0.2, 10.0)
-"""First and longest pause before a dead worker is started again (seconds)."""
 COLLECT_AFTER: Final = (20_000, 20, 20)
 """Thresholds of the cycle collector: new objects, and rounds of the two younger generations (count)."""
 
@@ -34,13 +33,19 @@ async def serve(settings: Settings, host: str, port: int, *, workers: int, with_
     check_settings(settings)
     listener = _listen(host, port, shared=workers > 1)
     dsn, password, postgres = await open_database(settings)
+    stop = _heed_signals()
     try:
         if workers == 1:
-            await _serve(settings, listener, dsn, password, with_demo=with_demo)
+            await _serve(settings, listener, dsn, password, stop, with_demo=with_demo)
         else:
             if with_demo:
                 await _load_demo(settings, dsn, password)
-            await _supervise(settings, listener, dsn, password, workers=workers, with_demo=with_demo)
+            host, port = listener.getsockname()[:2]
+            command = [sys.executable, "-m", "server", "worker", "--host", host, "--port", str(port)]
+            environment = {**os.environ, "ATRIUM_WORKER_DSN": dsn, PASSWORD_VARIABLE: password or ""}
+            log.info("supervising", url=f"http://{host}:{port}", workers=workers, pid=os.getpid())
+            command += ["--demo"] if with_demo else []
+            await supervise(settings, command, environment, stop, workers=workers)
     finally:
         listener.close()
         if postgres is not None:
@@ -51,7 +56,8 @@ async def work(settings: Settings, host: str, port: int, *, with_demo: bool) -> 
     """One worker: its database is in DATABASE_URL, already as the login role."""
     listener = _listen(host, port, shared=True)
     password = os.environ.get(PASSWORD_VARIABLE)
-    await _serve(settings, listener, str(os.environ["ATRIUM_WORKER_DSN"]), password, with_demo=with_demo)
+    dsn = str(os.environ["ATRIUM_WORKER_DSN"])
+    await _serve(settings, listener, dsn, password, _heed_signals(), with_demo=with_demo)
 
 
 @asynccontextmanager
@@ -103,18 +109,41 @@ def _rest_the_collector() -> None:
     gc.set_threshold(*COLLECT_AFTER)
 
 
-def _stop_event() -> asyncio.Event:
-    stop = asyncio.Event()
+def _heed_signals() -> Stop:
+    stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.told)
     return stop
 
 
+@asynccontextmanager
+async def _among_workers(node: Node, runner: web.AppRunner) -> AsyncIterator[None]:
+    """Where there are others behind the same port: take the requests that they hand over, and show their figures."""
+    relay = Relay.of_worker()
+    if relay is None or runner.server is None:
+        yield
+        return
+    for engine in node.gateway.engines.values():
+        engine.relay = relay
+    relay.start(runner.server)
+    await node.figures.open(relay.directory, relay.number)
+    try:
+        yield
+    finally:
+        await relay.stop()
+        await node.figures.close()
+
+
 async def _serve(
-    settings: Settings, listener: socket.socket, dsn: str, password: str | None, *, with_demo: bool
+    settings: Settings,
+    listener: socket.socket,
+    dsn: str,
+    password: str | None,
+    stop: Stop,
+    *,
+    with_demo: bool,
 ) -> None:
-    stop = _stop_event()
     node = await open_node(settings, dsn, password)
     try:
         if with_demo:
@@ -122,71 +151,36 @@ async def _serve(
             node.demo_offered = True
         runner = web.AppRunner(make_app(node), access_log=None, shutdown_timeout=2, handle_signals=False)
         await runner.setup()
-        site = web.SockSite(runner, listener, backlog=4096)
-        await site.start()
-        host, port = listener.getsockname()[:2]
-        _rest_the_collector()
-        log.info("serving", url=f"http://{host}:{port}", pid=os.getpid(), environment=settings.environment)
-        if with_demo:
-            account = demo.ACCOUNTS[0]
-            print(f"Atrium is at http://{host}:{port}", flush=True)
-            print(f"Sign in as {account['email']} with the password {account['password']}", flush=True)
-        await stop.wait()
-        node.ready = False
-        log.info("draining", connections=len(node.gateway.connections))
-        await node.gateway.drain()
-        await site.stop()
+        async with _among_workers(node, runner):
+            site = web.SockSite(runner, listener, backlog=4096)
+            await site.start()
+            host, port = listener.getsockname()[:2]
+            say_ready()
+            _rest_the_collector()
+            log.info(
+                "serving", url=f"http://{host}:{port}", pid=os.getpid(), environment=settings.environment
+            )
+            if with_demo:
+                account = demo.ACCOUNTS[0]
+                print(f"Atrium is at http://{host}:{port}", flush=True)
+                print(f"Sign in as {account['email']} with the password {account['password']}", flush=True)
+            await stop.asked.wait()
+            node.ready = False
+            log.info("draining", connections=len(node.gateway.connections))
+            await _drain(node, stop)
+            await site.stop()
     finally:
         await close_node(node)
     await runner.cleanup()
     log.info("stopped")
 
 
-async def _supervise(
-    settings: Settings,
-    listener: socket.socket,
-    dsn: str,
-    password: str | None,
-    *,
-    workers: int,
-    with_demo: bool,
-) -> None:
-    """Start workers, start them again when they die, and stop them with us."""
-    host, port = listener.getsockname()[:2]
-    valkey = None
-    environment = {**os.environ, "ATRIUM_WORKER_DSN": dsn, PASSWORD_VARIABLE: password or ""}
-    if settings.redis_url is None:
-        valkey = EmbeddedValkey(settings.data_dir)
-        environment["REDIS_URL"] = await valkey.start()
-    command = [sys.executable, "-m", "server", "worker", "--host", host, "--port", str(port)]
-    stop = _stop_event()
-    try:
-        watchers = [
-            asyncio.create_task(_watch(command + (["--demo"] if with_demo else []), environment, stop))
-            for number in range(workers)
-        ]
-        log.info("supervising", url=f"http://{host}:{port}", workers=workers, pid=os.getpid())
-        await asyncio.gather(*watchers)
-    finally:
-        if valkey is not None:
-            await valkey.stop()
-
-
-async def _watch(command: list[str], environment: dict[str, str], stop: asyncio.Event) -> None:
-    """Keep one worker alive, with longer pauses the faster it dies."""
-    pause = RESTART_PAUSE[0]
-    loop = asyncio.get_running_loop()
-    while not stop.is_set():
-        started = loop.time()
-        process = await asyncio.create_subprocess_exec(*command, env=environment, start_new_session=True)
-        ended, stopped = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())
-        await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if stop.is_set():
-            if process.returncode is None:
-                process.terminate()
-            await ended
-            return
-        pause = RESTART_PAUSE[0] if loop.time() - started > 30 else min(pause * 2, RESTART_PAUSE[1])
-        log.error("worker.died", pid=process.pid, code=process.returncode, restart_in=pause)
-        await asyncio.wait([asyncio.create_task(stop.wait())], timeout=pause)
+async def _drain(node: Node, stop: Stop) -> None:
+    """Lead everybody out, unless a second signal says that there is no time for it."""
+    draining = asyncio.create_task(node.gateway.drain())
+    if await done_before(stop.now, draining):
+        await draining
+        return
+    draining.cancel()
+    await asyncio.wait({draining})
+    node.settings.drain_seconds = 0  # close_node drains once more, and then closes what is left at once

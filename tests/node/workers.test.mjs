@@ -1,7 +1,7 @@
 // Two workers behind one port: it must not matter on which of them one is.
 import assert from "node:assert/strict";
 import test, { before } from "node:test";
-import { MSGPACK, OwnServer, WEBSOCKET, keepMoving, newBoard, nthMove, randomUUID, range, sleep, until } from "./helper.mjs";
+import { MSGPACK, OwnServer, POLLING, WEBSOCKET, keepMoving, newBoard, nthMove, randomUUID, range, sleep, until } from "./helper.mjs";
 
 let atrium, alices, bobs, everybody;
 
@@ -15,21 +15,47 @@ before(async () => {
   everybody = [...alices, ...bobs];
 });
 
-/** How many connections each worker says it has; which worker answers is the kernel's choice. */
+/** How many connections each worker has, by its number; whichever is asked says it for both. */
 async function connections() {
   const response = await fetch(`${atrium.url}/metrics`, { headers: { connection: "close" } });
-  const counts = [...(await response.text()).matchAll(/^atrium_connections\{.*\} (\S+)$/gm)];
-  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+  const counts = {};
+  for (const [, worker, count] of (await response.text()).matchAll(/^atrium_connections\{.*worker="(\d+)".*\} (\S+)$/gm)) {
+    counts[worker] = (counts[worker] ?? 0) + Number(count);
+  }
+  return counts;
 }
 
 test("the clients are spread over both workers", async () => {
   await until(async () => {
-    const here = await connections();
-    if (here > 0 && here < everybody.length) return true;
+    const counts = await connections();
+    if (Object.keys(counts).length < 2) return false; // the second is still starting
+    if (counts[1] > 0 && counts[2] > 0) {
+      assert.equal(counts[1] + counts[2], everybody.length);
+      return true;
+    }
     const more = await atrium.connect("bob");
     bobs.push(more);
     everybody.push(more);
   }, "a client on each worker");
+});
+
+test("clients that poll need no proxy: whichever worker a poll reaches", async () => {
+  const board = await newBoard(alices[0], { tasks: 12 });
+  const kinds = [POLLING, { ...MSGPACK, ...POLLING }, {}, MSGPACK];
+  const clients = await Promise.all(range(12).map((n) => atrium.connect(["alice", "bob"][n % 2], kinds[n % 4])));
+  await Promise.all(clients.map((client) => client.join(board.room)));
+  const replies = await Promise.all(clients.flatMap((client, c) => range(20).map((n) => client.ok("task.move", nthMove(board, n * 13 + c)))));
+  const fresh = await atrium.snapshot(alices[0].account, board.room);
+  assert.equal(fresh.seq, board.seq + replies.length);
+  for (const [n, client] of clients.entries()) {
+    await client.agrees(board.room, fresh);
+    assert.equal(client.events(board.room).length, replies.length);
+    assert.deepEqual(client.ends, [], "it has been there all the time");
+    assert.equal(client.socket.io.engine.transport.name, n % 4 < 2 ? "polling" : "websocket");
+  }
+  const ids = new Set(clients.map((client) => client.socket.io.engine.id.split(".")[0]));
+  assert.deepEqual([...ids].sort(), ["w1", "w2"], "they are on both workers");
+  for (const client of clients) client.close();
 });
 
 test("everybody hears everything in one order, whoever writes", async () => {
