@@ -63,9 +63,11 @@ import handlers.rooms
 import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.comments
+import handlers.work.dependencies
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
+import handlers.work.schedule
 import handlers.work.tasks
 import server.session
 import server.signals
@@ -157,6 +159,8 @@ NOUNS: Final = (
     handlers.work.tasks,
     handlers.work.moves,
     handlers.work.comments,
+    handlers.work.dependencies,
+    handlers.work.schedule,
     handlers.work.assignments,
     handlers.insight.audit,
     handlers.rooms,

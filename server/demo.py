@@ -27,20 +27,29 @@ ACCOUNTS: Final = [
 ]
 
 CARDS: Final = (
-    # column, title, priority, type, assignees, due in days
-    ("To do", "Collect the open questions from the kick-off", "medium", "task", ("bob",), 2),
-    ("To do", "Write the copy for the pricing page", "high", "task", ("alice",), 5),
-    ("To do", "Check contrast and keyboard use of the new theme", "medium", "task", (), None),
-    ("To do", "Plan the photo shoot", "low", "task", ("bob",), 12),
-    ("To do", "Opening hours are wrong on the contact page", "urgent", "bug", ("alice",), 1),
-    ("In progress", "Design the landing page", "high", "feature", ("bob", "alice"), 3),
-    ("In progress", "Move the blog to the new templates", "medium", "task", ("bob",), 6),
-    ("In progress", "Newsletter sign-up with double opt-in", "high", "story", ("alice",), 4),
-    ("On hold", "Translate the case studies", "low", "task", (), 20),
-    ("On hold", "Map of all branches", "medium", "feature", ("bob",), None),
-    ("Done", "Agree on goals and budget", "high", "milestone", ("alice",), -7),
-    ("Done", "Interview five customers", "medium", "task", ("bob",), -4),
-    ("Done", "Choose a typeface", "low", "task", ("alice",), -2),
+    # column, title, priority, type, assignees, due in days, estimate in hours
+    ("To do", "Collect the open questions from the kick-off", "medium", "task", ("bob",), 2, 3),
+    ("To do", "Write the copy for the pricing page", "high", "task", ("alice",), 5, 8),
+    ("To do", "Check contrast and keyboard use of the new theme", "medium", "task", (), None, 5),
+    ("To do", "Plan the photo shoot", "low", "task", ("bob",), 12, 4),
+    ("To do", "Opening hours are wrong on the contact page", "urgent", "bug", ("alice",), 1, 1),
+    ("In progress", "Design the landing page", "high", "feature", ("bob", "alice"), 3, 16),
+    ("In progress", "Move the blog to the new templates", "medium", "task", ("bob",), 6, 12),
+    ("In progress", "Newsletter sign-up with double opt-in", "high", "story", ("alice",), 4, 10),
+    ("On hold", "Translate the case studies", "low", "task", (), 20, 20),
+    ("On hold", "Map of all branches", "medium", "feature", ("bob",), None, 14),
+    ("Done", "Agree on goals and budget", "high", "milestone", ("alice",), -7, 0),
+    ("Done", "Interview five customers", "medium", "task", ("bob",), -4, 10),
+    ("Done", "Choose a typeface", "low", "task", ("alice",), -2, 2),
+)
+WAITS: Final = (
+    # who waits, for what, hours in between
+    ("Design the landing page", "Choose a typeface", 0),
+    ("Design the landing page", "Collect the open questions from the kick-off", 0),
+    ("Write the copy for the pricing page", "Design the landing page", 4),
+    ("Move the blog to the new templates", "Design the landing page", 0),
+    ("Check contrast and keyboard use of the new theme", "Move the blog to the new templates", 0),
+    ("Translate the case studies", "Write the copy for the pricing page", 24),
 )
 
 
@@ -71,12 +80,23 @@ async def _agency(node: Node, alice: Principal, people: dict[str, UUID]) -> None
     )  # fmt: skip
     project_id = UUID(website["project"]["id"])
     columns = await _columns(node, alice, project_id)
-    for column, title, priority, kind, assignees, due in CARDS:
-        await _send(
+    cards = {}
+    for column, title, priority, kind, assignees, due, hours in CARDS:
+        made = await _send(
             node, alice, "task.create", title=title, column_id=columns[column], priority=priority, type=kind,
-            assignee_ids=[people[name] for name in assignees],
+            assignee_ids=[people[name] for name in assignees], estimate_minutes=hours * 60,
             due_at=datetime.now(UTC) + timedelta(days=due) if due is not None else None,
         )  # fmt: skip
+        cards[title] = made["task"]["id"]
+    for title, other, hours in WAITS:
+        await _send(
+            node,
+            alice,
+            "dependency.add",
+            task_id=cards[title],
+            depends_on_id=cards[other],
+            lag_minutes=hours * 60,
+        )
     await _send(node, alice, "column.set_limit", column_id=columns["In progress"], limit=4)
     campaign = await _send(node, alice, "project.create", name="Spring campaign", member_ids=[people["bob"]])
     spring = await _columns(node, alice, UUID(campaign["project"]["id"]))

@@ -469,6 +469,7 @@ class Gateway:
         while self.connections and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.05)
         await self.dispatcher.idle()
+        self.hub.flush()
         self.presence.draining = True
         for connection in list(self.connections.values()):
             connection.socket.end(connection.socket.server.reason.SERVER_DISCONNECT, code=RESTARTING)

@@ -306,7 +306,7 @@ class Hub:
                     # Two turns later, so that the acks go first: who sent has his answer, and can send again,
                     # while the events go to everybody.
                     loop = asyncio.get_running_loop()
-                    loop.call_soon(loop.call_soon, self._flush)
+                    loop.call_soon(loop.call_soon, self.flush)
                 self._dirty[room] = None
             room.pending.extend(packets)
         if room.waiting:
@@ -350,7 +350,7 @@ class Hub:
 
     # Writing.
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Each room's events since the last time, in one write per member."""
         dirty, self._dirty = self._dirty, {}
         for room in dirty:

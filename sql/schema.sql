@@ -1163,6 +1163,25 @@ CREATE TABLE public.delegations (
 
 ALTER TABLE ONLY public.delegations FORCE ROW LEVEL SECURITY;
 
+-- TABLE: dependencies
+
+CREATE TABLE public.dependencies (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    depends_on_id uuid NOT NULL,
+    type text DEFAULT 'finish_start'::text NOT NULL,
+    lag_minutes integer DEFAULT 0 NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT dependencies_self_check CHECK ((task_id <> depends_on_id)),
+    CONSTRAINT dependencies_type_check CHECK ((type = ANY (ARRAY['finish_start'::text, 'start_start'::text, 'finish_finish'::text, 'start_finish'::text])))
+);
+
+ALTER TABLE ONLY public.dependencies FORCE ROW LEVEL SECURITY;
+
 -- TABLE: domain_codes
 
 CREATE TABLE public.domain_codes (
@@ -1880,6 +1899,16 @@ ALTER TABLE ONLY public.custom_roles
 ALTER TABLE ONLY public.delegations
     ADD CONSTRAINT delegations_pkey PRIMARY KEY (tenant_id, id);
 
+-- CONSTRAINT: dependencies dependencies_pair_key
+
+ALTER TABLE ONLY public.dependencies
+    ADD CONSTRAINT dependencies_pair_key UNIQUE (tenant_id, task_id, depends_on_id);
+
+-- CONSTRAINT: dependencies dependencies_pkey
+
+ALTER TABLE ONLY public.dependencies
+    ADD CONSTRAINT dependencies_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: domain_codes domain_codes_pkey
 
 ALTER TABLE ONLY public.domain_codes
@@ -2237,6 +2266,14 @@ CREATE INDEX delegations_from_idx ON public.delegations USING btree (tenant_id, 
 
 CREATE INDEX delegations_to_idx ON public.delegations USING btree (tenant_id, to_id) WHERE (revoked_at IS NULL);
 
+-- INDEX: dependencies_blocks_idx
+
+CREATE INDEX dependencies_blocks_idx ON public.dependencies USING btree (tenant_id, depends_on_id);
+
+-- INDEX: dependencies_project_idx
+
+CREATE INDEX dependencies_project_idx ON public.dependencies USING btree (tenant_id, project_id);
+
 -- INDEX: domain_codes_domain_idx
 
 CREATE INDEX domain_codes_domain_idx ON public.domain_codes USING btree (domain_id);
@@ -2491,6 +2528,21 @@ ALTER TABLE ONLY public.delegations
 
 ALTER TABLE ONLY public.delegations
     ADD CONSTRAINT delegations_tenant_id_to_id_fkey FOREIGN KEY (tenant_id, to_id) REFERENCES public.members(tenant_id, user_id);
+
+-- FK CONSTRAINT: dependencies dependencies_tenant_id_depends_on_id_fkey
+
+ALTER TABLE ONLY public.dependencies
+    ADD CONSTRAINT dependencies_tenant_id_depends_on_id_fkey FOREIGN KEY (tenant_id, depends_on_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: dependencies dependencies_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.dependencies
+    ADD CONSTRAINT dependencies_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: dependencies dependencies_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.dependencies
+    ADD CONSTRAINT dependencies_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: group_members group_members_tenant_id_group_id_fkey
 
@@ -2812,6 +2864,10 @@ CREATE POLICY definer ON public.tenants TO atrium USING (true);
 
 ALTER TABLE public.delegations ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: dependencies
+
+ALTER TABLE public.dependencies ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: group_members
 
 ALTER TABLE public.group_members ENABLE ROW LEVEL SECURITY;
@@ -2923,6 +2979,10 @@ CREATE POLICY tenant ON public.custom_roles TO atrium_app USING ((tenant_id = pu
 -- POLICY: delegations tenant
 
 CREATE POLICY tenant ON public.delegations TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: dependencies tenant
+
+CREATE POLICY tenant ON public.dependencies TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: group_members tenant
 
@@ -3361,6 +3421,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.custom_roles TO atrium_app;
 -- ACL: TABLE delegations
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delegations TO atrium_app;
+
+-- ACL: TABLE dependencies
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.dependencies TO atrium_app;
 
 -- ACL: TABLE domain_codes
 

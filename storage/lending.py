@@ -33,6 +33,7 @@ class Lender:
         self._pool = pool
         self._patience = patience
         self._kept: list[Loan] = []
+        self._closed = False
         self.waiting = 0
         """Borrowers that wait for a connection (count)."""
 
@@ -60,13 +61,14 @@ class Lender:
 
     async def give_back(self, loan: Loan) -> None:
         """Take back a connection that is outside of a transaction, or closed."""
-        if self.waiting or len(self._kept) >= KEPT or _is_gone(loan.connection):
+        if self._closed or self.waiting or len(self._kept) >= KEPT or _is_gone(loan.connection):
             await self._pool.release(loan.connection)
         else:
             self._kept.append(loan)
 
     async def close(self) -> None:
-        """Hand everything kept back to the pool."""
+        """Hand everything kept back to the pool, and keep nothing from now on."""
+        self._closed = True
         while self._kept:
             await self._pool.release(self._kept.pop().connection)
 

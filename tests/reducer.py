@@ -13,6 +13,7 @@ PLURALS: Final = {
     "board": "boards",
     "column": "columns",
     "delegation": "delegations",
+    "dependency": "dependencies",
     "job": "jobs",
     "member": "members",
     "participation": "participations",

@@ -32,6 +32,7 @@ from handlers.registry import (
 )
 from handlers.work import positions
 from handlers.work.boards import Board, Column, Gone
+from handlers.work.dependencies import Dependency
 from handlers.work.tasks import Priority, Task
 from storage.ids import new_id
 from storage.postgres import Row
@@ -244,6 +245,7 @@ class ProjectSnapshot(Reply):
     statuses: list[StatusEntity]
     members: list[ProjectMember]
     tasks: list[Task]
+    dependencies: list[Dependency] = Field(description="Those that these tasks have to do with.")
     more: dict[UUID, str] = Field(
         {}, description="Column id -> cursor for task.list, where a window cut it off."
     )
@@ -405,8 +407,15 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         statuses=[StatusEntity.of(row) for row in await tx.many("statuses_of")],
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
+        dependencies=await _dependencies(tx, {task.id for task in tasks}),
         more=more,
     )
+
+
+async def _dependencies(tx: Tx, shown: set[UUID]) -> list[Dependency]:
+    """Those that a task in the snapshot has to do with."""
+    rows = await tx.many("dependencies_of_project")
+    return [Dependency.of(row) for row in rows if row["task_id"] in shown or row["depends_on_id"] in shown]
 
 
 def _windowed(rows: list[Row], window: int) -> tuple[list[Task], dict[UUID, str]]:

@@ -30,6 +30,7 @@ from handlers.registry import (
     unique,
 )
 from handlers.work import positions
+from handlers.work.dependencies import Dependency, DependencyPart, back_with, removed_with
 from storage.ids import new_id
 from storage.postgres import Row
 
@@ -139,6 +140,7 @@ class TaskDeleted(Event, name="task.deleted"):
 
     task: TaskPart
     tasks: list[TaskPart] | None = Field(None, description="The subtasks that went with it.")
+    dependencies: list[DependencyPart] | None = Field(None, description="What waited for them, or they for.")
 
 
 class TaskRestored(Event, name="task.restored"):
@@ -146,6 +148,9 @@ class TaskRestored(Event, name="task.restored"):
 
     task: Task
     tasks: list[Task | TaskPart] | None = Field(None, description="The subtasks that came with it.")
+    dependencies: list[Dependency] | None = Field(
+        None, description="What waits for them again, or they for: where the other task stands."
+    )
 
 
 class CreateTask(Payload):
@@ -393,6 +398,8 @@ async def delete(tx: Tx, cmd: OneTask) -> TaskDeleted:
     below = [TaskPart(id=row["id"], removed=True) for row in gone if row["id"] != cmd.task_id]
     if below:
         event.tasks = below
+    if edges := await removed_with(tx, [row["id"] for row in gone]):
+        event.dependencies = edges
     return event
 
 
@@ -411,6 +418,8 @@ async def restore(tx: Tx, cmd: OneTask) -> TaskRestored:
     below = [task for task in back if task.id != cmd.task_id]
     if below:
         event.tasks = list(below)
+    if edges := await back_with(tx, [task.id for task in back]):
+        event.dependencies = edges
     return event
 
 
@@ -455,6 +464,8 @@ async def _check_parent(tx: Tx, task_id: UUID, parent_id: UUID) -> None:
     await _task(tx, parent_id)
     if await tx.value("is_below", parent_id=parent_id, task_id=task_id):
         raise Conflict("A task cannot be below itself")
+    if await tx.value("waits_for_parent", parent_id=parent_id, task_id=task_id):
+        raise Conflict("A task and one of its subtasks cannot wait for each other")
 
 
 async def _column_for(tx: Tx, row: Row, status_id: UUID) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Example:
 
 
 async def _trash_task(world: World, alice: Person) -> None:
+    await _chain(world, alice)
     await alice.send("task.create", room=world.project, title="Below", parent_id=world.tasks[1])
     await alice.send("task.update", task_id=world.tasks[1], changes={"assignee_ids": [world.user_ids["bob"]]})
     assert (await alice.send("task.delete", task_id=world.tasks[1])).success
@@ -51,6 +52,7 @@ async def _two_projects(world: World, alice: Person) -> None:
 
 async def _families(world: World, alice: Person) -> None:
     """Tasks with subtasks and assignees: what a deletion takes along."""
+    await _chain(world, alice)
     people = [world.user_ids["bob"], world.user_ids["alice"]]
     assert (
         await alice.send(
@@ -70,6 +72,14 @@ async def _assigned(world: World, alice: Person) -> None:
     for task_id in world.tasks[:2]:
         mine = {"assignee_ids": [world.user_ids["alice"]]}
         assert (await alice.send("task.update", task_id=task_id, changes=mine)).success
+
+
+async def _chain(world: World, alice: Person) -> None:
+    """The second task waits for the first, the third for the second."""
+    for name, at in (("edge", 1), ("next_edge", 2)):
+        made = await alice.send("dependency.add", task_id=world.tasks[at], depends_on_id=world.tasks[at - 1])
+        assert made.success, made
+        world.made[name] = made.data.dependency.id
 
 
 async def _comments(world: World, alice: Person) -> None:
@@ -293,6 +303,35 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"task_id": w.tasks[0], "comment_id": w.made.get("answer", NEW_ID)},
         before=_comments,
     ),
+    "dependency.add": Example(
+        lambda w: {
+            "task_id": w.tasks[1],
+            "depends_on_id": w.tasks[0],
+            "type": "start_start",
+            "lag_minutes": -60,
+        },
+        another=lambda w: {"task_id": w.tasks[2], "depends_on_id": w.tasks[0]},
+    ),
+    "dependency.update": Example(
+        lambda w: {
+            "task_id": w.tasks[1],
+            "dependency_id": w.made.get("edge", NEW_ID),
+            "type": "finish_finish",
+        },
+        another=lambda w: {
+            "task_id": w.tasks[1],
+            "dependency_id": w.made.get("edge", NEW_ID),
+            "lag_minutes": 90,
+        },
+        before=_chain,
+    ),
+    "dependency.remove": Example(
+        lambda w: {"task_id": w.tasks[1], "dependency_id": w.made.get("edge", NEW_ID)},
+        another=lambda w: {"task_id": w.tasks[2], "dependency_id": w.made.get("next_edge", NEW_ID)},
+        before=_chain,
+    ),
+    "dependency.list": Example(lambda w: {"task_id": w.tasks[1]}, before=_chain),
+    "project.schedule": Example(lambda w: {"project_id": w.project_id}, before=_chain),
     "comment.list": Example(lambda w: {"task_id": w.tasks[0], "limit": 1}, before=_comments),
     # Boards and columns.
     "board.create": Example(

@@ -23,7 +23,7 @@ LOGGED: Final = 20_000
 NEIGHBOURS: Final = 5_000
 """People of another tenant on the same server."""
 LARGE: Final = {
-    "tasks", "task_assignees", "comments", "room_events", "applied_commands", "rooms", "projects", "project_members",
+    "tasks", "task_assignees", "comments", "dependencies", "room_events", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
@@ -89,6 +89,18 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "add_comment": {"parent_id": None},
     "edit_comment": {},
     "delete_comment": {},
+    # Dependencies.
+    "dependency": {},
+    "dependency_ends": {},
+    "waits_for_parent": {"parent_id": "task"},
+    "dependencies_behind": {},
+    "add_dependency": {"type": "finish_start"},
+    "update_dependency": {"type": "finish_start"},
+    "remove_dependency": {},
+    "dependencies_of_task": {},
+    "dependencies_of_project": {},
+    "dependencies_of_tasks": {},
+    "tasks_to_schedule": {},
 }
 """Statement -> what it is given beside the usual."""
 
@@ -132,7 +144,20 @@ class Large:
                 "INSERT INTO audit_entries (tenant_id, id, at, action, outcome, resource, address, user_agent) "
                 "SELECT tenant_id, gen_random_uuid(), at, 'task.move', 'ok', '', '', '' FROM room_events"
             )
-            for table in ("room_events", "applied_commands", "audit_entries", "users", "members"):
+            await db.execute(
+                "INSERT INTO dependencies (tenant_id, project_id, id, task_id, depends_on_id, created_by, created_at) "
+                "SELECT c.tenant_id, c.project_id, gen_random_uuid(), c.id, c.before, c.created_by, now() FROM ("
+                "SELECT t.*, lag(t.id) OVER (PARTITION BY t.tenant_id, t.project_id ORDER BY t.number) AS before "
+                "FROM tasks AS t) AS c WHERE c.before IS NOT NULL"
+            )
+            for table in (
+                "dependencies",
+                "room_events",
+                "applied_commands",
+                "audit_entries",
+                "users",
+                "members",
+            ):
                 await db.execute(f"ANALYZE {table}")
 
     def values(self, name: str) -> dict[str, Any]:
@@ -144,7 +169,8 @@ class Large:
             "user_id": ids["actor"], "id": uuid4(), "sees_all": True, "people": [ids["actor"]], "group_id": None,
             "per_column": 501, "body": "Text", "number": 1_000_000, "key": "S1-0", "title": "Title", "description": "",
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
-            "due_at": None, "estimate_minutes": None,
+            "due_at": None, "estimate_minutes": None, "depends_on_id": uuid4(), "dependency_id": uuid4(),
+            "lag_minutes": 0,
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],

@@ -202,7 +202,7 @@ export class Client {
   }
 }
 
-const plural = (name) => ({ status: "statuses", time_entry: "time_entries" })[name] ?? `${name}s`;
+const plural = (name) => ({ dependency: "dependencies", status: "statuses", time_entry: "time_entries" })[name] ?? `${name}s`;
 
 /** A room as a client knows it: snapshot, then every event folded in. What is wrong with the order is noted. */
 export class Copy {

@@ -84,3 +84,12 @@ async def test_the_pool_has_them_back_in_time(
             await lender.give_back(loan)
         await lender.close()
     assert (len(set(seen)) > 1) is replaced
+
+
+async def test_after_the_end_nothing_is_kept(pool: Any) -> None:
+    lender = Lender(pool, patience=5)
+    late, kept = await lender.borrow(), await lender.borrow()
+    await lender.give_back(kept)
+    await lender.close()
+    await lender.give_back(late)
+    await asyncio.wait_for(pool.close(), 5)
