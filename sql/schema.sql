@@ -1172,7 +1172,7 @@ CREATE TABLE public.dependencies (
     task_id uuid NOT NULL,
     depends_on_id uuid NOT NULL,
     type text DEFAULT 'finish_start'::text NOT NULL,
-    lag_minutes integer DEFAULT 0 NOT NULL,
+    lag_minutes bigint DEFAULT 0 NOT NULL,
     version bigint DEFAULT 1 NOT NULL,
     created_by uuid NOT NULL,
     created_at timestamp with time zone NOT NULL,

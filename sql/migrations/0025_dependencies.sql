@@ -8,7 +8,7 @@ CREATE TABLE dependencies (
     task_id uuid NOT NULL,
     depends_on_id uuid NOT NULL,
     type text NOT NULL DEFAULT 'finish_start',
-    lag_minutes integer NOT NULL DEFAULT 0,
+    lag_minutes bigint NOT NULL DEFAULT 0,
     version bigint NOT NULL DEFAULT 1,
     created_by uuid NOT NULL,
     created_at timestamptz NOT NULL,
