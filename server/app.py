@@ -62,6 +62,7 @@ import handlers.platform.users
 import handlers.rooms
 import handlers.work.assignments
 import handlers.work.boards
+import handlers.work.bulk
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.moves
@@ -158,6 +159,7 @@ NOUNS: Final = (
     handlers.work.boards,
     handlers.work.tasks,
     handlers.work.moves,
+    handlers.work.bulk,
     handlers.work.comments,
     handlers.work.dependencies,
     handlers.work.schedule,

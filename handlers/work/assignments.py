@@ -5,7 +5,8 @@ from uuid import UUID
 
 from handlers.context import Tx
 from handlers.registry import Entity, Event, reaction
-from handlers.work.tasks import TaskCreated, TaskDeleted, TaskRestored, TaskUpdated
+from handlers.work.bulk import TasksDeleted, TasksUpdated
+from handlers.work.tasks import TaskCreated, TaskDeleted, TaskPart, TaskRestored, TaskUpdated, Was
 from storage.rooms import RoomKey
 
 
@@ -40,13 +41,19 @@ async def on_created(tx: Tx, event: TaskCreated) -> list[Event]:
 
 @reaction(TaskUpdated)
 async def on_updated(tx: Tx, event: TaskUpdated) -> list[Event]:
-    before, after = event.was.assignee_ids, event.task.assignee_ids
-    if before is None or after is None:
-        return []
-    return [
-        *(_assigned(tx, event.task.id, user_id) for user_id in after if user_id not in before),
-        *(_unassigned(tx, event.task.id, user_id) for user_id in before if user_id not in after),
-    ]
+    return _reassigned(tx, event.task, event.was)
+
+
+@reaction(TasksUpdated)
+async def on_many_updated(tx: Tx, event: TasksUpdated) -> list[Event]:
+    pairs = zip(event.tasks, event.was, strict=True)
+    return [told for task, was in pairs for told in _reassigned(tx, task, was)]
+
+
+@reaction(TasksDeleted)
+async def on_many_deleted(tx: Tx, event: TasksDeleted) -> list[Event]:
+    rows = await tx.many("assignees_of", task_ids=[task.id for task in event.tasks])
+    return [_unassigned(tx, row["task_id"], row["user_id"]) for row in rows]
 
 
 @reaction(TaskDeleted)
@@ -61,6 +68,16 @@ async def on_restored(tx: Tx, event: TaskRestored) -> list[Event]:
     task_ids = [event.task.id, *(task.id for task in event.tasks or ())]
     rows = await tx.many("assignees_of", task_ids=task_ids)
     return [_assigned(tx, row["task_id"], row["user_id"]) for row in rows]
+
+
+def _reassigned(tx: Tx, task: TaskPart, was: Was) -> list[Event]:
+    before, after = was.assignee_ids, task.assignee_ids
+    if before is None or after is None:
+        return []
+    return [
+        *(_assigned(tx, task.id, user_id) for user_id in after if user_id not in before),
+        *(_unassigned(tx, task.id, user_id) for user_id in before if user_id not in after),
+    ]
 
 
 def _assigned(tx: Tx, task_id: UUID, user_id: UUID) -> Event:

@@ -307,7 +307,7 @@ def _page(rows: list[Row], limit: int, order: _Order) -> Page[TaskList]:
 async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     """Create a task at the end of a column."""
     column = await _landing(tx, cmd.column_id, cmd.status_id)
-    await _check_people(tx, cmd.assignee_ids)
+    await check_people(tx, cmd.assignee_ids, "assignee_ids")
     if cmd.parent_id is not None and await tx.maybe("task", task_id=cmd.parent_id) is None:
         raise NotFound("There is no such parent task")
     numbered = await tx.one("next_task_number")
@@ -377,7 +377,7 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
     if (parent_id := changes.get("parent_id")) is not None:
         await _check_parent(tx, cmd.task_id, parent_id)
     if "assignee_ids" in changes:
-        await _check_people(tx, changes["assignee_ids"])
+        await check_people(tx, changes["assignee_ids"], "assignee_ids")
     if "status_id" in changes and changes["status_id"] != row["status_id"]:
         changes |= await _column_for(tx, row, changes["status_id"])
     fresh = await tx.one("update_task", **{**dict(row), **changes, "now": tx.now})
@@ -451,13 +451,14 @@ def check_limit(column: str, limit: int | None, held: int | None) -> None:
         )
 
 
-async def _check_people(tx: Tx, user_ids: list[UUID]) -> None:
+async def check_people(tx: Tx, user_ids: list[UUID], field: str) -> None:
+    """VALIDATION_ERROR of a field that names somebody who may not be given tasks of the project."""
     if not user_ids:
         return
     found = {row["user_id"] for row in await tx.many("assignable", user_ids=user_ids)}
     strangers = [str(user_id) for user_id in unique(user_ids) if user_id not in found]
     if strangers:
-        raise ValidationFailed.field("assignee_ids", f"cannot see this project: {', '.join(strangers)}")
+        raise ValidationFailed.field(field, f"cannot see this project: {', '.join(strangers)}")
 
 
 async def _check_parent(tx: Tx, task_id: UUID, parent_id: UUID) -> None:

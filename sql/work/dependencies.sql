@@ -55,9 +55,13 @@ WITH RECURSIVE behind AS (
     SELECT d.depends_on_id FROM behind AS b
     JOIN dependencies AS d ON d.tenant_id = :tenant_id AND d.task_id = b.id
 )
-SELECT d.task_id, d.depends_on_id
+SELECT b.id AS task_id, d.depends_on_id
 FROM behind AS b
-JOIN dependencies AS d ON d.tenant_id = :tenant_id AND d.task_id = b.id;
+CROSS JOIN LATERAL (
+    SELECT e.depends_on_id FROM dependencies AS e
+    WHERE e.tenant_id = :tenant_id AND e.task_id = b.id
+    OFFSET 0  -- by the index for each, however many are expected behind it
+) AS d;
 
 -- add_dependency :one
 INSERT INTO dependencies (
@@ -91,9 +95,11 @@ ORDER BY d.created_at, d.id;
 -- Those between tasks that stand.
 -- dependencies_of_project :many
 SELECT d.* FROM dependencies AS d
-JOIN tasks AS t ON t.tenant_id = d.tenant_id AND t.id = d.task_id AND t.deleted_at IS NULL
-JOIN tasks AS o ON o.tenant_id = d.tenant_id AND o.id = d.depends_on_id AND o.deleted_at IS NULL
+JOIN tasks AS t ON t.tenant_id = d.tenant_id AND t.id = d.task_id
+JOIN tasks AS o ON o.tenant_id = d.tenant_id AND o.id = d.depends_on_id
 WHERE d.tenant_id = :tenant_id AND d.project_id = :project_id
+    AND t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL
+    AND o.tenant_id = :tenant_id AND o.project_id = :project_id AND o.deleted_at IS NULL
 ORDER BY d.id;
 
 -- Those of some tasks, whose other tasks stand too: what goes to the trash with them, or comes back.

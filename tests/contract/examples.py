@@ -284,6 +284,23 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_trash_task,
     ),
     "task.list_assigned": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_assigned),
+    "tasks.update": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "task_ids": [*w.tasks[:3], NEW_ID],
+            "changes": {"priority": "high"},
+            "add_tags": ["kitchen"],
+            "add_assignee_ids": [w.user_ids["bob"]],
+            "remove_assignee_ids": [w.user_ids["alice"]],
+        },
+        another=lambda w: {"project_id": w.project_id, "task_ids": w.tasks[3:], "add_tags": ["bath"]},
+        before=_families,
+    ),
+    "tasks.delete": Example(
+        lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[1], w.tasks[0], NEW_ID]},
+        another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[2]]},
+        before=_families,
+    ),
     # Comments.
     "comment.add": Example(
         lambda w: {"task_id": w.tasks[0], "body": "Is the *left* wall dry?"},

@@ -89,6 +89,12 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "add_comment": {"parent_id": None},
     "edit_comment": {},
     "delete_comment": {},
+    # Many at once.
+    "tasks_by_ids": {},
+    "update_many_tasks": {},
+    "assign_many": {},
+    "unassign_many": {},
+    "delete_many_tasks": {},
     # Dependencies.
     "dependency": {},
     "dependency_ends": {},
@@ -144,6 +150,10 @@ class Large:
                 "INSERT INTO audit_entries (tenant_id, id, at, action, outcome, resource, address, user_agent) "
                 "SELECT tenant_id, gen_random_uuid(), at, 'task.move', 'ok', '', '', '' FROM room_events"
             )
+            self.ids["other"] = await db.fetchval(
+                "SELECT id FROM tasks WHERE tenant_id = $1 AND project_id <> $2 LIMIT 1",
+                self.ids["tenant"], self.ids["project"],
+            )  # fmt: skip
             await db.execute(
                 "INSERT INTO dependencies (tenant_id, project_id, id, task_id, depends_on_id, created_by, created_at) "
                 "SELECT c.tenant_id, c.project_id, gen_random_uuid(), c.id, c.before, c.created_by, now() FROM ("
@@ -169,13 +179,17 @@ class Large:
             "user_id": ids["actor"], "id": uuid4(), "sees_all": True, "people": [ids["actor"]], "group_id": None,
             "per_column": 501, "body": "Text", "number": 1_000_000, "key": "S1-0", "title": "Title", "description": "",
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
-            "due_at": None, "estimate_minutes": None, "depends_on_id": uuid4(), "dependency_id": uuid4(),
+            "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
             "lag_minutes": 0,
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
             "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "before_ids": [None],
             "after_ids": [None], "versions": [2], "completed": [None],
+            "tasks": _json({
+                "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
+                "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [],
+            }),
             "head_rooms": [ids["project"]], "head_seqs": [2_000_000],
             "calls": _json({
                 "actor_id": ids["actor"], "command_id": uuid4(), "name": "task.move", "fingerprint": "00", "seq": 2_000_000,

@@ -1,0 +1,288 @@
+"""Many tasks at once: one command, one transaction, one event, and of each task what became of it.
+
+What can be done is done; a task that is gone, or for which a column has no room, is told of in the reply and left as it
+was. All of it is read, decided and written together, so a thousand tasks take a handful of statements.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import orjson
+from pydantic import AfterValidator, Field, model_validator
+
+from handlers.context import Tx
+from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed
+from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, When, command, unique
+from handlers.work import positions
+from handlers.work.dependencies import DependencyPart, removed_with
+from handlers.work.tasks import (
+    NULLABLE,
+    Minutes,
+    Priority,
+    Tags,
+    TaskPart,
+    Type,
+    Was,
+    check_limit,
+    check_people,
+)
+from storage.postgres import Row
+
+MOST: Final = 1_000
+"""Tasks that one command may name (count)."""
+MOST_TAGS, MOST_ASSIGNEES = 50, 100
+"""What one task may have of each (count), as when it is changed by itself."""
+
+Many = Annotated[list[UUID], Field(min_length=1, max_length=MOST), AfterValidator(unique)]
+
+WRITTEN: Final = (
+    "type", "priority", "column_id", "status_id", "position", "assignee_ids", "tags", "start_at", "due_at",
+    "completed_at", "estimate_minutes",
+)  # fmt: skip
+
+
+class ManyChanges(Payload):
+    """The fields to change in all of them; what is not named stays."""
+
+    type: Type | None = None
+    priority: Priority | None = None
+    status_id: UUID | None = None
+    start_at: When | None = None
+    due_at: When | None = None
+    estimate_minutes: Minutes | None = None
+
+    @model_validator(mode="after")
+    def sensible(self) -> "ManyChanges":
+        if not self.model_fields_set:
+            raise ValueError("names no field to change")
+        for name in self.model_fields_set - NULLABLE:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} must not be null")
+        return self
+
+
+class UpdateTasks(Payload):
+    project_id: UUID
+    task_ids: Many = Field(description="At most 1,000 tasks of this project.")
+    changes: ManyChanges | None = None
+    column_id: UUID | None = Field(
+        None, description="Move them to the end of this column, in the order in which they are named."
+    )
+    add_tags: Tags = []
+    remove_tags: Tags = []
+    add_assignee_ids: Ids = []
+    remove_assignee_ids: Ids = []
+
+    @model_validator(mode="after")
+    def something(self) -> "UpdateTasks":
+        if not self.model_fields_set - {"project_id", "task_ids"}:
+            raise ValueError("names nothing to do")
+        if self.column_id is not None and self.changes is not None and self.changes.status_id is not None:
+            raise ValueError("takes column_id or changes.status_id, not both: each decides the other")
+        return self
+
+
+class DeleteTasks(Payload):
+    project_id: UUID
+    task_ids: Many = Field(description="At most 1,000 tasks of this project.")
+
+
+class TasksUpdated(Event, name="tasks.updated"):
+    """Several tasks changed at once."""
+
+    tasks: list[TaskPart]
+    was: list[Was] = Field(description="The values that changed fields had before, each with its task's id.")
+
+
+class TasksDeleted(Event, name="tasks.deleted"):
+    """Several tasks went to the trash at once, and their subtasks with them."""
+
+    tasks: list[TaskPart]
+    dependencies: list[DependencyPart] | None = Field(None, description="What waited for them, or they for.")
+
+
+class Done(Entity):
+    """What became of one task."""
+
+    id: UUID
+    outcome: Literal["done", "unchanged", "refused"]
+    code: str | None = Field(None, description="Why it was refused: an error code, as for a single task.")
+    message: str | None = None
+
+
+class BulkReply(Reply):
+    outcomes: list[Done] = Field(description="One for each task named, in that order.")
+    done: int
+    unchanged: int
+    refused: int
+
+
+@dataclass(slots=True)
+class _Place:
+    """The end of the column that tasks go to, as those before have left it."""
+
+    column: Row
+    held: int | None
+    last: str | None
+
+    def take(self, row: Row) -> dict[str, Any]:
+        """Where a task comes to lie that goes there; CONFLICT where there is no room."""
+        if row["column_id"] != self.column["id"]:
+            check_limit(self.column["name"], self.column["wip_limit"], self.held)
+            self.held = None if self.held is None else self.held + 1
+        self.last = positions.between(self.last, None)
+        return {"column_id": self.column["id"], "position": self.last}
+
+
+@dataclass(slots=True)
+class _Board:
+    """What has to be known of the project to decide where tasks go."""
+
+    shows: Mapping[UUID, list[UUID]]
+    """The statuses that each column shows."""
+    is_done: Mapping[UUID, bool]
+    place: _Place | None = None
+
+
+@dataclass(slots=True)
+class _Decided:
+    """What will be written and told."""
+
+    tasks: list[TaskPart] = field(default_factory=list)
+    was: list[Was] = field(default_factory=list)
+    written: list[dict[str, Any]] = field(default_factory=list)
+    given: list[tuple[UUID, UUID]] = field(default_factory=list)
+    taken: list[tuple[UUID, UUID]] = field(default_factory=list)
+
+    def add(self, row: Row, fresh: dict[str, Any], now: datetime) -> bool:
+        """Take a task's new values; False where they are those that it has."""
+        changed = {name: value for name, value in fresh.items() if value != row[name]}
+        if not changed:
+            return False
+        part = {"id": row["id"], "version": row["version"] + 1, "updated_at": now, **changed}
+        self.tasks.append(TaskPart(**part))
+        self.was.append(Was(id=row["id"], **{name: row[name] for name in changed}))
+        self.written.append({"id": row["id"], **{name: changed.get(name, row[name]) for name in WRITTEN}})
+        if "assignee_ids" in changed:
+            before, after = row["assignee_ids"], changed["assignee_ids"]
+            self.given += [(row["id"], user_id) for user_id in after if user_id not in before]
+            self.taken += [(row["id"], user_id) for user_id in before if user_id not in after]
+        return True
+
+
+@command("tasks.update", needs="task.edit", rest="POST /projects/{project_id}/tasks/update")
+async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
+    """Change, move, tag or assign up to 1,000 tasks of a project at once."""
+    await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
+    board = await _board(tx, cmd)
+    rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
+    decided, outcomes = _Decided(), list[Done]()
+    for task_id in cmd.task_ids:
+        row = rows.get(task_id)
+        try:
+            if row is None:
+                raise NotFound("There is no such task")
+            changed = decided.add(row, _fresh(cmd, board, row, tx.now), tx.now)
+        except AtriumError as error:
+            outcomes.append(_refused(task_id, error))
+        else:
+            outcomes.append(Done(id=task_id, outcome="done" if changed else "unchanged"))
+    _write(tx, decided)
+    events = [TasksUpdated(tasks=decided.tasks, was=decided.was)] if decided.tasks else []
+    return Outcome(events, _reply(outcomes))
+
+
+@command("tasks.delete", needs="task.delete", rest="POST /projects/{project_id}/tasks/delete")
+async def delete(tx: Tx, cmd: DeleteTasks) -> Outcome[TasksDeleted, BulkReply]:
+    """Put up to 1,000 tasks of a project and their subtasks into the trash at once."""
+    gone = {row["id"] for row in await tx.many("delete_many_tasks", cmd)}
+    outcomes = [
+        Done(id=task_id, outcome="done")
+        if task_id in gone
+        else _refused(task_id, NotFound("There is no such task"))
+        for task_id in cmd.task_ids
+    ]
+    if not gone:
+        return Outcome([], _reply(outcomes))
+    event = TasksDeleted(tasks=[TaskPart(id=task_id, removed=True) for task_id in sorted(gone)])
+    if edges := await removed_with(tx, gone):
+        event.dependencies = edges
+    return Outcome([event], _reply(outcomes))
+
+
+async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
+    status_id = cmd.changes.status_id if cmd.changes else None
+    if cmd.column_id is None and status_id is None:
+        return _Board({}, {})
+    board = _Board(
+        {row["id"]: row["status_ids"] for row in await tx.many("columns_of")},
+        {row["id"]: row["category"] == "done" for row in await tx.many("statuses_of")},
+    )
+    if status_id is not None and status_id not in board.is_done:
+        raise NotFound("There is no such status")
+    column = await tx.maybe("landing_column", column_id=cmd.column_id, status_id=status_id)
+    if column is None and cmd.column_id is not None:
+        raise NotFound("There is no such column")
+    if column is not None:
+        board.place = _Place(column, column["held"], column["last_position"])
+    return board
+
+
+def _fresh(cmd: UpdateTasks, board: _Board, row: Row, now: datetime) -> dict[str, Any]:
+    """The values that a task is to have; an error where it cannot."""
+    fresh = cmd.changes.model_dump(exclude_unset=True) if cmd.changes else {}
+    if cmd.add_tags or cmd.remove_tags:
+        fresh["tags"] = _changed(row["tags"], cmd.add_tags, cmd.remove_tags)
+        _at_most(MOST_TAGS, fresh["tags"], "tags")
+    if cmd.add_assignee_ids or cmd.remove_assignee_ids:
+        fresh["assignee_ids"] = _changed(row["assignee_ids"], cmd.add_assignee_ids, cmd.remove_assignee_ids)
+        _at_most(MOST_ASSIGNEES, fresh["assignee_ids"], "assignees")
+    if cmd.column_id is not None and board.place is not None:
+        fresh |= board.place.take(row)
+        shown = board.place.column["status_ids"]
+        fresh["status_id"] = row["status_id"] if row["status_id"] in shown else shown[0]
+    elif "status_id" in fresh and fresh["status_id"] not in board.shows[row["column_id"]]:
+        if board.place is None:
+            raise Conflict("No column of this project shows that status")
+        fresh |= board.place.take(row)
+    if "status_id" in fresh:
+        fresh["completed_at"] = (row["completed_at"] or now) if board.is_done[fresh["status_id"]] else None
+    return fresh
+
+
+def _changed(values: list[Any], more: list[Any], fewer: list[Any]) -> list[Any]:
+    kept = [value for value in values if value not in fewer]
+    return kept + [value for value in more if value not in kept and value not in fewer]
+
+
+def _at_most(most: int, values: list[Any], what: str) -> None:
+    if len(values) > most:
+        raise ValidationFailed(f"A task has at most {most} {what}")
+
+
+def _write(tx: Tx, decided: _Decided) -> None:
+    if decided.written:
+        tx.defer("update_many_tasks", tasks=orjson.dumps(decided.written, default=str).decode())
+    for statement, pairs in (("unassign_many", decided.taken), ("assign_many", decided.given)):
+        if pairs:
+            tx.defer(
+                statement,
+                task_ids=[task_id for task_id, _ in pairs],
+                user_ids=[user_id for _, user_id in pairs],
+            )
+
+
+def _refused(task_id: UUID, error: AtriumError) -> Done:
+    return Done(id=task_id, outcome="refused", code=error.code, message=error.message)
+
+
+def _reply(outcomes: list[Done]) -> BulkReply:
+    def count(outcome: str) -> int:
+        return sum(one.outcome == outcome for one in outcomes)
+
+    return BulkReply(
+        outcomes=outcomes, done=count("done"), unchanged=count("unchanged"), refused=count("refused")
+    )

@@ -1,0 +1,47 @@
+-- Many tasks of one project at once, under its room's lock.
+
+-- tasks_by_ids :many
+SELECT t.* FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid [])
+    AND t.deleted_at IS NULL;
+
+-- Every field that may have changed, as one text of JSON.
+-- update_many_tasks :exec
+UPDATE tasks AS t
+SET
+    type = m.type, priority = m.priority, column_id = m.column_id, status_id = m.status_id, position = m.position,
+    assignee_ids = m.assignee_ids, tags = m.tags, start_at = m.start_at, due_at = m.due_at,
+    completed_at = m.completed_at, estimate_minutes = m.estimate_minutes,
+    version = t.version + 1, updated_by = :actor_id, updated_at = :now
+FROM json_to_recordset(:tasks::json) AS m (
+    id uuid, type text, priority text, column_id uuid, status_id uuid, position text, assignee_ids uuid [],
+    tags text [], start_at timestamptz, due_at timestamptz, completed_at timestamptz, estimate_minutes integer
+)
+WHERE t.tenant_id = :tenant_id AND t.id = m.id;
+
+-- assign_many :exec
+INSERT INTO task_assignees (tenant_id, task_id, user_id)
+SELECT :tenant_id, a.task_id, a.user_id FROM unnest(:task_ids::uuid [], :user_ids::uuid []) AS a (task_id, user_id)
+ON CONFLICT DO NOTHING;
+
+-- unassign_many :exec
+DELETE FROM task_assignees AS t
+USING unnest(:task_ids::uuid [], :user_ids::uuid []) AS a (task_id, user_id)
+WHERE t.tenant_id = :tenant_id AND t.task_id = a.task_id AND t.user_id = a.user_id;
+
+-- Each remembers with whom it went: with the uppermost of those that were named.
+-- delete_many_tasks :many
+WITH RECURSIVE gone AS (
+    SELECT t.id, t.id AS top, 0 AS depth FROM tasks AS t
+    WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid [])
+        AND t.deleted_at IS NULL
+    UNION ALL
+    SELECT t.id, g.top, g.depth + 1 FROM gone AS g
+    JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.parent_id = g.id AND t.deleted_at IS NULL
+), uppermost AS (
+    SELECT DISTINCT ON (g.id) g.id, g.top FROM gone AS g ORDER BY g.id, g.depth DESC
+)
+UPDATE tasks AS t
+SET deleted_at = :now, deleted_with = u.top, version = t.version + 1, updated_by = :actor_id, updated_at = :now
+FROM uppermost AS u WHERE t.tenant_id = :tenant_id AND t.id = u.id
+RETURNING t.id;
