@@ -112,6 +112,16 @@ async def test_a_body_in_chunks_goes_on_in_one_piece(pair: tuple[Worker, Worker]
     assert (got["worker"], bytes.fromhex(got["body"])) == (2, b"piece" * 5)
 
 
+async def test_a_header_that_is_no_text_goes_on_as_it_came(pair: tuple[Worker, Worker]) -> None:
+    one, _ = pair
+    reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+    writer.write(b"GET /echo?sid=w2.x HTTP/1.1\r\nHost: x\r\nX-Odd: \xe9\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert b'"worker": 2' in answer
+    assert b'"odd": "\\udce9"' in answer
+
+
 async def test_the_connection_stays_where_it_went_and_may_go_back(pair: tuple[Worker, Worker]) -> None:
     one, _ = pair
     seen = []
