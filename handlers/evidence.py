@@ -58,6 +58,8 @@ def changes(payload: Payload, body: str) -> str:
 def was(events: Sequence[Event]) -> str | None:
     """The values that the changed fields had before, where the first event tells them."""
     before = getattr(events[0], "was", None) if events else None
+    if isinstance(before, list):
+        return bounded({"each": [one.model_dump(mode="json", exclude_unset=True) for one in before]})
     if not isinstance(before, BaseModel) or not before.model_fields_set:
         return None
     body = before.model_dump_json(exclude_unset=True)

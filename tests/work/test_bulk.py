@@ -47,6 +47,15 @@ async def test_one_event_and_an_outcome_for_each(
     assert {tasks[task].version for task in board.tasks[:3]} == {2, 3}
 
 
+async def test_the_audit_log_has_what_was(alice: Person, board: Board) -> None:
+    ask = {"project_id": board.project, "task_ids": board.tasks[:2], "changes": {"priority": "low"}}
+    assert (await alice.call("tasks.update", ask)).success
+    page = await alice.send("audit.list", action="tasks.update")
+    [entry] = page.data.entries
+    assert entry.was == {"each": [{"id": task, "priority": "medium"} for task in board.tasks[:2]]}
+    assert entry.changes["changes"] == {"priority": "low"}
+
+
 async def test_moving_fills_a_column_up_to_its_limit(alice: Person, board: Board) -> None:
     assert (await alice.send("column.set_limit", column_id=board.doing, limit=2)).success
     ask = {"project_id": board.project, "task_ids": board.tasks, "column_id": board.doing}
