@@ -104,7 +104,7 @@ class TasksDeleted(Event, name="tasks.deleted"):
     dependencies: list[DependencyPart] | None = Field(None, description="What waited for them, or they for.")
 
 
-class Done(Entity):
+class TaskOutcome(Entity):
     """What became of one task."""
 
     id: UUID
@@ -114,7 +114,7 @@ class Done(Entity):
 
 
 class BulkReply(Reply):
-    outcomes: list[Done] = Field(description="One for each task named, in that order.")
+    outcomes: list[TaskOutcome] = Field(description="One for each task named, in that order.")
     done: int
     unchanged: int
     refused: int
@@ -179,7 +179,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
     board = await _board(tx, cmd)
     rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
-    decided, outcomes = _Decided(), list[Done]()
+    decided, outcomes = _Decided(), list[TaskOutcome]()
     for task_id in cmd.task_ids:
         row = rows.get(task_id)
         try:
@@ -189,7 +189,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
         except AtriumError as error:
             outcomes.append(_refused(task_id, error))
         else:
-            outcomes.append(Done(id=task_id, outcome="done" if changed else "unchanged"))
+            outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
     _write(tx, decided)
     events = [TasksUpdated(tasks=decided.tasks, was=decided.was)] if decided.tasks else []
     return Outcome(events, _reply(outcomes))
@@ -200,7 +200,7 @@ async def delete(tx: Tx, cmd: DeleteTasks) -> Outcome[TasksDeleted, BulkReply]:
     """Put up to 1,000 tasks of a project and their subtasks into the trash at once."""
     gone = {row["id"] for row in await tx.many("delete_many_tasks", cmd)}
     outcomes = [
-        Done(id=task_id, outcome="done")
+        TaskOutcome(id=task_id, outcome="done")
         if task_id in gone
         else _refused(task_id, NotFound("There is no such task"))
         for task_id in cmd.task_ids
@@ -275,11 +275,11 @@ def _write(tx: Tx, decided: _Decided) -> None:
             )
 
 
-def _refused(task_id: UUID, error: AtriumError) -> Done:
-    return Done(id=task_id, outcome="refused", code=error.code, message=error.message)
+def _refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
+    return TaskOutcome(id=task_id, outcome="refused", code=error.code, message=error.message)
 
 
-def _reply(outcomes: list[Done]) -> BulkReply:
+def _reply(outcomes: list[TaskOutcome]) -> BulkReply:
     def count(outcome: str) -> int:
         return sum(one.outcome == outcome for one in outcomes)
 

@@ -134,6 +134,7 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     assert link.success, link
     comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")
     assert comment.success, comment
+    await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
     async with shared.sql() as db:
         counts = {
             t["name"]: await db.fetchval(f"SELECT count(*) FROM {t['name']}") for t in await tables(shared)

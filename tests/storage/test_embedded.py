@@ -45,6 +45,11 @@ def open_dir() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
+        deadline = (
+            time.monotonic() + 20
+        )  # one whose server was killed hears of that from the kernel, and ends then
+        while any(leftovers(Path(name) / "postgres")) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 @asynccontextmanager
