@@ -182,6 +182,7 @@ def _steps(scale: Scale) -> list[Step]:
         Step(
             "the tenant's room, with 10,000 projects",
             lambda: scale.call("room.join", room=f"tenant:{scale.tenant_id}"),
+            bound=False,
         ),
         Step("list: by number", read(lists)),
         Step("list: 100 by number", read(lists, limit=100)),
