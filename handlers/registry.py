@@ -289,7 +289,7 @@ LOCATORS: Final[dict[str, str]] = {}
 """Field of a payload -> statement that finds the project it belongs to."""
 TOGETHER: Final[dict[str, Handler]] = {}
 """Name of a command -> handler of several at once."""
-OPENINGS: Final[dict[str, "Opening"]] = {}
+OPENINGS: Final[dict[str, Opening]] = {}
 """Name of a command -> what is read for it with the opening of its room."""
 REACTIONS: Final[dict[type[Event], list[Handler]]] = {}
 SNAPSHOTS: Final[dict[str, Handler]] = {}

@@ -1,7 +1,7 @@
 """The figures of this process, or of all workers behind its port: whichever is asked answers for all of them."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -46,11 +46,9 @@ class Figures:
         if self._path is None:
             return own
         others = [path for path in sorted(self._path.parent.glob("figures-*.sock")) if path != self._path]
-        told = dict(zip(others, await asyncio.gather(*map(_ask, others)), strict=True))
+        told = dict(zip(map(_number, others), await asyncio.gather(*map(_ask, others)), strict=True))
         together = CollectorRegistry(auto_describe=False)
-        together.register(
-            _Together({_number(path): text for path, text in {self._path: own, **told}.items()})
-        )
+        together.register(_Together({_number(self._path): _parsed(own), **told}))
         return generate_latest(together)
 
     def _own(self) -> bytes:
@@ -64,18 +62,22 @@ class Figures:
         writer.close()
 
 
-async def _ask(path: Path) -> bytes:
+async def _ask(path: Path) -> list[Metric]:
     """Another worker's figures; nothing of one that is just dying or being started."""
     try:
         async with asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_unix_connection(path)
             try:
-                return await reader.read()
+                return _parsed(await reader.read())
             finally:
                 writer.close()
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, ValueError) as error:  # ValueError: it went in the midst of a line
         log.info("figures.not_told", worker=_number(path), error=repr(error))
-        return b""
+        return []
+
+
+def _parsed(text: bytes) -> list[Metric]:
+    return list(text_string_to_metric_families(text.decode()))
 
 
 def _number(path: Path) -> str:
@@ -85,12 +87,12 @@ def _number(path: Path) -> str:
 class _Together(Collector):
     """One family of each name, with the samples of all workers."""
 
-    def __init__(self, texts: dict[str, bytes]) -> None:
-        self._texts = texts
+    def __init__(self, told: dict[str, list[Metric]]) -> None:
+        self._told = told
 
     def collect(self) -> Iterable[Metric]:
         families: dict[str, Metric] = {}
-        for worker, family in self._families():
+        for worker, family in ((worker, family) for worker, told in self._told.items() for family in told):
             together = families.setdefault(
                 family.name, Metric(family.name, family.documentation, family.type)
             )
@@ -98,8 +100,3 @@ class _Together(Collector):
                 sample._replace(labels={**sample.labels, "worker": worker}) for sample in family.samples
             ]
         return families.values()
-
-    def _families(self) -> Iterator[tuple[str, Metric]]:
-        for worker, text in self._texts.items():
-            for family in text_string_to_metric_families(text.decode()):
-                yield worker, family

@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from server.websocket import TakenOver
+from server.websocket import TakenOver, is_between_requests, take_over
 
 log = structlog.get_logger(__name__)
 
@@ -69,9 +69,9 @@ class Relay:
     async def pass_on(self, request: web.Request, number: int) -> web.StreamResponse | None:
         """Hand a request and its TCP connection to another worker; None where that cannot be done."""
         body = await request.read()
-        protocol, transport = request.protocol, request.transport
-        if transport is None or transport.is_closing() or protocol._messages or protocol._message_tail:  # noqa: SLF001
-            return None  # a client that has sent more already would have that answered by somebody else
+        transport = request.transport
+        if transport is None or not is_between_requests(request):
+            return None
         descriptor = os.dup(transport.get_extra_info("socket").fileno())
         try:
             async with asyncio.timeout(PATIENCE):
@@ -81,10 +81,7 @@ class Relay:
             return None
         finally:
             os.close(descriptor)
-        transport.set_protocol(asyncio.Protocol())
-        protocol.transport = None  # or it would be closed by what comes next
-        protocol.connection_lost(None)
-        transport.abort()
+        take_over(request, asyncio.Protocol()).abort()
         return TakenOver()
 
     async def _give(self, number: int, descriptor: int, raw: bytes) -> None:

@@ -221,24 +221,39 @@ class TakenOver(web.StreamResponse):
         return None
 
 
+def is_between_requests(request: web.Request) -> bool:
+    """Whether a connection is open, and nothing has come on it behind this request that somebody else would answer."""
+    protocol, transport = request.protocol, request.transport
+    waiting = protocol._messages or protocol._message_tail  # noqa: SLF001  # no public way
+    return transport is not None and not transport.is_closing() and not waiting
+
+
+def take_over(request: web.Request, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+    """Make a connection this protocol's, and have aiohttp forget it; answer the request with TakenOver."""
+    former, transport = request.protocol, request.transport
+    assert transport is not None
+    transport.set_protocol(protocol)
+    former.transport = None  # or it would be closed by what comes next
+    former.connection_lost(None)
+    return transport
+
+
 def accept(request: web.Request, listener: Listener, limit: int) -> WebSocket | web.Response:
     """Answer a handshake and take the connection over; or the refusal of what is none."""
     key = request.headers.get("Sec-WebSocket-Key", "")
-    protocol, transport = request.protocol, request.transport
+    transport = request.transport
     if transport is None or transport.is_closing():
         return web.Response(status=400, text="The connection has gone")
     if request.headers.get("Sec-WebSocket-Version") != "13":
         headers = {"Sec-WebSocket-Version": "13"}
         return web.Response(status=426, text="The WebSocket protocol has version 13", headers=headers)
-    if not _is_key(key) or protocol._message_tail:  # noqa: SLF001  # what came before it was asked to
+    if not _is_key(key) or not is_between_requests(request):  # frames may not come before they are asked for
         return web.Response(status=400, text="This is no WebSocket handshake")
     if transport.get_extra_info("sslcontext") is not None:
         raise RuntimeError("TLS ends at the proxy: frames are written to the descriptor as they are")
     answer = base64.b64encode(sha1(key.encode() + ACCEPT_SUFFIX, usedforsecurity=False).digest())
     websocket = WebSocket(transport, listener, limit)
-    transport.set_protocol(websocket)
-    protocol.transport = None  # or it would be closed by what comes next
-    protocol.connection_lost(None)
+    take_over(request, websocket)
     transport.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n\r\n" % answer

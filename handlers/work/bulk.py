@@ -15,16 +15,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed
-from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, When, command, unique
+from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, command, unique
 from handlers.work import positions
 from handlers.work.dependencies import DependencyPart, removed_with
 from handlers.work.tasks import (
-    NULLABLE,
-    Minutes,
-    Priority,
+    SharedChanges,
     Tags,
     TaskPart,
-    Type,
     Was,
     check_limit,
     check_people,
@@ -44,30 +41,10 @@ WRITTEN: Final = (
 )  # fmt: skip
 
 
-class ManyChanges(Payload):
-    """The fields to change in all of them; what is not named stays."""
-
-    type: Type | None = None
-    priority: Priority | None = None
-    status_id: UUID | None = None
-    start_at: When | None = None
-    due_at: When | None = None
-    estimate_minutes: Minutes | None = None
-
-    @model_validator(mode="after")
-    def sensible(self) -> "ManyChanges":
-        if not self.model_fields_set:
-            raise ValueError("names no field to change")
-        for name in self.model_fields_set - NULLABLE:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} must not be null")
-        return self
-
-
 class UpdateTasks(Payload):
     project_id: UUID
     task_ids: Many = Field(description="At most 1,000 tasks of this project.")
-    changes: ManyChanges | None = None
+    changes: SharedChanges | None = None
     column_id: UUID | None = Field(
         None, description="Move them to the end of this column, in the order in which they are named."
     )
@@ -78,7 +55,8 @@ class UpdateTasks(Payload):
 
     @model_validator(mode="after")
     def something(self) -> "UpdateTasks":
-        if not self.model_fields_set - {"project_id", "task_ids"}:
+        lists = (self.add_tags, self.remove_tags, self.add_assignee_ids, self.remove_assignee_ids)
+        if self.changes is None and self.column_id is None and not any(lists):
             raise ValueError("names nothing to do")
         if self.column_id is not None and self.changes is not None and self.changes.status_id is not None:
             raise ValueError("takes column_id or changes.status_id, not both: each decides the other")

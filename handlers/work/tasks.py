@@ -1,7 +1,7 @@
 """Tasks: create, read, change, move, delete and bring back."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -177,29 +177,34 @@ class TaskReply(Reply):
     task: Task
 
 
-class TaskChanges(Payload):
-    """The fields to change; what is not named stays."""
+class SharedChanges(Payload):
+    """The fields that may be changed in one task or in many at once; what is not named stays."""
 
-    title: Title | None = None
-    description: LongText | None = None
     type: Type | None = None
     priority: Priority | None = None
     status_id: UUID | None = None
-    parent_id: UUID | None = None
-    assignee_ids: Ids | None = None
-    tags: Tags | None = None
     start_at: When | None = None
     due_at: When | None = None
     estimate_minutes: Minutes | None = None
 
     @model_validator(mode="after")
-    def sensible(self) -> "TaskChanges":
+    def sensible(self) -> Self:
         if not self.model_fields_set:
             raise ValueError("names no field to change")
         for name in self.model_fields_set - NULLABLE:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} must not be null")
         return self
+
+
+class TaskChanges(SharedChanges):
+    """The fields to change; what is not named stays."""
+
+    title: Title | None = None
+    description: LongText | None = None
+    parent_id: UUID | None = None
+    assignee_ids: Ids | None = None
+    tags: Tags | None = None
 
 
 class UpdateTask(Payload):

@@ -99,12 +99,19 @@ async def test_one_worker_answers_for_all(tmp_path: Path) -> None:
 
     (tmp_path / "figures-3.sock").touch()
     other = await asyncio.start_unix_server(tell, tmp_path / "figures-2.sock")
+
+    async def die(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said[:-2])
+        writer.close()
+
+    dying = await asyncio.start_unix_server(die, tmp_path / "figures-4.sock")
     await figures.open(tmp_path, 1)
     try:
         text = (await figures.text()).decode()
     finally:
         await figures.close()
         other.close()
+        dying.close()
     found = {family.name: family for family in families(text)}
     assert text.count("# TYPE atrium_rooms gauge") == 1
     workers = {sample.labels["worker"]: sample.value for sample in found["atrium_rooms"].samples}

@@ -90,6 +90,7 @@ async def test_what_makes_no_sense_is_refused_whole(world: World, alice: Person,
     unknown = board.first[:-12] + "0" * 12
     for more, code in (
         ({}, "VALIDATION_ERROR"),
+        ({"changes": None, "add_tags": []}, "VALIDATION_ERROR"),
         ({"changes": {}}, "VALIDATION_ERROR"),
         ({"changes": {"priority": None}}, "VALIDATION_ERROR"),
         ({"changes": {"title": "All alike"}}, "VALIDATION_ERROR"),
