@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 from storage.child import EmbeddedPostgresError
-from storage.embedded import EmbeddedPostgres, leftovers
+from storage.embedded import EmbeddedPostgres, gone, leftovers
 
 QUICK = {"fsync": "off"}  # a killed process loses nothing without it; only a power cut would
 
@@ -40,16 +40,12 @@ asyncio.run(serve())
 
 
 @pytest.fixture
-def open_dir() -> Iterator[Path]:
+async def open_dir() -> AsyncIterator[Path]:
     """A directory that every user can reach; pytest's own are private."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
-        deadline = (
-            time.monotonic() + 20
-        )  # one whose server was killed hears of that from the kernel, and ends then
-        while any(leftovers(Path(name) / "postgres")) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        await gone(Path(name) / "postgres", 20)  # a killed server's Postgres hears of that from the kernel
 
 
 @asynccontextmanager
