@@ -65,6 +65,7 @@ import handlers.work.boards
 import handlers.work.bulk
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.find
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
@@ -162,6 +163,7 @@ NOUNS: Final = (
     handlers.work.bulk,
     handlers.work.comments,
     handlers.work.dependencies,
+    handlers.work.find,
     handlers.work.schedule,
     handlers.work.assignments,
     handlers.insight.audit,
