@@ -182,7 +182,9 @@ class Settings(BaseSettings):
         1, gt=0, description="How often a node looks for alarms that are due, such as reminders (seconds)."
     )
     alarm_tries: int = Field(
-        8, ge=1, description="How often an alarm is tried that fails, later each time, before it is dropped."
+        8,
+        ge=1,
+        description="How often an alarm is tried that fails, later each time, before it is dropped (count).",
     )
     import_poll: float = Field(
         1, gt=0, description="How often a node looks for an import to carry on with (seconds)."
