@@ -1,6 +1,7 @@
 """Days and zones: a day stays a day, whoever looks, and what is overdue."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,7 +19,7 @@ ZONES = [
     "Pacific/Pago_Pago",
     "UTC",
 ]
-NOTHING = {"start_at": None, "due_at": None, "time_zone": None, "all_day": False}
+NOTHING: dict[str, Any] = {"start_at": None, "due_at": None, "time_zone": None, "all_day": False}
 
 
 @given(
