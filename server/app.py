@@ -60,16 +60,19 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.bulk
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.find
+import handlers.work.keys
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
 import handlers.work.schedule
+import handlers.work.subtasks
 import handlers.work.tasks
 import server.session
 import server.signals
@@ -82,6 +85,7 @@ from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
 from handlers.insight.chain import Signer
 from server import docs, fanout, headers, health, logos, metrics, pages, rest
+from server.alarm_clock import AlarmClock
 from server.describe import VERSION
 from server.figures import Figures
 from server.gateway import Gateway
@@ -159,6 +163,9 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.subtasks,
+    handlers.work.archive,
+    handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.comments,
@@ -242,6 +249,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         maintenance,
         outbox,
         Importer(db, settings, dispatcher),
+        AlarmClock(db, settings, dispatcher),
         outbound,
         OidcClient(outbound, settings),
         vault,
@@ -265,6 +273,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     node.outbox.start()
     refusals.start()
     node.importer.start()
+    node.alarms.start()
     node.sealer.start()
     node.lag.start()
     node.ready = True
@@ -275,6 +284,7 @@ async def close_node(node: Node) -> None:
     """Let clients and commands finish, then let go of everything."""
     node.ready = False
     await node.importer.stop()
+    await node.alarms.stop()
     await node.gateway.drain()  # at once, where it has been done
     await node.outbox.stop()
     await node.refusals.stop()
