@@ -66,6 +66,7 @@ import handlers.work.boards
 import handlers.work.bulk
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.fields
 import handlers.work.find
 import handlers.work.keys
 import handlers.work.moves
@@ -170,6 +171,7 @@ NOUNS: Final = (
     handlers.work.bulk,
     handlers.work.comments,
     handlers.work.dependencies,
+    handlers.work.fields,
     handlers.work.find,
     handlers.work.schedule,
     handlers.work.assignments,

@@ -1472,6 +1472,29 @@ CREATE TABLE public.profiles (
     CONSTRAINT profiles_username_folded CHECK ((username = lower(username)))
 );
 
+-- TABLE: project_fields
+
+CREATE TABLE public.project_fields (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    key text NOT NULL,
+    name text NOT NULL,
+    type text NOT NULL,
+    options text[] DEFAULT '{}'::text[] NOT NULL,
+    required boolean DEFAULT false NOT NULL,
+    currency text,
+    formula text,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    deleted_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.project_fields FORCE ROW LEVEL SECURITY;
+
 -- TABLE: project_members
 
 CREATE TABLE public.project_members (
@@ -1532,6 +1555,7 @@ CREATE TABLE public.projects (
     updated_by uuid NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     deleted_at timestamp with time zone,
+    fields jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT projects_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['planning'::text, 'active'::text, 'on_hold'::text, 'completed'::text, 'cancelled'::text])))
 );
@@ -1796,6 +1820,7 @@ CREATE TABLE public.tasks (
     all_day boolean DEFAULT false NOT NULL,
     approval text DEFAULT 'none'::text NOT NULL,
     series_id uuid,
+    fields jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT tasks_estimate_minutes_check CHECK ((estimate_minutes >= 0)),
     CONSTRAINT tasks_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT tasks_type_check CHECK ((type = ANY (ARRAY['task'::text, 'milestone'::text, 'bug'::text, 'feature'::text, 'epic'::text, 'story'::text])))
@@ -1856,7 +1881,8 @@ CREATE TABLE public.tenants (
     purge_at timestamp with time zone,
     parent_id uuid,
     asked_parent_id uuid,
-    require_second_factor boolean DEFAULT false NOT NULL
+    require_second_factor boolean DEFAULT false NOT NULL,
+    fields jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 
 ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
@@ -2071,6 +2097,16 @@ ALTER TABLE ONLY public.profiles
 
 ALTER TABLE ONLY public.profiles
     ADD CONSTRAINT profiles_username_key UNIQUE (username);
+
+-- CONSTRAINT: project_fields project_fields_key_key
+
+ALTER TABLE ONLY public.project_fields
+    ADD CONSTRAINT project_fields_key_key UNIQUE (tenant_id, project_id, key);
+
+-- CONSTRAINT: project_fields project_fields_pkey
+
+ALTER TABLE ONLY public.project_fields
+    ADD CONSTRAINT project_fields_pkey PRIMARY KEY (tenant_id, id);
 
 -- CONSTRAINT: project_members project_members_pkey
 
@@ -2724,6 +2760,11 @@ ALTER TABLE ONLY public.passkeys
 ALTER TABLE ONLY public.profiles
     ADD CONSTRAINT profiles_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: project_fields project_fields_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.project_fields
+    ADD CONSTRAINT project_fields_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: project_members project_members_tenant_id_project_id_fkey
 
 ALTER TABLE ONLY public.project_members
@@ -2999,6 +3040,10 @@ ALTER TABLE public.member_imports ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.members ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: project_fields
+
+ALTER TABLE public.project_fields ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: project_members
 
 ALTER TABLE public.project_members ENABLE ROW LEVEL SECURITY;
@@ -3122,6 +3167,10 @@ CREATE POLICY tenant ON public.member_imports TO atrium_app USING ((tenant_id = 
 -- POLICY: members tenant
 
 CREATE POLICY tenant ON public.members TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: project_fields tenant
+
+CREATE POLICY tenant ON public.project_fields TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: project_members tenant
 
@@ -3609,6 +3658,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.passkeys TO atrium_app;
 -- ACL: TABLE profiles
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.profiles TO atrium_app;
+
+-- ACL: TABLE project_fields
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_fields TO atrium_app;
 
 -- ACL: TABLE project_members
 

@@ -14,6 +14,7 @@ PLURALS: Final = {
     "column": "columns",
     "delegation": "delegations",
     "dependency": "dependencies",
+    "field": "fields",
     "job": "jobs",
     "member": "members",
     "participation": "participations",

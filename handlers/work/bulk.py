@@ -15,11 +15,14 @@ from pydantic import AfterValidator, Field, model_validator
 
 from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed
+from handlers.identity.field_values import FieldSet
+from handlers.identity.people import from_json
 from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, command, unique
 from handlers.work import positions
 from handlers.work.dates import settled
 from handlers.work.dependencies import DependencyPart, removed_with
 from handlers.work.subtasks import recount
+from handlers.work.task_values import task_fields
 from handlers.work.tasks import (
     SharedChanges,
     Tags,
@@ -36,11 +39,14 @@ MOST: Final = 1_000
 MOST_TAGS, MOST_ASSIGNEES = 50, 100
 """What one task may have of each (count), as when it is changed by itself."""
 
+MOST_BYTES: Final = 4_000_000
+"""Values of custom fields that one event tells of, old and new (bytes of JSON)."""
+
 Many = Annotated[list[UUID], Field(min_length=1, max_length=MOST), AfterValidator(unique)]
 
 WRITTEN: Final = (
     "type", "priority", "column_id", "status_id", "position", "assignee_ids", "tags", "start_at", "due_at",
-    "completed_at", "estimate_minutes",
+    "completed_at", "estimate_minutes", "fields",
 )  # fmt: skip
 
 
@@ -126,6 +132,10 @@ class _Board:
     """The statuses that each column shows."""
     is_done: Mapping[UUID, bool]
     place: _Place | None = None
+    fields: FieldSet | None = None
+    """The custom fields of the project, where values of them are changed."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Those values, checked."""
 
 
 @dataclass(slots=True)
@@ -139,6 +149,14 @@ class _Decided:
     taken: list[tuple[UUID, UUID]] = field(default_factory=list)
     parents: set[UUID | None] = field(default_factory=set)
     """Those with a subtask in another status than before."""
+
+    def bounded(self) -> None:
+        """VALIDATION_ERROR where values of custom fields make the event too large."""
+        values = [
+            (part.fields, was.fields) for part, was in zip(self.tasks, self.was, strict=True) if part.fields
+        ]
+        if values and len(orjson.dumps(values)) > MOST_BYTES:
+            raise ValidationFailed.field("task_ids", "are too many for values this large: name fewer of them")
 
     def add(self, row: Row, fresh: dict[str, Any], now: datetime) -> bool:
         """Take a task's new values; False where they are those that it has."""
@@ -163,7 +181,14 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     """Change, move, tag or assign up to 1,000 tasks of a project at once."""
     await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
     board = await _board(tx, cmd)
-    rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
+    if cmd.changes is not None and cmd.changes.fields is not None:
+        board.fields = await task_fields(tx)
+        given = cmd.changes.fields
+        board.values = await board.fields.allowed(tx, given, "changes.fields", project_id=tx.room.id)
+    rows = {
+        row["id"]: {**row, "fields": from_json(row["fields"])}
+        for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)
+    }
     decided, outcomes = _Decided(), list[TaskOutcome]()
     for task_id in cmd.task_ids:
         row = rows.get(task_id)
@@ -175,6 +200,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
             outcomes.append(refused(task_id, error))
         else:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
+    decided.bounded()
     _write(tx, decided)
     for parent in await recount(tx, decided.parents):
         decided.tasks.append(TaskPart.of(parent))
@@ -227,6 +253,8 @@ def _fresh(cmd: UpdateTasks, board: _Board, row: Row, now: datetime) -> dict[str
     """The values that a task is to have; an error where it cannot."""
     fresh = cmd.changes.model_dump(exclude_unset=True) if cmd.changes else {}
     fresh |= settled(row, fresh)
+    if board.fields is not None:
+        fresh["fields"] = board.fields.merged(row["fields"], board.values, "changes.fields")
     if cmd.add_tags or cmd.remove_tags:
         fresh["tags"] = _changed(row["tags"], cmd.add_tags, cmd.remove_tags)
         _at_most(MOST_TAGS, fresh["tags"], "tags")

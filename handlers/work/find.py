@@ -11,7 +11,7 @@ from handlers.context import Tx
 from handlers.errors import ValidationFailed
 from handlers.identity.people import Timezone
 from handlers.registry import Ids, Page, Pagination, Paging, Payload, Reply, no_nul, query
-from handlers.work.filters import LISTS, Filter, Known, Work, condition, known_field
+from handlers.work.filters import LISTS, Filter, Known, Work, condition, custom_fields, known_field
 from handlers.work.sorting import Sort, SortKey, order_of
 from handlers.work.tasks import Task, TaskList
 from storage.statements import Clause
@@ -23,6 +23,8 @@ MOST_GROUPS: Final = 100
 GROUPED: Final = ("choice", "id", "person", "boolean", *LISTS)
 """Kinds of fields that can be counted by."""
 
+WHAT: Final = "What must hold. Unset: all tasks. Those in the archive are left out, unless a condition is about `archived`."
+
 Zone = Annotated[
     Timezone | None,
     Field(description="Where days in the filter begin and end (IANA name). Unset: as for the tenant."),
@@ -31,7 +33,7 @@ By = Annotated[str, StringConstraints(max_length=60), AfterValidator(no_nul)]
 
 
 class Finding(Paging):
-    filter: Filter | None = Field(None, description="What must hold. Unset: all tasks.")
+    filter: Filter | None = Field(None, description=WHAT)
     sort: Sort = Field([], description="At most 5 fields; what has nothing in a field comes last.")
     zone: Zone = None
     cursor: Annotated[str, StringConstraints(max_length=5_000), AfterValidator(no_nul)] | None = Field(
@@ -48,7 +50,7 @@ class FindEverywhere(Finding):
 
 
 class Counting(Payload):
-    filter: Filter | None = Field(None, description="What must hold. Unset: all tasks.")
+    filter: Filter | None = Field(None, description=WHAT)
     group_by: By | None = Field(
         None, description="A field with few values, such as status_id, priority, assignees or `fields.<key>`."
     )
@@ -123,7 +125,7 @@ async def count_everywhere(tx: Tx, ask: CountEverywhere) -> TaskCount:
 async def _found(
     tx: Tx, run: _Statements, ask: Finding, sort: list[SortKey], scope: Mapping[str, Clause]
 ) -> Page[TaskList]:
-    order = order_of(sort, lambda: _work(tx), {})
+    order = order_of(sort, lambda: _work(tx), await custom_fields(tx, (key.field for key in sort)))
     clauses = {**scope, **order.clauses(ask.cursor), **await _where(tx, ask.filter, ask.zone)}
     rows = await tx.many(run.found, max_rows=ask.limit + 1, **clauses)
     more = order.cursor(rows[ask.limit - 1]) if len(rows) > ask.limit else None
@@ -132,7 +134,7 @@ async def _found(
 
 
 async def _counted(tx: Tx, run: _Statements, ask: Counting, scope: Mapping[str, Clause]) -> TaskCount:
-    by = {} if ask.group_by is None else _by(tx, ask.group_by, {})
+    by = {} if ask.group_by is None else _by(tx, ask.group_by, await custom_fields(tx, [ask.group_by]))
     clauses = {**scope, **await _where(tx, ask.filter, ask.zone)}
     [row] = await tx.many(run.counted, max_rows=MOST_COUNTED + 1, **clauses)
     groups = await tx.many(run.grouped, max_rows=MOST_GROUPS, **clauses, **by) if by else []
@@ -144,10 +146,17 @@ async def _counted(tx: Tx, run: _Statements, ask: Counting, scope: Mapping[str, 
 
 
 async def _where(tx: Tx, wanted: Filter | None, zone: str | None) -> dict[str, Clause]:
-    """The filter; of whose tasks it is, where it says so, once more as a way in by the index of assignees."""
+    """The filter, and whether the archive is left out."""
     if wanted is None:
         return {"where": Clause("true")}
     clause = await condition(tx, wanted, zone=zone)
+    if any(one.field == "archived" for one in wanted.conditions()):
+        return {"standing": Clause("true"), **_way_in(tx, wanted, clause)}
+    return _way_in(tx, wanted, clause)
+
+
+def _way_in(tx: Tx, wanted: Filter, clause: Clause) -> dict[str, Clause]:
+    """Of whose tasks it is, where the filter says so, once more as a way in by the index of assignees."""
     if tx.room.kind != "tenant" or (people := _given_to(wanted, tx.actor.user_id)) is None:
         return {"where": clause}
     theirs = f"t.id IN (SELECT a.task_id FROM task_assignees AS a WHERE a.tenant_id = :tenant_id AND a.user_id = ANY(${len(clause.values) + 1}::uuid []))"

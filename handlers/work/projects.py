@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from handlers.access import PERMISSIONS, Role, above, highest, rights
 from handlers.context import Tx
 from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed, constraint
+from handlers.identity.field_values import Given, Held, tenant_field_set
 from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import (
     Entity,
@@ -33,6 +34,7 @@ from handlers.registry import (
 from handlers.work import positions
 from handlers.work.boards import Board, Column, Gone
 from handlers.work.dependencies import Dependency
+from handlers.work.fields import ProjectField
 from handlers.work.tasks import Priority, Task
 from storage.ids import new_id
 from storage.postgres import Row
@@ -75,6 +77,7 @@ class Project(Entity):
     priority: Priority
     start_on: date | None
     end_on: date | None
+    fields: Held = Field(description="Values of the tenant's custom fields for projects, by key.")
     version: int
     created_by: UUID
     created_at: Timestamp
@@ -92,6 +95,7 @@ class ProjectPart(Entity):
     priority: Priority | None = None
     start_on: date | None = None
     end_on: date | None = None
+    fields: Held | None = Field(None, description="All values of custom fields.")
     version: int | None = None
     updated_at: Timestamp | None = None
 
@@ -186,6 +190,7 @@ class CreateProject(Payload):
     priority: Priority = "medium"
     start_on: Day | None = None
     end_on: Day | None = None
+    fields: Given = Field({}, description="Values of custom fields, by key.")
     member_ids: Ids = Field([], description="Members of the tenant who take part from the start.")
 
     @model_validator(mode="after")
@@ -207,6 +212,9 @@ class UpdateProject(Payload):
     priority: Priority | None = None
     start_on: Day | None = None
     end_on: Day | None = None
+    fields: Given | None = Field(
+        None, description="Values of custom fields, by key; those not named stay, null takes one away."
+    )
 
 
 class AddProjectMember(Payload):
@@ -245,6 +253,7 @@ class ProjectSnapshot(Reply):
     statuses: list[StatusEntity]
     members: list[ProjectMember]
     tasks: list[Task]
+    fields: list[ProjectField] = Field(description="Custom fields of its tasks beside those of the tenant.")
     dependencies: list[Dependency] = Field(description="Those that these tasks have to do with.")
     more: dict[UUID, str] = Field(
         {}, description="Column id -> cursor for task.list, where a window cut it off."
@@ -261,7 +270,10 @@ class ProjectSnapshot(Reply):
 async def create(tx: Tx, cmd: CreateProject) -> ProjectCreated:
     """Create a project with the default workflow, one board and its columns."""
     project_id = cmd.id or new_id()
-    row = await tx.one("create_project", cmd, id=project_id, key=cmd.key or await _free_key(tx, cmd.name))
+    fields = await (await tenant_field_set(tx, "project")).changed(tx, None, cmd.fields, "fields")
+    row = await tx.one(
+        "create_project", cmd, id=project_id, fields=fields, key=cmd.key or await _free_key(tx, cmd.name)
+    )
     if await tx.maybe("claim_room", id=project_id, kind="project") is None:
         raise Conflict("This id is taken", field_errors={"id": ["is taken"]})
     await _create_workflow(tx, project_id)
@@ -315,8 +327,14 @@ async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated]:
     tx.check_version(row, Project)
     changes = cmd.model_dump(exclude_unset=True, exclude={"project_id"})
     _check_dates(changes.get("start_on", row["start_on"]), changes.get("end_on", row["end_on"]))
+    if changes.get("fields") is not None:
+        changes["fields"] = await (await tenant_field_set(tx, "project")).changed(
+            tx, row["fields"], changes["fields"], "fields", project_id=cmd.project_id
+        )
     kept = {
-        name: row[name] for name in ("name", "description", "status", "priority") if changes.get(name) is None
+        name: row[name]
+        for name in ("name", "description", "status", "priority", "fields")
+        if changes.get(name) is None
     }
     fresh = await tx.one("update_project", cmd, **{**dict(row), **changes, **kept, "now": tx.now})
     changed = [name for name in changes if fresh[name] != row[name]]
@@ -407,6 +425,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         statuses=[StatusEntity.of(row) for row in await tx.many("statuses_of")],
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
+        fields=[ProjectField.of(row) for row in await tx.many("fields_of")],
         dependencies=await _dependencies(tx, {task.id for task in tasks}),
         more=more,
     )

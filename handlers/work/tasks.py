@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from handlers.context import Tx
 from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
+from handlers.identity.field_values import Given, Held
 from handlers.identity.people import Timezone
 from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT, decode_cursor, encode_cursor, moment
 from handlers.registry import (
@@ -34,6 +35,7 @@ from handlers.work import positions
 from handlers.work.dates import settled
 from handlers.work.dependencies import Dependency, DependencyPart, back_with, removed_with
 from handlers.work.subtasks import recount
+from handlers.work.task_values import fields_in, task_fields
 from storage.ids import new_id
 from storage.postgres import Row
 
@@ -93,6 +95,7 @@ class Task(Entity):
     actual_minutes: int | None = Field(description="What it really took.")
     subtask_total: int = Field(description="Its direct subtasks, but for cancelled ones.")
     subtask_done: int = Field(description="How many of those are done.")
+    fields: Held = Field(description="Values of custom fields, by key.")
     comment_count: int
     version: int
     created_by: UUID
@@ -124,6 +127,7 @@ class TaskPart(Entity):
     actual_minutes: int | None = None
     subtask_total: int | None = None
     subtask_done: int | None = None
+    fields: Held | None = Field(None, description="All values of custom fields.")
     version: int | None = None
     updated_at: Timestamp | None = None
 
@@ -196,6 +200,7 @@ class CreateTask(Payload):
     all_day: bool = Field(False, description="It is due on a day of `time_zone`, which is needed then.")
     estimate_minutes: Minutes | None = None
     actual_minutes: Minutes | None = None
+    fields: Given = Field({}, description="Values of custom fields, by key.")
 
 
 class OneTask(Payload):
@@ -215,6 +220,9 @@ class SharedChanges(Payload):
     start_at: When | None = None
     due_at: When | None = None
     estimate_minutes: Minutes | None = None
+    fields: Given | None = Field(
+        None, description="Values of custom fields, by key; those not named stay, null takes one away."
+    )
 
     @model_validator(mode="after")
     def sensible(self) -> Self:
@@ -354,6 +362,7 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     await check_people(tx, cmd.assignee_ids, "assignee_ids")
     if cmd.parent_id is not None and await tx.maybe("task", task_id=cmd.parent_id) is None:
         raise NotFound("There is no such parent task")
+    fields = await fields_in(column).changed(tx, None, cmd.fields, "fields", project_id=tx.room.id)
     dates = settled(dict.fromkeys(("start_at", "due_at", "time_zone", "all_day")), cmd.model_dump())
     numbered = await tx.one("next_task_number")
     task_id = cmd.id or new_id()
@@ -366,6 +375,7 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
         column_id=column["id"],
         status_id=cmd.status_id or column["status_ids"][0],
         position=positions.between(column["last_position"], None),
+        fields=fields,
         **dates,
     )
     if row is None:
@@ -433,6 +443,10 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
     if "status_id" in changes and changes["status_id"] != row["status_id"]:
         changes |= await _column_for(tx, row, changes["status_id"])
     changes |= settled(row, changes)
+    if "fields" in changes:
+        changes["fields"] = await (await task_fields(tx)).changed(
+            tx, row["fields"], changes["fields"], "changes.fields", project_id=tx.room.id
+        )
     fresh = await tx.one("update_task", **{**dict(row), **changes, "now": tx.now})
     if "assignee_ids" in changes:
         await tx.exec("replace_assignees", task_id=cmd.task_id, user_ids=changes["assignee_ids"])

@@ -8,10 +8,12 @@ SELECT t.id FROM tasks AS t
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid [])
     AND t.deleted_at IS NULL AND {where: true};
 
+-- What is in the archive is left out, unless the filter itself says something of it.
 -- find_tasks :many
 SELECT t.*, {place: NULL} AS place
 FROM tasks AS t
-WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND {where: true} AND {after: true}
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL
+    AND {standing: t.archived_at IS NULL} AND {where: true} AND {after: true}
 ORDER BY {order: t.number}, t.id
 LIMIT :max_rows;
 
@@ -19,7 +21,8 @@ LIMIT :max_rows;
 -- find_tasks_everywhere :many
 SELECT t.*, {place: NULL} AS place
 FROM tasks AS t
-WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL AND {where: true} AND {after: true}
+WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL
+    AND {standing: t.archived_at IS NULL} AND {where: true} AND {after: true}
     AND t.project_id IN (
         SELECT p.id FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.deleted_at IS NULL AND {visible: true}
     )
@@ -29,14 +32,16 @@ LIMIT :max_rows;
 -- count_tasks :many
 SELECT count(*) AS count FROM (
     SELECT 1 FROM tasks AS t
-    WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND {where: true}
+    WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL
+    AND {standing: t.archived_at IS NULL} AND {where: true}
     LIMIT :max_rows
 ) AS found;
 
 -- count_tasks_everywhere :many
 SELECT count(*) AS count FROM (
     SELECT 1 FROM tasks AS t
-    WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL AND {where: true}
+    WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL
+    AND {standing: t.archived_at IS NULL} AND {where: true}
         AND t.project_id IN (
             SELECT p.id FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.deleted_at IS NULL AND {visible: true}
         )
@@ -47,7 +52,8 @@ SELECT count(*) AS count FROM (
 -- group_tasks :many
 SELECT {value: t.status_id}::text AS value, count(*) AS count
 FROM tasks AS t {each: }
-WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND {where: true}
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL
+    AND {standing: t.archived_at IS NULL} AND {where: true}
 GROUP BY 1
 ORDER BY 2 DESC, 1
 LIMIT :max_rows;
@@ -55,7 +61,8 @@ LIMIT :max_rows;
 -- group_tasks_everywhere :many
 SELECT {value: t.status_id}::text AS value, count(*) AS count
 FROM tasks AS t {each: }
-WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL AND {where: true}
+WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL
+    AND {standing: t.archived_at IS NULL} AND {where: true}
     AND t.project_id IN (
         SELECT p.id FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.deleted_at IS NULL AND {visible: true}
     )

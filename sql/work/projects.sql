@@ -14,11 +14,11 @@ SELECT key FROM projects WHERE tenant_id = :tenant_id AND starts_with(key, :pref
 
 -- create_project :one
 INSERT INTO projects (
-    tenant_id, id, key, name, description, status, priority, start_on, end_on,
+    tenant_id, id, key, name, description, status, priority, start_on, end_on, fields,
     created_by, created_at, updated_by, updated_at
 )
 VALUES (
-    :tenant_id, :id, :key, :name, :description, :status, :priority, :start_on, :end_on,
+    :tenant_id, :id, :key, :name, :description, :status, :priority, :start_on, :end_on, :fields::text::jsonb,
     :actor_id, :now, :actor_id, :now
 )
 RETURNING *;
@@ -33,7 +33,7 @@ FROM unnest(:ids::uuid [], :names::text [], :categories::text [], :positions::te
 UPDATE projects
 SET
     name = :name, description = :description, status = :status, priority = :priority,
-    start_on = :start_on, end_on = :end_on,
+    start_on = :start_on, end_on = :end_on, fields = :fields::text::jsonb,
     version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NULL
 RETURNING *;

@@ -79,7 +79,8 @@ FROM unnest(
 WHERE t.tenant_id = :tenant_id AND t.id = m.id;
 
 -- The column that a new or restored task goes to, how full it is, and where it ends.
--- With no column the first one of the project that shows the status, or simply the first.
+-- With no column the first one of the project that shows the status, or simply the first. And the custom fields that a
+-- new task may have.
 -- landing_column :maybe
 SELECT
     c.id, c.name, c.status_ids, c.wip_limit,
@@ -91,7 +92,12 @@ SELECT
     (
         SELECT max(n.position) FROM tasks AS n
         WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL AND n.archived_at IS NULL
-    ) AS last_position
+    ) AS last_position,
+    (SELECT o.settings -> 'custom_fields' FROM tenants AS o WHERE o.id = :tenant_id) AS tenant_fields,
+    (
+        SELECT jsonb_agg(to_jsonb(f) ORDER BY f.created_at, f.id) FROM project_fields AS f
+        WHERE f.tenant_id = :tenant_id AND f.project_id = :project_id AND f.deleted_at IS NULL
+    ) AS own_fields
 FROM board_columns AS c
 JOIN boards AS b ON b.tenant_id = c.tenant_id AND b.id = c.board_id
 WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.deleted_at IS NULL
@@ -109,13 +115,13 @@ RETURNING last_number AS number, key || '-' || last_number AS key;
 INSERT INTO tasks (
     tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
     parent_id, assignee_ids, tags, start_at, due_at, time_zone, all_day, estimate_minutes, actual_minutes, completed_at,
-    created_by, created_at, updated_by, updated_at
+    fields, created_by, created_at, updated_by, updated_at
 )
 SELECT
     :tenant_id, :project_id, :id, :number, :key, :title, :description, :type, :priority, :column_id, s.id, :position,
     :parent_id, :assignee_ids, :tags, :start_at, :due_at, :time_zone, :all_day, :estimate_minutes, :actual_minutes,
     CASE WHEN s.category = 'done' THEN :now::timestamptz END,
-    :actor_id, :now, :actor_id, :now
+    :fields::text::jsonb, :actor_id, :now, :actor_id, :now
 FROM statuses AS s
 WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id AND s.id = :status_id
 RETURNING *;
@@ -126,7 +132,7 @@ SET
     title = :title, description = :description, type = :type, priority = :priority,
     parent_id = :parent_id, assignee_ids = :assignee_ids, tags = :tags,
     start_at = :start_at, due_at = :due_at, time_zone = :time_zone, all_day = :all_day,
-    estimate_minutes = :estimate_minutes, actual_minutes = :actual_minutes,
+    estimate_minutes = :estimate_minutes, actual_minutes = :actual_minutes, fields = :fields::text::jsonb,
     column_id = :column_id, status_id = s.id, position = :position,
     completed_at = CASE WHEN s.category = 'done' THEN coalesce(t.completed_at, :now) END,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
