@@ -17,7 +17,6 @@ from handlers.registry import (
     Reply,
     Timestamp,
     command,
-    locator,
     query,
 )
 from storage.ids import new_id
@@ -32,7 +31,6 @@ MOST_TAKEN: Final = 1_000
 
 LabelIds = Annotated[Ids, Field(max_length=MOST_ON_A_TASK)]
 
-locator("label_id", "project_of_label")
 constraint("labels_pkey", "id", "A label with this id exists")
 constraint("labels_name_key", "name", "Another label of this project has this name")
 
@@ -103,12 +101,14 @@ class CreateLabel(Payload):
 
 
 class UpdateLabel(Payload):
+    project_id: UUID
     label_id: UUID
     name: Name | None = None
     colour: Colour | None = None
 
 
 class OneLabel(Payload):
+    project_id: UUID
     label_id: UUID
 
 
@@ -128,7 +128,9 @@ async def create(tx: Tx, cmd: CreateLabel) -> LabelCreated:
     return LabelCreated.of(await tx.one("create_label", cmd, id=cmd.id or new_id()))
 
 
-@command("label.update", needs="board.edit", rest="PUT /labels/{label_id}", versioned=True)
+@command(
+    "label.update", needs="board.edit", rest="PUT /projects/{project_id}/labels/{label_id}", versioned=True
+)
 async def update(tx: Tx, cmd: UpdateLabel) -> LabelUpdated:
     """Give a label another name or colour; its tasks keep it."""
     row = await _label(tx, cmd.label_id)
@@ -140,7 +142,9 @@ async def update(tx: Tx, cmd: UpdateLabel) -> LabelUpdated:
     return LabelUpdated(label=part, was=LabelWas(**{name: row[name] for name in changed}))
 
 
-@command("label.delete", needs="board.edit", rest="DELETE /labels/{label_id}", versioned=True)
+@command(
+    "label.delete", needs="board.edit", rest="DELETE /projects/{project_id}/labels/{label_id}", versioned=True
+)
 async def delete(tx: Tx, cmd: OneLabel) -> LabelDeleted:
     """Delete a label, and take it off the tasks that have it. CONFLICT where these are more than 1,000."""
     row = await _label(tx, cmd.label_id)

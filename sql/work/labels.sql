@@ -1,8 +1,5 @@
 -- Labels of a project. The tasks carry their ids.
 
--- project_of_label :value
-SELECT project_id FROM labels WHERE tenant_id = :tenant_id AND id = :entity_id;
-
 -- labels_of :many
 SELECT l.* FROM labels AS l
 WHERE l.tenant_id = :tenant_id AND l.project_id = :project_id

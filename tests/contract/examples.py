@@ -115,12 +115,12 @@ async def _checklists(world: World, alice: Person) -> None:
     assert ticked.success, ticked
 
 
-def _on_list(name: str, **more: Any) -> Callable[[World], Payload]:
-    return lambda w: {"task_id": w.tasks[0], "checklist_id": w.made.get(name, NEW_ID), **more}
+def _on_list(made: str, **more: Any) -> Callable[[World], Payload]:
+    return lambda w: {"task_id": w.tasks[0], "checklist_id": w.made.get(made, NEW_ID), **more}
 
 
-def _on_item(name: str, **more: Any) -> Callable[[World], Payload]:
-    return lambda w: {"task_id": w.tasks[0], "item_id": w.made.get(name, NEW_ID), **more}
+def _on_item(made: str, **more: Any) -> Callable[[World], Payload]:
+    return lambda w: {"task_id": w.tasks[0], "item_id": w.made.get(made, NEW_ID), **more}
 
 
 async def _watched(world: World, alice: Person) -> None:
@@ -269,7 +269,10 @@ _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"tit
 _TOUCH_BOARD = ("board.update", lambda w: {"board_id": w.board_id, "name": "Touched"})
 _TOUCH_COLUMN = ("column.update", lambda w: {"column_id": w.columns["On hold"], "name": "Touched"})
 _TOUCH_PROJECT = ("project.update", lambda w: {"project_id": w.project_id, "name": "Touched"})
-_TOUCH_LABEL = ("label.update", lambda w: {"label_id": w.made.get("label", NEW_ID), "name": "Touched"})
+_TOUCH_LABEL = (
+    "label.update",
+    lambda w: {"project_id": w.project_id, "label_id": w.made.get("label", NEW_ID), "name": "Touched"},
+)
 _TOUCH_TENANT = ("tenant.update", lambda w: {"room": w.tenant, "name": "Touched"})
 
 EXAMPLES: Final[dict[str, Example]] = {
@@ -352,14 +355,23 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"room": w.project, "name": "Fire", "colour": "#f03"},
     ),
     "label.update": Example(
-        lambda w: {"label_id": w.made.get("label", NEW_ID), "name": "Fire", "colour": "#f03"},
-        another=lambda w: {"label_id": w.made.get("label", NEW_ID), "colour": "#0ff"},
+        lambda w: {
+            "project_id": w.project_id,
+            "label_id": w.made.get("label", NEW_ID),
+            "name": "Fire",
+            "colour": "#f03",
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "label_id": w.made.get("label", NEW_ID),
+            "colour": "#0ff",
+        },
         before=_labels,
         touch=_TOUCH_LABEL,
     ),
     "label.delete": Example(
-        lambda w: {"label_id": w.made.get("label", NEW_ID)},
-        another=lambda w: {"label_id": w.made.get("other_label", NEW_ID)},
+        lambda w: {"project_id": w.project_id, "label_id": w.made.get("label", NEW_ID)},
+        another=lambda w: {"project_id": w.project_id, "label_id": w.made.get("other_label", NEW_ID)},
         before=_labels,
         touch=_TOUCH_LABEL,
     ),

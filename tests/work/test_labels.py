@@ -23,7 +23,11 @@ async def test_a_label_is_made_and_changed_for_all(alice: Person, bob: Person, b
     assert heard.data == made.data
     assert (heard.data.label.name, heard.data.label.colour) == ("Wet", "#0000ff")
     label_id = made.data.label.id
-    assert (await alice.send("label.update", label_id=label_id, colour="#0000ff", name="Damp")).success
+    assert (
+        await alice.send(
+            "label.update", project_id=board.project, label_id=label_id, colour="#0000ff", name="Damp"
+        )
+    ).success
     heard = await bob.hears("label.updated")
     assert heard.data.was == {"name": "Wet"}
     assert "colour" not in heard.data.label
@@ -37,8 +41,10 @@ async def test_names_are_used_once(alice: Person, bob: Person, board: Board) -> 
     other = await _label(alice, board, "Dry")
     again = await alice.send("label.create", room=board.room, name="wet", colour="#fff")
     assert (again.error.code, list(again.error.field_errors)) == ("CONFLICT", ["name"])
-    assert (await alice.send("label.update", label_id=other, name="WET")).error.code == "CONFLICT"
-    assert (await alice.send("label.update", label_id=first, name="WET")).success
+    assert (
+        await alice.send("label.update", project_id=board.project, label_id=other, name="WET")
+    ).error.code == "CONFLICT"
+    assert (await alice.send("label.update", project_id=board.project, label_id=first, name="WET")).success
     refused = await bob.send("label.create", room=board.room, name="Mine", colour="#fff")
     assert refused.error.details == {"permission": "board.edit"}
     bad = await alice.send("label.create", room=board.room, name="x", colour="red")
@@ -91,12 +97,14 @@ async def test_a_label_that_goes_leaves_every_task(
     assert (await alice.send("task.delete", task_id=board.first)).success
     await bob.join(board.room)
     before = store_of((await bob.snapshot(board.room)).snapshot)
-    assert (await alice.send("label.delete", label_id=label_id)).success
+    assert (await alice.send("label.delete", project_id=board.project, label_id=label_id)).success
     heard = await bob.hears("label.deleted")
     assert {task.id for task in heard.data.tasks} == set(board.tasks[1:3])
     assert fold(before, [heard]) == store_of((await bob.snapshot(board.room)).snapshot)
     assert (await alice.send("task.restore", task_id=board.first)).data.task.label_ids == [kept]
-    assert (await alice.send("label.delete", label_id=label_id)).error.code == "NOT_FOUND"
+    assert (
+        await alice.send("label.delete", project_id=board.project, label_id=label_id)
+    ).error.code == "NOT_FOUND"
 
 
 async def test_one_on_very_many_tasks_is_not_taken_away_at_once(
@@ -106,7 +114,7 @@ async def test_one_on_very_many_tasks_is_not_taken_away_at_once(
     some = {"project_id": board.project, "task_ids": board.tasks[:3], "add_label_ids": [label_id]}
     assert (await alice.call("tasks.update", some)).success
     monkeypatch.setattr(labels, "MOST_TAKEN", 2)
-    refused = await alice.send("label.delete", label_id=label_id)
+    refused = await alice.send("label.delete", project_id=board.project, label_id=label_id)
     assert (refused.error.code, refused.error.details) == ("CONFLICT", {"held": 3, "limit": 2})
     assert (await _tasks(alice, board))[board.first].label_ids == [label_id]
 
