@@ -60,17 +60,20 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.bulk
 import handlers.work.checklists
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.keys
 import handlers.work.labels
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
 import handlers.work.schedule
+import handlers.work.subtasks
 import handlers.work.tasks
 import handlers.work.watchers
 import server.session
@@ -84,6 +87,7 @@ from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
 from handlers.insight.chain import Signer
 from server import docs, fanout, headers, health, logos, metrics, pages, rest
+from server.alarm_clock import AlarmClock
 from server.describe import VERSION
 from server.figures import Figures
 from server.gateway import Gateway
@@ -164,6 +168,9 @@ NOUNS: Final = (
     handlers.work.watchers,
     handlers.work.labels,
     handlers.work.checklists,
+    handlers.work.subtasks,
+    handlers.work.archive,
+    handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.comments,
@@ -246,6 +253,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         maintenance,
         outbox,
         Importer(db, settings, dispatcher),
+        AlarmClock(db, settings, dispatcher),
         outbound,
         OidcClient(outbound, settings),
         vault,
@@ -269,6 +277,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     node.outbox.start()
     refusals.start()
     node.importer.start()
+    node.alarms.start()
     node.sealer.start()
     node.lag.start()
     node.ready = True
@@ -279,6 +288,7 @@ async def close_node(node: Node) -> None:
     """Let clients and commands finish, then let go of everything."""
     node.ready = False
     await node.importer.stop()
+    await node.alarms.stop()
     await node.gateway.drain()  # at once, where it has been done
     await node.outbox.stop()
     await node.refusals.stop()

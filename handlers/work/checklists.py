@@ -12,7 +12,7 @@ from handlers.context import Tx
 from handlers.errors import Conflict, NotFound, constraint
 from handlers.registry import Entity, Event, Name, Payload, Reply, Timestamp, Title, command, query
 from handlers.work import positions
-from handlers.work.tasks import CreateTask, TaskCreated
+from handlers.work.tasks import CreateTask, TaskCreated, standing
 from handlers.work.tasks import create as create_task
 from storage.ids import new_id
 from storage.postgres import Row
@@ -223,7 +223,7 @@ class ChecklistList(Reply):
 @command("checklist.create", needs="task.edit", rest="POST /tasks/{task_id}/checklists", status=201)
 async def create(tx: Tx, cmd: CreateChecklist) -> ChecklistCreated:
     """Give a task a checklist, after those that it has."""
-    task = await _task(tx, cmd.task_id)
+    task = await standing(tx, cmd.task_id)
     held = await tx.many("checklists_of", cmd)
     if len(held) >= MOST:
         raise Conflict(f"A task has at most {MOST} checklists", details={"limit": MOST})
@@ -358,18 +358,12 @@ async def convert_item(tx: Tx, cmd: OneItem) -> list[TaskCreated | ItemRemoved]:
 @query("checklist.list", needs="project.view", rest="GET /tasks/{task_id}/checklists")
 async def list_checklists(tx: Tx, ask: ChecklistsOf) -> ChecklistList:
     """The checklists of a task in their order, at most 20, and their items, at most 500."""
-    await _task(tx, ask.task_id)
+    if await tx.maybe("found_task", ask) is None:
+        raise NotFound("There is no such task")
     return ChecklistList(
         checklists=[Checklist.of(row) for row in await tx.many("checklists_of", ask)],
         checklist_items=[ChecklistItem.of(row) for row in await tx.many("items_of_task", ask)],
     )
-
-
-async def _task(tx: Tx, task_id: UUID) -> Row:
-    row = await tx.maybe("task", task_id=task_id)
-    if row is None:
-        raise NotFound("There is no such task")
-    return row
 
 
 async def _checklist(tx: Tx, task_id: UUID, checklist_id: UUID) -> Row:

@@ -9,7 +9,7 @@ ORDER BY c.position, c.id;
 SELECT c.*, t.checklist_total
 FROM checklists AS c JOIN tasks AS t ON t.tenant_id = c.tenant_id AND t.id = c.task_id
 WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.task_id = :task_id AND c.id = :checklist_id
-    AND t.deleted_at IS NULL;
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL;
 
 -- create_checklist :one
 INSERT INTO checklists (tenant_id, project_id, task_id, id, name, position, created_by, created_at)
@@ -42,7 +42,7 @@ ORDER BY i.position, i.id;
 SELECT i.*
 FROM checklist_items AS i JOIN tasks AS t ON t.tenant_id = i.tenant_id AND t.id = i.task_id
 WHERE i.tenant_id = :tenant_id AND i.task_id = :task_id AND i.id = :item_id
-    AND t.project_id = :project_id AND t.deleted_at IS NULL;
+    AND t.project_id = :project_id AND t.deleted_at IS NULL AND t.archived_at IS NULL;
 
 -- add_items :many
 INSERT INTO checklist_items (tenant_id, task_id, checklist_id, id, text, position, created_by, created_at)

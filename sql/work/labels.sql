@@ -35,13 +35,13 @@ RETURNING *;
 -- count_labelled :value
 SELECT count(*) FROM tasks AS t
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND :label_id::uuid = ANY(t.label_ids)
-    AND t.deleted_at IS NULL;
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL;
 
--- Those in the trash lose it as well, so that none comes back with it.
+-- Those in the trash or archive lose it as well, so that none comes back with it.
 -- take_label_off :many
 UPDATE tasks AS t SET label_ids = array_remove(t.label_ids, :label_id::uuid), version = t.version + 1
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND :label_id::uuid = ANY(t.label_ids)
-RETURNING t.id, t.label_ids, t.version, t.deleted_at IS NULL AS stands;
+RETURNING t.id, t.label_ids, t.version, t.deleted_at IS NULL AND t.archived_at IS NULL AS stands;
 
 -- delete_label :exec
 DELETE FROM labels WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :label_id;

@@ -27,7 +27,7 @@ INSTANCE_TABLES = ["refresh_tokens", "half_sign_ins"]
 
 UNPEOPLED = {
     "api_keys", "audit_anchors", "audit_pending", "audit_seals", "custom_roles", "delegations", "group_members",
-    "groups", "project_shares", "sso_domains", "sso_issuers", "task_assignees",
+    "groups", "project_shares", "sso_domains", "sso_issuers", "task_assignees", "task_keys",
     "tenant_logos", "tenant_slugs",
 }  # fmt: skip
 """Tables that the named world has no rows in."""
@@ -140,6 +140,10 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
         made = await alice.send("checklist.create", task_id=shared.tasks[0], name="Before", items=["Tape"])
         assert made.success, made
     async with shared.sql() as db:
+        await db.execute(
+            "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "
+            "SELECT tenant_id, 'far', id, 'infinity', '', '{}', id, id, 'infinity' FROM rooms LIMIT 1 ON CONFLICT DO NOTHING"
+        )
         counts = {
             t["name"]: await db.fetchval(f"SELECT count(*) FROM {t['name']}") for t in await tables(shared)
         }

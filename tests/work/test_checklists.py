@@ -150,7 +150,7 @@ def test_any_moves_leave_the_order_that_was_asked_for(moves: list[tuple[int, int
         before = order[where % len(order)] if order and where % 5 else None
         rows: list[Any] = [{"id": one, "position": place[one]} for one in order]
         place[moved], others = _place(rows, before, "item")
-        place |= others  # type: ignore[arg-type]
+        place |= others
         order.insert(order.index(before) if before is not None else len(order), moved)
         assert sorted(order, key=lambda one: place[one]) == order
         assert len({place[one] for one in order}) == len(order)
