@@ -35,6 +35,7 @@ from handlers.work import positions
 from handlers.work.boards import Board, Column, Gone
 from handlers.work.dependencies import Dependency
 from handlers.work.fields import ProjectField
+from handlers.work.labels import Label, labels_of
 from handlers.work.tasks import Priority, Task
 from storage.ids import new_id
 from storage.postgres import Row
@@ -251,6 +252,7 @@ class ProjectSnapshot(Reply):
     boards: list[Board]
     columns: list[Column]
     statuses: list[StatusEntity]
+    labels: list[Label]
     members: list[ProjectMember]
     tasks: list[Task]
     fields: list[ProjectField] = Field(description="Custom fields of its tasks beside those of the tenant.")
@@ -423,6 +425,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         boards=[Board.of(row) for row in await tx.many("boards_of")],
         columns=[Column.of(row) for row in await tx.many("columns_of")],
         statuses=[StatusEntity.of(row) for row in await tx.many("statuses_of")],
+        labels=await labels_of(tx),
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
         fields=[ProjectField.of(row) for row in await tx.many("fields_of")],
