@@ -17,7 +17,8 @@ from handlers.identity.currencies import Currency
 from handlers.identity.custom_fields import MOST, Definition, FieldType, Formula, Label, Options, computed
 from handlers.identity.field_values import FieldSet
 from handlers.identity.people import from_json
-from handlers.registry import Entity, Event, Outcome, Payload, Reply, Timestamp, command, locator, query
+from handlers.registry import Entity, Event, Outcome, Payload, Reply, Timestamp, command, query
+from handlers.work.boards import Gone
 from handlers.work.task_values import definition, task_fields
 from handlers.work.tasks import TaskPart
 from storage.ids import new_id
@@ -25,8 +26,6 @@ from storage.postgres import Row
 
 COMPUTED_AT_ONCE: Final = 1_000
 """Tasks whose formulas one command computes anew (count)."""
-
-locator("field_id", "project_of_field")
 
 
 class ProjectField(Entity):
@@ -45,11 +44,6 @@ class ProjectField(Entity):
     updated_at: Timestamp
 
 
-class FieldGone(Entity):
-    id: UUID
-    removed: Literal[True] = True
-
-
 class FieldCreated(Event, name="field.created"):
     """A project has a new custom field for its tasks."""
 
@@ -65,7 +59,7 @@ class FieldUpdated(Event, name="field.updated"):
 class FieldDeleted(Event, name="field.deleted"):
     """A custom field of a project is gone; values that tasks have stay, and mean nothing."""
 
-    field: FieldGone
+    field: Gone
 
 
 class FieldsComputed(Event, name="field.computed"):
@@ -82,6 +76,7 @@ class CreateField(Definition):
 class UpdateField(Payload):
     """What is not named stays; key and type always do."""
 
+    project_id: UUID
     field_id: UUID
     name: Label | None = None
     options: Options | None = Field(
@@ -93,12 +88,13 @@ class UpdateField(Payload):
 
     @model_validator(mode="after")
     def something(self) -> Self:
-        if self.model_fields_set <= {"field_id"}:
+        if self.model_fields_set <= {"project_id", "field_id"}:
             raise ValueError("names nothing to change")
         return self
 
 
 class OneField(Payload):
+    project_id: UUID
     field_id: UUID
 
 
@@ -173,13 +169,17 @@ async def create(tx: Tx, cmd: CreateField) -> FieldCreated:
     return FieldCreated.of(await tx.one("create_field", cmd, id=cmd.id or new_id()))
 
 
-@command("field.update", needs="project.edit", rest="PUT /fields/{field_id}", versioned=True)
+@command(
+    "field.update", needs="project.edit", rest="PUT /projects/{project_id}/fields/{field_id}", versioned=True
+)
 async def update(tx: Tx, cmd: UpdateField) -> FieldUpdated:
     """Change a custom field of a project. Formulas count for a task from its next change on; see `field.compute`."""
     row = await _field(tx, cmd.field_id)
     tx.check_version(row, ProjectField)
     changes = {
-        name: value for name, value in cmd.model_dump(exclude={"field_id"}).items() if value is not None
+        name: value
+        for name, value in cmd.model_dump(exclude={"project_id", "field_id"}).items()
+        if value is not None
     }
     try:
         fresh = definition({**row, **changes})
@@ -189,7 +189,12 @@ async def update(tx: Tx, cmd: UpdateField) -> FieldUpdated:
     return FieldUpdated.of(await tx.one("update_field", fresh, id=cmd.field_id))
 
 
-@command("field.delete", needs="project.edit", rest="DELETE /fields/{field_id}", versioned=True)
+@command(
+    "field.delete",
+    needs="project.edit",
+    rest="DELETE /projects/{project_id}/fields/{field_id}",
+    versioned=True,
+)
 async def delete(tx: Tx, cmd: OneField) -> FieldDeleted:
     """Take a custom field from the tasks of a project. Values stay hidden away, for a field of the same key and type."""
     row = await _field(tx, cmd.field_id)
@@ -202,7 +207,7 @@ async def delete(tx: Tx, cmd: OneField) -> FieldDeleted:
     if needing:
         raise Conflict(f"A formula needs it: {', '.join(needing)}", details={"fields": needing})
     await tx.exec("delete_field", cmd)
-    return FieldDeleted(field=FieldGone(id=cmd.field_id))
+    return FieldDeleted(field=Gone(id=cmd.field_id, removed=True))
 
 
 async def _field(tx: Tx, field_id: UUID) -> Row:

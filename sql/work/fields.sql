@@ -19,9 +19,6 @@ SELECT f.*, u.name AS updated_by_name
 FROM project_fields AS f LEFT JOIN users AS u ON u.id = f.updated_by
 WHERE f.tenant_id = :tenant_id AND f.project_id = :project_id AND f.id = :field_id AND f.deleted_at IS NULL;
 
--- project_of_field :value
-SELECT project_id FROM project_fields WHERE tenant_id = :tenant_id AND id = :entity_id;
-
 -- former_field :maybe
 SELECT f.* FROM project_fields AS f
 WHERE f.tenant_id = :tenant_id AND f.project_id = :project_id AND f.key = :key AND f.deleted_at IS NOT NULL;

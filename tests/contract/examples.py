@@ -369,16 +369,16 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"project_id": w.project_id, "key": "hours", "name": "Hours", "type": "number"},
     ),
     "field.update": Example(
-        lambda w: {"field_id": NEW_ID, "name": "Time", "required": True},
-        another=lambda w: {"field_id": NEW_ID, "name": "Work"},
+        lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Time", "required": True},
+        another=lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Work"},
         before=_own_field,
-        touch=("field.update", lambda w: {"field_id": NEW_ID, "name": "Toil"}),
+        touch=("field.update", lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Toil"}),
     ),
     "field.delete": Example(
-        lambda w: {"field_id": NEW_ID},
-        another=lambda w: {"field_id": OTHER_ID},
+        lambda w: {"project_id": w.project_id, "field_id": NEW_ID},
+        another=lambda w: {"project_id": w.project_id, "field_id": OTHER_ID},
         before=_own_field,
-        touch=("field.update", lambda w: {"field_id": NEW_ID, "name": "Toil"}),
+        touch=("field.update", lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Toil"}),
     ),
     "field.compute": Example(
         lambda w: {"project_id": w.project_id},

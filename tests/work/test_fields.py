@@ -167,12 +167,12 @@ async def test_a_project_has_fields_of_its_own(
     assert list(foreign.error.field_errors) == ["fields.room"]
     twice = await alice.send("field.create", project_id=board.project, key="room", name="Room", type="text")
     assert (twice.error.code, list(twice.error.field_errors)) == ("CONFLICT", ["key"])
-    fewer = await alice.send("field.update", field_id=field.id, options=["Hall"])
+    fewer = await alice.send("field.update", project_id=board.project, field_id=field.id, options=["Hall"])
     assert fewer.data.field.version == 2
     assert (await bob.send("task.get", task_id=board.first)).data.task.fields.room == "Bath", (
         "it keeps what it has"
     )
-    text = await alice.send("field.update", field_id=field.id, currency="CHF")
+    text = await alice.send("field.update", project_id=board.project, field_id=field.id, currency="CHF")
     assert text.error.code == "VALIDATION_ERROR"
 
 
@@ -180,7 +180,7 @@ async def test_what_is_gone_comes_back_with_its_key(world: World, alice: Person,
     ask = {"project_id": board.project, "key": "storey", "name": "Storey", "type": "number"}
     field = (await alice.send("field.create", **ask)).data.field
     await _set(alice, board.first, storey=3)
-    assert (await alice.send("field.delete", field_id=field.id)).success
+    assert (await alice.send("field.delete", project_id=board.project, field_id=field.id)).success
     by_it = {"filter": {"field": "fields.storey", "op": "eq", "value": 3}}
     assert list((await alice.send("tasks.find", project_id=board.project, **by_it)).error.field_errors) == [
         "filter.field"
@@ -210,9 +210,9 @@ async def test_formulas_are_checked_where_they_are_defined(world: World, alice: 
         for one in (await alice.send("field.list", project_id=board.project)).data.fields
         if one.key == "f1"
     )
-    circle = await alice.send("field.update", field_id=f1.id, formula="f2 + 1")
+    circle = await alice.send("field.update", project_id=board.project, field_id=f1.id, formula="f2 + 1")
     assert "f1 needs f2 needs f1" in str(circle.error.field_errors["formula"])
-    needed = await alice.send("field.delete", field_id=f1.id)
+    needed = await alice.send("field.delete", project_id=board.project, field_id=f1.id)
     assert needed.error.details == {"fields": ["f2"]}
     values = await _set(alice, board.first, hours=2, rate="3.5", paid=True)
     assert values.data.task.fields == {"hours": 2, "rate": "3.5", "paid": True, "cost": 7, "f1": 14, "f2": 14}
@@ -220,7 +220,7 @@ async def test_formulas_are_checked_where_they_are_defined(world: World, alice: 
     await _define(alice, world, [field for field in TENANTS if field["key"] != "cost"])
     broken = await _set(alice, board.first, hours=3)
     assert {"f1", "f2"}.isdisjoint(broken.data.task.fields)
-    assert (await alice.send("field.delete", field_id=second.data.field.id)).success
+    assert (await alice.send("field.delete", project_id=board.project, field_id=second.data.field.id)).success
 
 
 async def test_a_new_formula_is_computed_for_what_is_there(
