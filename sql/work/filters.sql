@@ -23,18 +23,21 @@ SELECT t.*, {place: NULL} AS place
 FROM tasks AS t
 WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL
     AND {standing: t.archived_at IS NULL} AND {where: true} AND {after: true}
-    AND t.project_id IN (
-        SELECT p.id FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.deleted_at IS NULL AND {visible: true}
+    AND {visible: true}
+    AND EXISTS (
+        SELECT 1 FROM projects AS p
+        WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id AND p.deleted_at IS NULL
     )
 ORDER BY {order: t.number}, t.id
 LIMIT :max_rows;
 
+-- How far is counted stands in the text: the plan depends on it.
 -- count_tasks :many
 SELECT count(*) AS count FROM (
     SELECT 1 FROM tasks AS t
     WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL
     AND {standing: t.archived_at IS NULL} AND {where: true}
-    LIMIT :max_rows
+    LIMIT {most: 10001}
 ) AS found;
 
 -- count_tasks_everywhere :many
@@ -42,10 +45,12 @@ SELECT count(*) AS count FROM (
     SELECT 1 FROM tasks AS t
     WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL
     AND {standing: t.archived_at IS NULL} AND {where: true}
-        AND t.project_id IN (
-            SELECT p.id FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.deleted_at IS NULL AND {visible: true}
+        AND {visible: true}
+        AND EXISTS (
+            SELECT 1 FROM projects AS p
+            WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id AND p.deleted_at IS NULL
         )
-    LIMIT :max_rows
+    LIMIT {most: 10001}
 ) AS found;
 
 -- A task that has several of what is grouped by counts for each of them, one that has none for null.
@@ -63,8 +68,10 @@ SELECT {value: t.status_id}::text AS value, count(*) AS count
 FROM tasks AS t {each: }
 WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL
     AND {standing: t.archived_at IS NULL} AND {where: true}
-    AND t.project_id IN (
-        SELECT p.id FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.deleted_at IS NULL AND {visible: true}
+    AND {visible: true}
+    AND EXISTS (
+        SELECT 1 FROM projects AS p
+        WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id AND p.deleted_at IS NULL
     )
 GROUP BY 1
 ORDER BY 2 DESC, 1

@@ -30,3 +30,9 @@ CREATE TABLE project_fields (
 ALTER TABLE project_fields ENABLE ROW LEVEL SECURITY;
 ALTER TABLE project_fields FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON project_fields TO atrium_app USING (tenant_id = current_tenant());
+-- What is due in a while, or late, over all projects of a tenant. A task without a due date costs nothing here.
+
+-- The table is large where a tenant is: writes of tasks wait for some seconds.
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX tasks_due_idx ON tasks (tenant_id, due_at, id)
+WHERE deleted_at IS NULL AND archived_at IS NULL AND due_at IS NOT NULL;
