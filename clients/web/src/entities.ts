@@ -39,7 +39,24 @@ export interface Task extends Entity {
   position: string
   version: number
   assignee_ids?: string[]
+  tags?: string[]
+  parent_id?: string | null
   due_at?: string | null
+  comment_count?: number
+}
+
+/** The task waits for the other one. */
+export interface Dependency extends Entity {
+  task_id: string
+  depends_on_id: string
+}
+
+export interface Comment extends Entity {
+  task_id: string
+  author_id: string
+  body: string
+  created_at: string
+  edited_at: string | null
 }
 
 export interface Member extends Entity {

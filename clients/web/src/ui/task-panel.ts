@@ -4,12 +4,17 @@ import { live } from 'lit/directives/live.js'
 
 import { PRIORITIES, type Column, type Member } from '../entities'
 import type { Card } from '../lanes'
+import type { Live } from '../live'
 import type { Present } from '../presence'
+import type { Room } from '../room'
 import { avatar } from './avatar'
 import { PRIORITY } from './card'
 import { dayOf, endOf } from './due'
+import './comments'
 import { bars, bin, cross } from './icons'
 import { LightElement } from './light'
+import './tags'
+import './task-links'
 
 type Text = 'title' | 'description'
 
@@ -19,13 +24,16 @@ interface Draft {
   from: string
 }
 
-/** The side panel of one task. Fires `change-task`, `move-task`, `delete-task` and `close`. */
+/** The side panel of one task. Fires `change-task`, `move-task`, `delete-task`, `open-task` and `close`. */
 @customElement('atrium-task-panel')
 export class TaskPanel extends LightElement {
   @property({ attribute: false }) card!: Card
   @property({ attribute: false }) columns: Column[] = []
   @property({ attribute: false }) members: Member[] = []
   @property({ attribute: false }) viewers: Present[] = []
+  @property({ attribute: false }) live!: Live
+  @property({ attribute: false }) room!: Room
+  @property({ attribute: false }) revision = 0
   @property({ type: Boolean }) mayEdit = false
   @property({ type: Boolean }) mayDelete = false
   @state() private drafts: Partial<Record<Text, Draft>> = {}
@@ -92,7 +100,12 @@ export class TaskPanel extends LightElement {
         <label class="field">Due
           <input type="date" .value=${live(dayOf(card.due_at))} ?disabled=${!mayEdit} @change=${(event: Event) => this.#change({ due_at: endOf(valueOf(event)) })} />
         </label>
+        <atrium-tags .tags=${card.tags ?? []} ?mayEdit=${mayEdit} @change-tags=${({ detail }: CustomEvent<string[]>) => this.#change({ tags: detail })}></atrium-tags>
         ${this.#text('description', 'Description', 6)}
+        ${card.unborn
+          ? nothing
+          : html`<atrium-task-links .live=${this.live} .room=${this.room} .task=${card.id} .revision=${this.revision} ?mayEdit=${mayEdit}></atrium-task-links>
+              <atrium-comments .live=${this.live} .room=${this.room} .task=${card.id} .revision=${this.revision}></atrium-comments>`}
       </div>
     </aside>`
   }
