@@ -101,6 +101,20 @@ async def test_tags_and_comments_reach_the_other_window(alice: Window, bob: Wind
     await expect(bob.card("Tea").locator(".tag")).to_have_count(0)
 
 
+async def test_a_checklist_is_ticked_off_by_both(alice: Window, bob: Window) -> None:
+    for person in (alice, bob):
+        await person.button("Tea").click()
+    panel, other = (person.page.get_by_role("complementary") for person in (alice, bob))
+    await panel.get_by_label("Name of a new checklist").fill("Before serving")
+    await panel.get_by_label("Name of a new checklist").press("Enter")
+    for item in ("Boil water", "Warm the pot"):
+        await panel.get_by_label("New item of Before serving").fill(item)
+        await panel.get_by_label("New item of Before serving").press("Enter")
+    await other.get_by_role("checkbox", name="Boil water").check()
+    await expect(panel.get_by_role("checkbox", name="Boil water")).to_be_checked()
+    await expect(alice.card("Tea").locator(".sum")).to_have_text("1/2")
+
+
 async def test_a_card_waits_for_another_until_that_is_done(alice: Window, bob: Window) -> None:
     await alice.button("Tea").click()
     panel = alice.page.get_by_role("complementary")

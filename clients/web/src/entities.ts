@@ -43,6 +43,30 @@ export interface Task extends Entity {
   parent_id?: string | null
   due_at?: string | null
   comment_count?: number
+  label_ids?: string[]
+  watcher_ids?: string[]
+  subtask_total?: number
+  subtask_done?: number
+  checklist_total?: number
+  checklist_done?: number
+}
+
+export interface Label extends Entity {
+  name: string
+  colour: string
+}
+
+export interface Checklist extends Entity {
+  task_id: string
+  name: string
+  position: string
+}
+
+export interface ChecklistItem extends Entity {
+  checklist_id: string
+  text: string
+  position: string
+  done_at: string | null
 }
 
 /** The task waits for the other one. */

@@ -2,7 +2,7 @@ import { html, nothing, type PropertyValues, type TemplateResult } from 'lit'
 import { customElement, property, state } from 'lit/decorators.js'
 import { repeat } from 'lit/directives/repeat.js'
 
-import type { Board, Column, Member } from '../entities'
+import type { Board, Column, Label, Member } from '../entities'
 import { blockersOf } from '../waits'
 import { newId } from '../ids'
 import { find, lanesOf, placeAt, type Lane, type Place } from '../lanes'
@@ -173,6 +173,7 @@ export class BoardView extends LightElement {
       members,
       viewers: viewersOf(this.room.presence.members, this.me),
       marks: this.marks,
+      labels: new Map(this.room.store.all<Label>('labels').map((label) => [label.id, label])),
       waits: blockersOf(this.room.store),
       opened: this.opened,
       movable: this.room.can('task.edit'),

@@ -8,6 +8,7 @@ import type { Room } from '../room'
 import { avatar } from './avatar'
 import { momentOf } from './due'
 import { LightElement } from './light'
+import { ReadAlong } from './read-along'
 
 const PAGE = 50
 
@@ -22,29 +23,24 @@ export class Comments extends LightElement {
   @state() private comments: Comment[] | null = null
   /** Where what came before is to be read on. */
   @state() private earlier: string | null = null
-  #readFor: string | null = null
-  #stop: (() => void) | null = null
+  readonly #along = new ReadAlong(
+    () => this.#read(),
+    (data) => (data.comment as Partial<Comment> | undefined)?.task_id === this.task,
+  )
 
   override connectedCallback(): void {
     super.connectedCallback()
-    this.#stop = this.live.listen(({ data }) => {
-      if ((data.comment as Partial<Comment> | undefined)?.task_id === this.task) void this.#read()
-    })
+    this.#along.start(this.live)
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback()
-    this.#stop?.()
+    this.#along.stop()
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
-    if (changed.has('task')) this.comments = this.earlier = this.#readFor = null
-    // After a break of the connection more may have been said than is told.
-    if (this.live.connection !== 'live') this.#readFor = null
-    else if (this.room.ready && this.#readFor !== this.task) {
-      this.#readFor = this.task
-      void this.#read()
-    }
+    if (changed.has('task')) this.comments = this.earlier = null
+    this.#along.draw(this.live, this.room, this.task)
   }
 
   async #read(): Promise<void> {
