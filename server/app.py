@@ -63,6 +63,7 @@ import handlers.rooms
 import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.bulk
+import handlers.work.columns
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.moves
@@ -70,6 +71,7 @@ import handlers.work.parts
 import handlers.work.projects
 import handlers.work.schedule
 import handlers.work.tasks
+import handlers.work.workflow
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -158,8 +160,10 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.workflow,
     handlers.work.moves,
     handlers.work.bulk,
+    handlers.work.columns,
     handlers.work.comments,
     handlers.work.dependencies,
     handlers.work.schedule,
