@@ -82,6 +82,27 @@ async def _chain(world: World, alice: Person) -> None:
         world.made[name] = made.data.dependency.id
 
 
+async def _second_board(world: World, alice: Person) -> None:
+    """A board like the first one, whose columns warn when they hold more than one task."""
+    made = await alice.send("board.create", room=world.project, name="Night shift", like_id=world.board_id)
+    assert made.success, made
+    world.made["board"] = made.data.board.id
+    for column in made.data.columns:
+        limit = {"column_id": column.id, "limit": 1, "mode": "warn"}
+        assert (await alice.call("column.set_limit", limit)).success
+
+
+async def _workflow(world: World, alice: Person) -> None:
+    """Transitions to and from the first status, and a task in the trash that has it."""
+    ways = [
+        {"from_id": world.statuses["In progress"], "to": [{"to_id": world.statuses["Not started"]}]},
+        {"from_id": world.statuses["On hold"], "to": []},
+    ]
+    ruled = await alice.send("workflow.set_transitions", project_id=world.project_id, transitions=ways)
+    assert ruled.success, ruled
+    assert (await alice.send("task.delete", task_id=world.tasks[4])).success
+
+
 async def _comments(world: World, alice: Person) -> None:
     """A comment and an answer to it."""
     for name, parent in (("comment", None), ("answer", "comment")):
@@ -231,6 +252,7 @@ async def _delegated(world: World, alice: Person) -> None:
 
 
 _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
+_TOUCH_STATUS = ("status.update", lambda w: {"status_id": w.statuses["On hold"], "name": "Touched"})
 _TOUCH_BOARD = ("board.update", lambda w: {"board_id": w.board_id, "name": "Touched"})
 _TOUCH_COLUMN = ("column.update", lambda w: {"column_id": w.columns["On hold"], "name": "Touched"})
 _TOUCH_PROJECT = ("project.update", lambda w: {"project_id": w.project_id, "name": "Touched"})
@@ -268,7 +290,12 @@ EXAMPLES: Final[dict[str, Example]] = {
         touch=_TOUCH_TASK,
     ),
     "task.move": Example(
-        lambda w: {"task_id": w.tasks[0], "column_id": w.columns["Done"]},
+        lambda w: {
+            "task_id": w.tasks[0],
+            "column_id": w.columns["Done"],
+            "from_column_id": w.columns["To do"],
+            "status_id": w.statuses["Cancelled"],
+        },
         another=lambda w: {"task_id": w.tasks[0], "column_id": w.columns["On hold"]},
         touch=_TOUCH_TASK,
     ),
@@ -292,6 +319,7 @@ EXAMPLES: Final[dict[str, Example]] = {
             "add_tags": ["kitchen"],
             "add_assignee_ids": [w.user_ids["bob"]],
             "remove_assignee_ids": [w.user_ids["alice"]],
+            "versions": {w.tasks[1]: 1, w.tasks[2]: 7},
         },
         another=lambda w: {"project_id": w.project_id, "task_ids": w.tasks[3:], "add_tags": ["bath"]},
         before=_families,
@@ -360,8 +388,74 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"board_id": w.board_id, "name": "Renamed again"},
         touch=_TOUCH_BOARD,
     ),
+    "board.move": Example(
+        lambda w: {"board_id": w.board_id},
+        another=lambda w: {"board_id": w.board_id, "before_id": w.made.get("board", NEW_ID)},
+        before=_second_board,
+        touch=_TOUCH_BOARD,
+    ),
+    "board.delete": Example(
+        lambda w: {"board_id": w.board_id, "move_to": w.made.get("board", NEW_ID)},
+        another=lambda w: {"board_id": w.board_id},
+        before=_second_board,
+        touch=_TOUCH_BOARD,
+    ),
+    # The workflow.
+    "status.create": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "name": "In review",
+            "category": "in_progress",
+            "color": "#fc0",
+            "required_fields": ["assignee_ids"],
+            "column_id": w.columns["In progress"],
+        },
+        another=lambda w: {"project_id": w.project_id, "name": "Waiting", "category": "blocked"},
+    ),
+    "status.update": Example(
+        lambda w: {"status_id": w.statuses["Not started"], "category": "done", "color": "#123456"},
+        another=lambda w: {"status_id": w.statuses["Not started"], "required_fields": ["due_at"]},
+        touch=(
+            "status.update",
+            lambda w: {"status_id": w.statuses["Not started"], "name": "Touched"},
+        ),
+    ),
+    "status.move": Example(
+        lambda w: {"status_id": w.statuses["On hold"], "before_id": w.statuses["Not started"]},
+        another=lambda w: {"status_id": w.statuses["On hold"]},
+        touch=_TOUCH_STATUS,
+    ),
+    "status.delete": Example(
+        lambda w: {"status_id": w.statuses["Not started"], "replace_with": w.statuses["On hold"]},
+        another=lambda w: {"status_id": w.statuses["Cancelled"]},
+        before=_workflow,
+        touch=(
+            "status.update",
+            lambda w: {"status_id": w.statuses["Not started"], "name": "Touched"},
+        ),
+    ),
+    "workflow.set_transitions": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "transitions": [
+                {
+                    "from_id": w.statuses["Not started"],
+                    "to": [
+                        {"to_id": w.statuses["In progress"], "required_fields": ["assignee_ids"]},
+                        {"to_id": w.statuses["Cancelled"], "roles": ["owner", "manager"]},
+                    ],
+                },
+                {"from_id": w.statuses["Cancelled"], "to": []},
+            ],
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "transitions": [{"from_id": w.statuses["Not started"], "to": None}],
+        },
+        before=_workflow,
+    ),
     "column.create": Example(
-        lambda w: {"board_id": w.board_id, "name": "Waiting", "wip_limit": 3},
+        lambda w: {"board_id": w.board_id, "name": "Waiting", "wip_limit": 3, "limit_mode": "warn"},
         another=lambda w: {"board_id": w.board_id, "name": "Waiting", "wip_limit": 4},
     ),
     "column.update": Example(
