@@ -66,11 +66,13 @@ import handlers.work.bulk
 import handlers.work.columns
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.layouts
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
 import handlers.work.schedule
 import handlers.work.tasks
+import handlers.work.views
 import handlers.work.workflow
 import server.session
 import server.signals
@@ -161,7 +163,9 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.views,
     handlers.work.workflow,
+    handlers.work.layouts,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.columns,

@@ -11,6 +11,7 @@ PLURALS: Final = {
     "api_key": "api_keys",
     "assignment": "assignments",
     "board": "boards",
+    "board_layout": "board_layouts",
     "column": "columns",
     "delegation": "delegations",
     "dependency": "dependencies",
@@ -26,6 +27,7 @@ PLURALS: Final = {
     "tenant": "tenants",
     "unit": "units",
     "user": "users",
+    "view": "views",
 }
 
 BESIDE: Final = frozenset({"comment", "over_limit", "over_limits"})

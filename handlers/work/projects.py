@@ -36,6 +36,7 @@ from handlers.work.boards import Board
 from handlers.work.columns import Column
 from handlers.work.dependencies import Dependency
 from handlers.work.tasks import Priority, Task
+from handlers.work.views import View
 from handlers.work.workflow import Category, StatusEntity
 from storage.ids import new_id
 from storage.postgres import Row
@@ -238,6 +239,7 @@ class ProjectSnapshot(Reply):
     statuses: list[StatusEntity]
     members: list[ProjectMember]
     tasks: list[Task]
+    views: list[View] = Field(description="The shared ones.")
     dependencies: list[Dependency] = Field(description="Those that these tasks have to do with.")
     more: dict[UUID, str] = Field(
         {}, description="Column id -> cursor for task.list, where a window cut it off."
@@ -400,6 +402,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         statuses=[StatusEntity.of(row) for row in await tx.many("statuses_of")],
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
+        views=[View.of(row) for row in await tx.many("shared_views_of")],
         dependencies=await _dependencies(tx, {task.id for task in tasks}),
         more=more,
     )

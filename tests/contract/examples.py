@@ -92,6 +92,22 @@ async def _second_board(world: World, alice: Person) -> None:
         assert (await alice.call("column.set_limit", limit)).success
 
 
+async def _folded(world: World, person: Person) -> None:
+    for name, fold in (
+        ("column.collapse", {"column_id": world.columns["Done"]}),
+        ("lane.collapse", {"board_id": world.board_id, "lane": "low"}),
+    ):
+        assert (await person.call(name, fold)).success
+
+
+async def _views(world: World, person: Person) -> None:
+    """Two views of somebody's: where she may a shared one, else a private one, and another one."""
+    for name, shared in (("view", False), ("other view", False), ("view", True)):
+        made = await person.send("view.create", project_id=world.project_id, name=name, shared=shared)
+        if made.success:
+            world.made[name] = made.data.view.id
+
+
 async def _workflow(world: World, alice: Person) -> None:
     """Transitions to and from the first status, and a task in the trash that has it."""
     ways = [
@@ -252,6 +268,7 @@ async def _delegated(world: World, alice: Person) -> None:
 
 
 _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
+_TOUCH_VIEW = ("view.update", lambda w: {"view_id": w.made.get("view", NEW_ID), "name": "Touched"})
 _TOUCH_STATUS = ("status.update", lambda w: {"status_id": w.statuses["On hold"], "name": "Touched"})
 _TOUCH_BOARD = ("board.update", lambda w: {"board_id": w.board_id, "name": "Touched"})
 _TOUCH_COLUMN = ("column.update", lambda w: {"column_id": w.columns["On hold"], "name": "Touched"})
@@ -400,6 +417,50 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_second_board,
         touch=_TOUCH_BOARD,
     ),
+    # What one looks at, and how.
+    "column.collapse": Example(
+        lambda w: {"column_id": w.columns["Done"]}, another=lambda w: {"column_id": w.columns["On hold"]}
+    ),
+    "column.expand": Example(
+        lambda w: {"column_id": w.columns["Done"]},
+        another=lambda w: {"column_id": w.columns["On hold"]},
+        before=_folded,
+    ),
+    "lane.collapse": Example(
+        lambda w: {"board_id": w.board_id, "lane": "urgent"},
+        another=lambda w: {"board_id": w.board_id, "lane": "none"},
+        before=_folded,
+    ),
+    "lane.expand": Example(
+        lambda w: {"board_id": w.board_id, "lane": "low"},
+        another=lambda w: {"board_id": w.board_id, "lane": "high"},
+        before=_folded,
+    ),
+    "view.create": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "name": "What I owe",
+            "board_id": w.board_id,
+            "filter": {"assignee_id": w.user_ids["alice"], "open": True},
+            "sort": [{"field": "due_at"}, {"field": "title", "descending": True}],
+            "swimlanes": "priority",
+            "fields": ["title", "due_at"],
+        },
+        another=lambda w: {"project_id": w.project_id, "name": "All"},
+    ),
+    "view.update": Example(
+        lambda w: {"view_id": w.made.get("view", NEW_ID), "name": "Mine", "layout": "list", "board_id": None},
+        another=lambda w: {"view_id": w.made.get("view", NEW_ID), "swimlanes": "assignee"},
+        before=_views,
+        touch=_TOUCH_VIEW,
+    ),
+    "view.delete": Example(
+        lambda w: {"view_id": w.made.get("view", NEW_ID)},
+        another=lambda w: {"view_id": w.made.get("other view", NEW_ID)},
+        before=_views,
+        touch=_TOUCH_VIEW,
+    ),
+    "view.list": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_views),
     # The workflow.
     "status.create": Example(
         lambda w: {

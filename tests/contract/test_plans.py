@@ -72,6 +72,13 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "delete_tasks": {},
     "is_below": {"parent_id": "task"},
     "whereabouts": {},
+    "board_layout": {},
+    "board_layouts_of": {},
+    "keep_board_layout": {"column_ids": []},
+    "view": {},
+    "views_by_name": {},
+    "shared_views_of": {},
+    "own_views_of": {},
     "column_ends": {},
     "tasks_on_board": {},
     "place_tasks": {},
@@ -194,7 +201,7 @@ class Large:
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
-            "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "board_id": uuid4(), "status_id": ids["status"], "before_ids": [None], "wanted_ids": [None],
+            "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "board_id": uuid4(), "view_id": uuid4(), "shared": None, "lanes": [], "status_id": ids["status"], "before_ids": [None], "wanted_ids": [None],
             "after_ids": [None], "versions": [2], "completed": [None],
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
