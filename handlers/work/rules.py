@@ -96,10 +96,10 @@ def check_entry(task: Mapping[str, Any], new: Mapping[str, Any]) -> None:
 def transitions_of(status: Mapping[str, Any]) -> list[Transition] | None:
     """Where tasks may go from a status; None where they may go anywhere."""
     stored = status["transitions"]
-    if stored is None or isinstance(stored, list):
-        return stored
-    found: dict[str, dict[str, Any]] = orjson.loads(stored) if isinstance(stored, str) else stored
-    return [Transition(to_id=UUID(to_id), **rule) for to_id, rule in found.items()]
+    if stored is None:
+        return None
+    found = orjson.loads(stored) if isinstance(stored, str) else stored
+    return [one if isinstance(one, Transition) else Transition.model_validate(one) for one in found]
 
 
 def next_status(old: Mapping[str, Any], shown: list[UUID]) -> UUID:

@@ -332,6 +332,4 @@ async def _change(tx: Tx, row: Row, **changes: Any) -> StatusUpdated:
 def _stored(transitions: list[Transition] | None) -> str | None:
     if transitions is None:
         return None
-    return orjson.dumps(
-        {str(one.to_id): one.model_dump(mode="json", exclude={"to_id"}) for one in transitions}
-    ).decode()
+    return orjson.dumps([one.model_dump(mode="json") for one in transitions]).decode()

@@ -1,6 +1,7 @@
 -- Boards and the workflow: transitions, limits that refuse or warn, what each person has collapsed, and saved views.
 
--- `transitions`: status that a task may go to -> who may take it there and what it needs; null where nothing is ruled.
+-- `transitions`: a list of the statuses that a task may go to, with who may take it there and what it needs for that; null
+-- where nothing is ruled.
 ALTER TABLE statuses
 ADD COLUMN color text,
 ADD COLUMN required_fields text [] NOT NULL DEFAULT '{}',

@@ -58,7 +58,7 @@ LEFT JOIN statuses AS s
         WHEN f.transitions IS NULL THEN c.status_ids[1]
         ELSE coalesce((
             SELECT o.id FROM unnest(c.status_ids) WITH ORDINALITY AS o (id, n)
-            WHERE f.transitions ? o.id::text
+            WHERE f.transitions @> jsonb_build_array(jsonb_build_object('to_id', o.id))
             ORDER BY o.n
             LIMIT 1
         ), c.status_ids[1])
