@@ -1,6 +1,6 @@
 """Boards: a project's tasks in columns. A task lies on one board of its project, in one column of that.
 
-To look at the same tasks in another way there are views (handlers/work/views.py); see docs/decisions.
+To look at the same tasks in another way there are views (handlers/work/views.py); see decision 28.
 """
 
 from typing import Annotated, Any, Final
