@@ -60,17 +60,20 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.bulk
 import handlers.work.columns
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.keys
 import handlers.work.layouts
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
 import handlers.work.schedule
+import handlers.work.subtasks
 import handlers.work.tasks
 import handlers.work.views
 import handlers.work.workflow
@@ -166,6 +169,9 @@ NOUNS: Final = (
     handlers.work.views,
     handlers.work.workflow,
     handlers.work.layouts,
+    handlers.work.subtasks,
+    handlers.work.archive,
+    handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.columns,

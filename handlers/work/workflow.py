@@ -4,6 +4,7 @@ A rule binds whoever changes the status of a task by whatever command. What rear
 of a status, takes tasks along without asking the rules.
 """
 
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from handlers.work import positions
 from handlers.work.bulk import MOST, TasksUpdated
 from handlers.work.columns import Column
 from handlers.work.rules import FieldNames, Transition, transitions_of
+from handlers.work.subtasks import recount
 from handlers.work.tasks import TaskPart, Was
 from storage.ids import new_id
 from storage.postgres import Row
@@ -166,6 +168,22 @@ class SetTransitions(Payload):
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class _Holders:
+    """The tasks on boards that have a status, and the parents of all that count as subtasks."""
+
+    tasks: list[Row]
+    parents: list[UUID]
+
+
+@dataclass(slots=True)
+class _Told:
+    """What an event tells of tasks."""
+
+    tasks: list[TaskPart] = field(default_factory=list)
+    was: list[Was] = field(default_factory=list)
+
+
 @command("status.create", needs="board.edit", rest="POST /projects/{project_id}/statuses", status=201)
 async def create(tx: Tx, cmd: CreateStatus) -> StatusCreated:
     """Give the workflow another status, at the end. Tasks can have it as soon as a column shows it."""
@@ -194,12 +212,16 @@ async def update(tx: Tx, cmd: UpdateStatus) -> Outcome[StatusUpdated | TasksUpda
     changes = {name: value for name, value in changes.items() if value is not None or name == "color"}
     if "name" in changes and changes["name"] != row["name"]:
         _check_name(statuses, changes["name"])
-    done = changes.get("category", row["category"]) == "done"
-    tasks = []
-    if done != (row["category"] == "done"):
-        tasks = await _retag(tx, row, cmd.status_id, done)
+    category = changes.get("category", row["category"])
+    if category == row["category"]:
+        return Outcome([event := await _change(tx, row, **changes)], event)
+    had = await _holders(tx, cmd.status_id)
+    again = (category == "done") != (row["category"] == "done")
+    told = await _retag(tx, had, cmd.status_id, cmd.status_id, category) if again else _Told()
     event = await _change(tx, row, **changes)
-    return Outcome([event, *tasks], event)
+    if again:
+        await tx.exec("retag_stored", old_id=cmd.status_id, new_id=cmd.status_id)
+    return Outcome([event, *await _recounted(tx, had, told)], event)
 
 
 @command("status.move", needs="board.edit", rest="POST /statuses/{status_id}/move", versioned=True)
@@ -225,13 +247,15 @@ async def delete(tx: Tx, cmd: DeleteStatus) -> Outcome[TasksUpdated | StatusDele
     columns = [column for column in await tx.many("columns_of") if cmd.status_id in column["status_ids"]]
     if heir is None:
         await _check_unused(tx, cmd, columns)
-    tasks = await _retag(tx, row, heir["id"], heir["category"] == "done") if heir else []
-    trash = heir or next((one for one in others if one["category"] == row["category"]), others[0])
-    await tx.exec("retag_trash", old_id=cmd.status_id, new_id=trash["id"])
-    await tx.exec("replace_in_deleted_columns", old_id=cmd.status_id, new_id=trash["id"])
+    had = await _holders(tx, cmd.status_id)
+    told = await _retag(tx, had, cmd.status_id, heir["id"], heir["category"]) if heir else _Told()
+    stored = heir or next((one for one in others if one["category"] == row["category"]), others[0])
+    await tx.exec("retag_stored", old_id=cmd.status_id, new_id=stored["id"])
+    await tx.exec("replace_in_deleted_columns", old_id=cmd.status_id, new_id=stored["id"])
     shown = [await _replace(tx, column, cmd.status_id, cmd.replace_with) for column in columns]
     ruled = [await _forget(tx, other, cmd.status_id) for other in others if _leads_to(other, cmd.status_id)]
     await tx.exec("delete_status", cmd)
+    tasks = await _recounted(tx, had, told)
     event = StatusDeleted(status=Gone(id=cmd.status_id, removed=True), columns=shown, statuses=ruled)
     return Outcome([*tasks, event], event)
 
@@ -279,25 +303,36 @@ async def _check_unused(tx: Tx, cmd: DeleteStatus, columns: list[Row]) -> None:
         )
 
 
-async def _retag(tx: Tx, old: Row, status_id: UUID, done: bool) -> list[TasksUpdated]:
-    """Give all tasks of a status another one, or another meaning; they stay where they lie."""
-    tasks = await tx.many("tasks_in_status", status_id=old["id"], max_rows=MOST + 1)
-    if len(tasks) > MOST:
+async def _holders(tx: Tx, status_id: UUID) -> _Holders:
+    tasks = await tx.many("tasks_in_status", status_id=status_id, max_rows=MOST + 1)
+    parents = await tx.many("parents_of_status", status_id=status_id, max_rows=MOST + 1)
+    if max(len(tasks), len(parents)) > MOST:
         raise Conflict(
             f"More than {MOST:,} tasks have this status: change some first", details={"most": MOST}
         )
-    if not tasks:
-        return []
-    fresh = await tx.many("retag_tasks", old_id=old["id"], new_id=status_id, done=done)
-    rows = {row["id"]: row for row in fresh}
-    parts, was = list[TaskPart](), list[Was]()
-    for task in tasks:
-        row = rows[task["id"]]
+    return _Holders(tasks, [row["parent_id"] for row in parents])
+
+
+async def _retag(tx: Tx, had: _Holders, old_id: UUID, new_id: UUID, category: str | None) -> _Told:
+    """Give all tasks of a status another one, or another meaning; they stay where they lie."""
+    rows = await tx.many("retag_tasks", old_id=old_id, new_id=new_id, done=category == "done")
+    fresh, told = {row["id"]: row for row in rows}, _Told()
+    for task in had.tasks:
+        row = fresh[task["id"]]
         changed = [name for name in ("status_id", "completed_at") if row[name] != task[name]]
         values = {name: row[name] for name in (*changed, "id", "version", "updated_at")}
-        parts.append(TaskPart(**values))
-        was.append(Was(id=task["id"], **{name: task[name] for name in changed}))
-    return [TasksUpdated(tasks=parts, was=was)]
+        told.tasks.append(TaskPart(**values))
+        told.was.append(Was(id=task["id"], **{name: task[name] for name in changed}))
+    return told
+
+
+async def _recounted(tx: Tx, had: _Holders, told: _Told) -> list[TasksUpdated]:
+    """What is told of tasks, with what their parents count now."""
+    for parent in await recount(tx, had.parents):
+        told.tasks.append(TaskPart.of(parent))
+        counts = {"subtask_total": parent["had_total"], "subtask_done": parent["had_done"]}
+        told.was.append(Was(id=parent["id"], **counts))
+    return [TasksUpdated(tasks=told.tasks, was=told.was)] if told.tasks else []
 
 
 async def _replace(tx: Tx, column: Row, old_id: UUID, new_id: UUID | None) -> Column:

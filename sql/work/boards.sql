@@ -45,7 +45,7 @@ RETURNING c.id;
 -- tasks_on_board :many
 SELECT t.id, t.column_id, t.status_id, t.position, t.version
 FROM board_columns AS c
-JOIN tasks AS t ON t.tenant_id = c.tenant_id AND t.column_id = c.id AND t.deleted_at IS NULL
+JOIN tasks AS t ON t.tenant_id = c.tenant_id AND t.column_id = c.id AND t.deleted_at IS NULL AND t.archived_at IS NULL
 WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.board_id = :board_id AND c.deleted_at IS NULL
 ORDER BY c.position, c.id, t.position, t.id
 LIMIT :max_rows;
@@ -111,11 +111,12 @@ WHERE tenant_id = :tenant_id AND id = :id
 RETURNING *;
 
 -- tasks_held :value
-SELECT count(*) FROM tasks WHERE tenant_id = :tenant_id AND column_id = :column_id AND deleted_at IS NULL;
+SELECT count(*) FROM tasks
+WHERE tenant_id = :tenant_id AND column_id = :column_id AND deleted_at IS NULL AND archived_at IS NULL;
 
 -- tasks_not_shown :value
 SELECT count(*) FROM tasks
-WHERE tenant_id = :tenant_id AND column_id = :column_id AND deleted_at IS NULL
+WHERE tenant_id = :tenant_id AND column_id = :column_id AND deleted_at IS NULL AND archived_at IS NULL
     AND status_id <> ALL(:status_ids::uuid []);
 
 -- delete_column :one

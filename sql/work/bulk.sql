@@ -3,7 +3,7 @@
 -- tasks_by_ids :many
 SELECT t.* FROM tasks AS t
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid [])
-    AND t.deleted_at IS NULL;
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL;
 
 -- How full columns are, where that is limited, and where they end.
 -- column_ends :many
@@ -11,11 +11,13 @@ SELECT
     c.id,
     CASE WHEN c.wip_limit IS NOT NULL THEN (
         SELECT count(*) FROM tasks AS held
-        WHERE held.tenant_id = :tenant_id AND held.column_id = c.id AND held.deleted_at IS NULL
+        WHERE held.tenant_id = :tenant_id AND held.column_id = c.id
+            AND held.deleted_at IS NULL AND held.archived_at IS NULL
     ) END AS held,
     (
         SELECT max(n.position) FROM tasks AS n
-        WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL
+        WHERE n.tenant_id = :tenant_id AND n.column_id = c.id
+            AND n.deleted_at IS NULL AND n.archived_at IS NULL
     ) AS last_position
 FROM board_columns AS c
 WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.id = ANY(:column_ids::uuid []);
@@ -61,4 +63,4 @@ WITH RECURSIVE gone AS (
 UPDATE tasks AS t
 SET deleted_at = :now, deleted_with = u.top, version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM uppermost AS u WHERE t.tenant_id = :tenant_id AND t.id = u.id
-RETURNING t.id;
+RETURNING t.id, t.parent_id;

@@ -35,12 +35,20 @@ DELETE FROM statuses WHERE tenant_id = :tenant_id AND project_id = :project_id A
 
 -- tasks_of_status :value
 SELECT count(*) FROM tasks
-WHERE tenant_id = :tenant_id AND project_id = :project_id AND status_id = :status_id AND deleted_at IS NULL;
+WHERE tenant_id = :tenant_id AND project_id = :project_id AND status_id = :status_id
+    AND deleted_at IS NULL AND archived_at IS NULL;
 
 -- tasks_in_status :many
 SELECT t.id, t.status_id, t.completed_at FROM tasks AS t
-WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.status_id = :status_id AND t.deleted_at IS NULL
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.status_id = :status_id
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL
 ORDER BY t.number
+LIMIT :max_rows;
+
+-- parents_of_status :many
+SELECT DISTINCT t.parent_id FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.status_id = :status_id
+    AND t.deleted_at IS NULL AND t.parent_id IS NOT NULL
 LIMIT :max_rows;
 
 -- retag_tasks :many
@@ -48,17 +56,19 @@ UPDATE tasks AS t
 SET
     status_id = :new_id, completed_at = CASE WHEN :done::boolean THEN coalesce(t.completed_at, :now) END,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
-WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.status_id = :old_id AND t.deleted_at IS NULL
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.status_id = :old_id
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL
 RETURNING t.id, t.status_id, t.completed_at, t.version, t.updated_at;
 
--- Tasks in the trash come back with a status that there is.
--- retag_trash :exec
+-- Tasks in the trash or the archive come back with a status that there is. No snapshot has them.
+-- retag_stored :exec
 UPDATE tasks AS t
 SET
     status_id = s.id, completed_at = CASE WHEN s.category = 'done' THEN coalesce(t.completed_at, :now) END,
     version = t.version + 1
 FROM statuses AS s
-WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.status_id = :old_id AND t.deleted_at IS NOT NULL
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.status_id = :old_id
+    AND (t.deleted_at IS NOT NULL OR t.archived_at IS NOT NULL)
     AND s.tenant_id = :tenant_id AND s.id = :new_id;
 
 -- replace_in_deleted_columns :exec
