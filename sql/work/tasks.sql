@@ -60,19 +60,15 @@ JOIN tasks AS t
 LEFT JOIN board_columns AS c
     ON c.tenant_id = t.tenant_id AND c.project_id = t.project_id AND c.id = m.column_id AND c.deleted_at IS NULL
 LEFT JOIN statuses AS f ON f.tenant_id = t.tenant_id AND f.id = t.status_id
-LEFT JOIN statuses AS s
-    ON s.tenant_id = t.tenant_id
-    AND s.id = CASE
-        WHEN m.wanted_id = ANY(c.status_ids) THEN m.wanted_id
-        WHEN t.status_id = ANY(c.status_ids) THEN t.status_id
-        WHEN f.transitions IS NULL THEN c.status_ids[1]
-        ELSE coalesce((
-            SELECT o.id FROM unnest(c.status_ids) WITH ORDINALITY AS o (id, n)
-            WHERE f.transitions @> jsonb_build_array(jsonb_build_object('to_id', o.id))
-            ORDER BY o.n
-            LIMIT 1
-        ), c.status_ids[1])
-    END
+LEFT JOIN LATERAL (
+    SELECT x.id, x.name, x.category, x.required_fields
+    FROM unnest(c.status_ids) WITH ORDINALITY AS o (id, place)
+    JOIN statuses AS x ON x.tenant_id = :tenant_id AND x.id = o.id
+    ORDER BY
+        o.id = m.wanted_id DESC, o.id = t.status_id DESC,
+        f.transitions IS NULL OR f.transitions @> jsonb_build_array(jsonb_build_object('to_id', o.id)) DESC, o.place
+    LIMIT 1
+) AS s ON true
 LEFT JOIN tasks AS a
     ON a.tenant_id = t.tenant_id AND a.column_id = c.id AND a.deleted_at IS NULL AND a.archived_at IS NULL
     AND a.id = coalesce(m.before_id, m.after_id);
@@ -116,10 +112,10 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:ta
 -- landing_column :maybe
 SELECT
     c.id, c.name, c.status_ids, c.wip_limit, c.limit_mode,
-    EXISTS (
-        SELECT 1 FROM statuses AS s
-        WHERE s.tenant_id = :tenant_id AND s.id = coalesce(:status_id, c.status_ids[1]) AND s.required_fields <> '{}'
-    ) AS asks_for,
+    coalesce((
+        SELECT s.required_fields <> '{}' FROM statuses AS s
+        WHERE s.tenant_id = :tenant_id AND s.id = coalesce(:status_id, c.status_ids[1])
+    ), false) AS asks_for,
     CASE WHEN c.wip_limit IS NOT NULL THEN (
         SELECT count(*) FROM tasks AS held
         WHERE held.tenant_id = :tenant_id AND held.column_id = c.id

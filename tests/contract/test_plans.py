@@ -82,11 +82,11 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "column_ends": {},
     "tasks_on_board": {},
     "place_tasks": {},
-    "tasks_of_status": {},
-    "tasks_in_status": {},
+    "tasks_of_status": {"status_id": "status"},
+    "tasks_in_status": {"status_id": "status"},
     "tasks_not_shown": {"column_id": "column"},
     "retag_tasks": {"old_id": "status", "new_id": "status", "done": True},
-    "parents_of_status": {},
+    "parents_of_status": {"status_id": "status"},
     "retag_stored": {"old_id": "status", "new_id": "status"},
     "statuses_by_ids": {},
     "column_order": {"column_id": "column"},
@@ -211,11 +211,11 @@ class Large:
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
-            "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "board_id": uuid4(), "view_id": uuid4(), "shared": None, "lanes": [], "status_id": ids["status"], "before_ids": [None], "wanted_ids": [None],
+            "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "board_id": uuid4(), "view_id": uuid4(), "shared": None, "lanes": [],  "before_ids": [None], "wanted_ids": [None],
             "after_ids": [None], "versions": [2], "completed": [None],
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
-                "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [],
+                 "position": "a1", "assignee_ids": [], "tags": [],
             }),
             "head_rooms": [ids["project"]], "head_seqs": [2_000_000],
             "calls": _json({
