@@ -64,10 +64,12 @@ import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.bulk
+import handlers.work.checklists
 import handlers.work.columns
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.keys
+import handlers.work.labels
 import handlers.work.layouts
 import handlers.work.moves
 import handlers.work.parts
@@ -76,6 +78,7 @@ import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.tasks
 import handlers.work.views
+import handlers.work.watchers
 import handlers.work.workflow
 import server.session
 import server.signals
@@ -169,6 +172,9 @@ NOUNS: Final = (
     handlers.work.views,
     handlers.work.workflow,
     handlers.work.layouts,
+    handlers.work.watchers,
+    handlers.work.labels,
+    handlers.work.checklists,
     handlers.work.subtasks,
     handlers.work.archive,
     handlers.work.keys,

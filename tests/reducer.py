@@ -16,6 +16,7 @@ PLURALS: Final = {
     "delegation": "delegations",
     "dependency": "dependencies",
     "job": "jobs",
+    "label": "labels",
     "member": "members",
     "participation": "participations",
     "project": "projects",
@@ -31,6 +32,7 @@ PLURALS: Final = {
 }
 
 BESIDE: Final = frozenset({"comment", "over_limit", "over_limits"})
+BESIDE: Final = frozenset({"checklist", "checklist_item", "checklist_items", "comment"})
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 
 Store = dict[str, dict[str, Any]]

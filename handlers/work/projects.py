@@ -35,6 +35,7 @@ from handlers.work import positions
 from handlers.work.boards import Board
 from handlers.work.columns import Column
 from handlers.work.dependencies import Dependency
+from handlers.work.labels import Label, labels_of
 from handlers.work.tasks import Priority, Task
 from handlers.work.views import View
 from handlers.work.workflow import Category, StatusEntity
@@ -237,6 +238,7 @@ class ProjectSnapshot(Reply):
     boards: list[Board]
     columns: list[Column]
     statuses: list[StatusEntity]
+    labels: list[Label]
     members: list[ProjectMember]
     tasks: list[Task]
     views: list[View] = Field(description="The shared ones.")
@@ -400,6 +402,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         boards=[Board.of(row) for row in await tx.many("boards_of")],
         columns=[Column.of(row) for row in await tx.many("columns_of")],
         statuses=[StatusEntity.of(row) for row in await tx.many("statuses_of")],
+        labels=await labels_of(tx),
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
         views=[View.of(row) for row in await tx.many("shared_views_of")],

@@ -18,7 +18,7 @@ from handlers.registry import Entity, Ids, Payload, no_nul
 LimitMode = Literal["hard", "warn"]
 
 REQUIRABLE: Final = (
-    "description", "assignee_ids", "tags", "parent_id", "start_at", "due_at", "estimate_minutes", "actual_minutes",
+    "description", "assignee_ids", "tags", "label_ids", "parent_id", "start_at", "due_at", "estimate_minutes", "actual_minutes",
 )  # fmt: skip
 """Fields of a task that a status or a transition may ask for; `fields.<key>` is one that the tenant has defined."""
 
