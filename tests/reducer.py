@@ -31,8 +31,9 @@ PLURALS: Final = {
     "view": "views",
 }
 
-BESIDE: Final = frozenset({"comment", "over_limit", "over_limits"})
-BESIDE: Final = frozenset({"checklist", "checklist_item", "checklist_items", "comment"})
+BESIDE: Final = frozenset(
+    {"checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
+)
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 
 Store = dict[str, dict[str, Any]]

@@ -248,7 +248,6 @@ class Large:
             "after_ids": [None], "versions": [2], "completed": [None],
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
-                 "position": "a1", "assignee_ids": [], "tags": [],
                 "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [],
                 "watcher_ids": [], "label_ids": [],
             }),
