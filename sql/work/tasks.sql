@@ -113,8 +113,9 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:ta
 SELECT
     c.id, c.name, c.status_ids, c.wip_limit, c.limit_mode,
     coalesce((
-        SELECT s.required_fields <> '{}' FROM statuses AS s
-        WHERE s.tenant_id = :tenant_id AND s.id = coalesce(:status_id, c.status_ids[1])
+        SELECT s.required_fields <> '{}'
+        FROM unnest(ARRAY[coalesce(:status_id, c.status_ids[1])]) AS o (id)
+        JOIN statuses AS s ON s.tenant_id = :tenant_id AND s.id = o.id
     ), false) AS asks_for,
     CASE WHEN c.wip_limit IS NOT NULL THEN (
         SELECT count(*) FROM tasks AS held
