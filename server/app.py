@@ -68,6 +68,7 @@ import handlers.work.checklists
 import handlers.work.columns
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.find
 import handlers.work.keys
 import handlers.work.labels
 import handlers.work.layouts
@@ -183,6 +184,7 @@ NOUNS: Final = (
     handlers.work.columns,
     handlers.work.comments,
     handlers.work.dependencies,
+    handlers.work.find,
     handlers.work.schedule,
     handlers.work.assignments,
     handlers.insight.audit,
