@@ -17,8 +17,7 @@ from handlers.identity.currencies import Currency
 from handlers.identity.custom_fields import MOST, Definition, FieldType, Formula, Label, Options, computed
 from handlers.identity.field_values import FieldSet
 from handlers.identity.people import from_json
-from handlers.registry import Entity, Event, Outcome, Payload, Reply, Timestamp, command, query
-from handlers.work.boards import Gone
+from handlers.registry import Entity, Event, Gone, Outcome, Payload, Reply, Timestamp, command, query
 from handlers.work.task_values import definition, task_fields
 from handlers.work.tasks import TaskPart
 from storage.ids import new_id

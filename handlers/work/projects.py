@@ -16,6 +16,7 @@ from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import (
     Entity,
     Event,
+    Gone,
     Ids,
     LongText,
     Name,
@@ -32,17 +33,19 @@ from handlers.registry import (
     snapshot,
 )
 from handlers.work import positions
-from handlers.work.boards import Board, Column, Gone
+from handlers.work.boards import Board
+from handlers.work.columns import Column
 from handlers.work.dependencies import Dependency
 from handlers.work.fields import ProjectField
 from handlers.work.labels import Label, labels_of
 from handlers.work.tasks import Priority, Task
+from handlers.work.views import View
+from handlers.work.workflow import Category, StatusEntity
 from storage.ids import new_id
 from storage.postgres import Row
 from storage.rooms import RoomKey
 
 Status = Literal["planning", "active", "on_hold", "completed", "cancelled"]
-Category = Literal["backlog", "todo", "in_progress", "blocked", "done", "cancelled"]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,9}$")]
 
 
@@ -134,15 +137,6 @@ def shown_part(value: Any) -> Any:
     own = value["role"] if value["direct"] else None
     role = own or highest(value["shared_roles"] or ())
     return {**value, "role": role, "shared": bool(value["shared_roles"])}
-
-
-class StatusEntity(Entity):
-    """A status of a project's workflow."""
-
-    id: UUID
-    name: str
-    category: Category
-    position: str
 
 
 class ProjectCreated(Event, name="project.created"):
@@ -256,6 +250,7 @@ class ProjectSnapshot(Reply):
     members: list[ProjectMember]
     tasks: list[Task]
     fields: list[ProjectField] = Field(description="Custom fields of its tasks beside those of the tenant.")
+    views: list[View] = Field(description="The shared ones.")
     dependencies: list[Dependency] = Field(description="Those that these tasks have to do with.")
     more: dict[UUID, str] = Field(
         {}, description="Column id -> cursor for task.list, where a window cut it off."
@@ -429,6 +424,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
         fields=[ProjectField.of(row) for row in await tx.many("fields_of")],
+        views=[View.of(row) for row in await tx.many("shared_views_of")],
         dependencies=await _dependencies(tx, {task.id for task in tasks}),
         more=more,
     )
@@ -521,7 +517,9 @@ async def _create_workflow(tx: Tx, project_id: UUID) -> None:
         positions=keys,
     )
     board: dict[str, Any] = {"project_id": project_id, "board_id": new_id()}
-    await tx.one("create_board", **board, id=board["board_id"], name="Board", position=keys[0])
+    await tx.one(
+        "create_board", **board, id=board["board_id"], name="Board", position=keys[0], swimlanes="none"
+    )
     await tx.many(
         "create_columns",
         **board,
@@ -529,5 +527,7 @@ async def _create_workflow(tx: Tx, project_id: UUID) -> None:
         names=[name for name, _ in DEFAULT_COLUMNS],
         positions=positions.spread(len(DEFAULT_COLUMNS)),
         status_lists=[",".join(str(status_ids[name]) for name in shown) for _, shown in DEFAULT_COLUMNS],
+        color=None,
         wip_limit=None,
+        limit_mode="hard",
     )

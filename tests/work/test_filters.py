@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from handlers.errors import ValidationFailed
 from handlers.work.filters import FIELDS, OPS, Filter, compile_filter
-from handlers.work.projects import Category
+from handlers.work.workflow import Category
 from tests.world import Cluster, Person, World, fresh_world
 
 NOW: Final = datetime(2026, 11, 29, 10, tzinfo=UTC)
