@@ -60,16 +60,21 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.allocations
+import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.boards
+import handlers.work.budgets
 import handlers.work.bulk
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.moves
 import handlers.work.parts
+import handlers.work.project_members
 import handlers.work.projects
 import handlers.work.schedule
 import handlers.work.tasks
+import handlers.work.trash
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -155,6 +160,11 @@ NOUNS: Final = (
     handlers.platform.impersonation,
     handlers.platform.nodes,
     handlers.work.projects,
+    handlers.work.project_members,
+    handlers.work.archive,
+    handlers.work.trash,
+    handlers.work.budgets,
+    handlers.work.allocations,
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
