@@ -14,7 +14,18 @@ from handlers.errors import Conflict, NotFound, ValidationFailed
 from handlers.identity.capacity import Calendar
 from handlers.identity.tenants import TenantDetails
 from handlers.paging import FIRST_ID, decode_cursor, encode_cursor
-from handlers.registry import Entity, Event, Page, Pagination, Paging, Payload, QueryIds, Reply, command, query
+from handlers.registry import (
+    Entity,
+    Event,
+    Page,
+    Pagination,
+    Paging,
+    Payload,
+    QueryIds,
+    Reply,
+    command,
+    query,
+)
 from handlers.work.boards import Gone
 from handlers.work.budgets import require_inside
 from handlers.work.projects import Day, project
@@ -108,7 +119,9 @@ class ListAllocations(Paging):
 class AskReport(Paging):
     """A page is one of people."""
 
-    from_on: Day | None = Field(None, description="A day of the first week; unset: today. Weeks begin on Monday.")
+    from_on: Day | None = Field(
+        None, description="A day of the first week; unset: today. Weeks begin on Monday."
+    )
     weeks: int = Field(8, ge=1, le=26, description="How many weeks.")
     user_ids: QueryIds | None = Field(None, description="Only these people.")
 
@@ -205,9 +218,7 @@ async def remove(tx: Tx, cmd: OneAllocation) -> AllocationRemoved:
     return AllocationRemoved(allocation=Gone(id=cmd.allocation_id, removed=True))
 
 
-@query(
-    "allocation.list", needs="tenant.view", rest="GET /tenants/{tenant_id}/allocations", room="tenant"
-)
+@query("allocation.list", needs="tenant.view", rest="GET /tenants/{tenant_id}/allocations", room="tenant")
 async def list_allocations(tx: Tx, ask: ListAllocations) -> Page[AllocationList]:
     """Who is planned for what, in the order in which it was planned; but for projects in the trash."""
     [after_id] = decode_cursor(ask.cursor, UUID) or (FIRST_ID,)
@@ -242,7 +253,10 @@ async def report(tx: Tx, ask: AskReport) -> Page[AllocationReport]:
     rows = await tx.many("planned_between", first=first, until=until, user_ids=[row["id"] for row in shown])
     calendar = Calendar(TenantDetails.of(await tx.one("tenant")).settings)
     weeks = [first + at * WEEK for at in range(ask.weeks)]
-    planned = [_planned(person, [row for row in rows if row["user_id"] == person["id"]], weeks, calendar) for person in shown]
+    planned = [
+        _planned(person, [row for row in rows if row["user_id"] == person["id"]], weeks, calendar)
+        for person in shown
+    ]
     more = encode_cursor(last["name"], last["id"]) if last else None
     return Page(AllocationReport(people=planned), Pagination(limit=ask.limit, next=more))
 

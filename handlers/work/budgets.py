@@ -36,7 +36,9 @@ class Budget(Entity):
     hourly_rate: int | None = Field(description="What an hour costs, in minor units of the currency.")
     spent_minutes: int = Field(description="What its tasks have taken (minutes).")
     spent_amount: int | None = Field(description="The same in money, at the hourly rate.")
-    planned_minutes: int = Field(description="What its tasks are estimated at (minutes), without cancelled ones.")
+    planned_minutes: int = Field(
+        description="What its tasks are estimated at (minutes), without cancelled ones."
+    )
     used: int | None = Field(description="How much of it is spent (percent): of the money, else of the time.")
     updated_at: Timestamp | None
 

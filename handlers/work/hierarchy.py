@@ -45,7 +45,8 @@ async def require_empty(tx: Tx, project_id: UUID) -> None:
     """Refuse to delete what other projects are in."""
     if held := await tx.many("children_of", project_id=project_id):
         raise Conflict(
-            "There are projects in it: delete them, or take them out", details=_named([row["id"] for row in held])
+            "There are projects in it: delete them, or take them out",
+            details=_named([row["id"] for row in held]),
         )
 
 

@@ -48,7 +48,8 @@ async def settle_above(tx: Tx, project_ids: set[UUID]) -> list[ProjectProgressed
             )
         for row in changed:
             event = ProjectProgressed(
-                project=Progress(id=row["id"], progress=row["fresh"]), was=ProgressWas(progress=row["progress"])
+                project=Progress(id=row["id"], progress=row["fresh"]),
+                was=ProgressWas(progress=row["progress"]),
             )
             room = RoomKey(tx.room.tenant_id, "project", row["id"])
             events += [event, event.model_copy().to(room)]

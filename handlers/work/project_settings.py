@@ -27,7 +27,8 @@ class ProjectSettings(Entity):
     )
     require_approval: bool = Field(False, description="Whether completed tasks have to be approved.")
     auto_archive_days: int | None = Field(
-        None, description="How long after its completion it goes to the archive by itself (days); null: never."
+        None,
+        description="How long after its completion it goes to the archive by itself (days); null: never.",
     )
     notifications: NotificationSettings = NotificationSettings()
 

@@ -33,7 +33,7 @@ from handlers.work.dependencies import Dependency
 from handlers.work.hierarchy import Type
 from handlers.work.progress import ProgressBy, ProjectProgressed, settle_above
 from handlers.work.project_members import ProjectMember
-from handlers.work.project_settings import ProjectSettings, SettingsChanges
+from handlers.work.project_settings import SettingsChanges
 from handlers.work.tasks import Priority, Task
 from storage.ids import new_id
 from storage.postgres import Row
@@ -245,7 +245,7 @@ async def create(tx: Tx, cmd: CreateProject) -> list[ProjectCreated | ProjectPro
     await hierarchy.check_parent(tx, cmd.type, cmd.parent_id)
     await hierarchy.check_unit(tx, cmd.unit_id)
     project_id = cmd.id or new_id()
-    row = await create_row(tx, cmd, id=project_id, name=cmd.name, key=cmd.key, settings=cmd.settings)
+    row = await create_row(tx, cmd, project_id=project_id, name=cmd.name, key=cmd.key, settings=cmd.settings)
     await _create_workflow(tx, project_id)
     await take_part(tx, project_id, [tx.actor.user_id, row["owner_id"], *cmd.member_ids])
     above = await settle_above(tx, {cmd.parent_id}) if cmd.parent_id else []
@@ -253,14 +253,23 @@ async def create(tx: Tx, cmd: CreateProject) -> list[ProjectCreated | ProjectPro
 
 
 async def create_row(
-    tx: Tx, cmd: Payload, *, id: UUID, name: str, key: str | None, settings: SettingsChanges | str, **fields: Any
+    tx: Tx,
+    cmd: Payload,
+    *,
+    project_id: UUID,
+    name: str,
+    key: str | None,
+    settings: SettingsChanges | str,
+    **fields: Any,
 ) -> Row:
     """A new project and its room, with nothing in it. Raises CONFLICT where the id or the key is taken."""
     stored = settings if isinstance(settings, str) else project_settings.changed({}, settings)
     owner_id = fields.pop("owner_id", None) or getattr(cmd, "owner_id", None) or tx.actor.user_id
     fields = {"template_id": None, "owner_id": owner_id, "settings": stored, **fields}
-    row = await tx.one("create_project", cmd, id=id, name=name, key=key or await _free_key(tx, name), **fields)
-    if await tx.maybe("claim_room", id=id, kind="project") is None:
+    row = await tx.one(
+        "create_project", cmd, id=project_id, name=name, key=key or await _free_key(tx, name), **fields
+    )
+    if await tx.maybe("claim_room", id=project_id, kind="project") is None:
         raise Conflict("This id is taken", field_errors={"id": ["is taken"]})
     return row
 

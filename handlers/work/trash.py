@@ -139,9 +139,7 @@ async def purge(tx: Tx, cmd: PurgeProject) -> list[ProjectPurged]:
     return both(tx, cmd.project_id, ProjectPurged(project=Gone(id=cmd.project_id, removed=True)))
 
 
-@query(
-    "trash.list", needs=None, scope="project.view", rest="GET /tenants/{tenant_id}/trash", room="tenant"
-)
+@query("trash.list", needs=None, scope="project.view", rest="GET /tenants/{tenant_id}/trash", room="tenant")
 async def list_trash(tx: Tx, ask: ListTrash) -> Page[Trash]:
     """What one may restore, last deleted first. A page may hold less than was asked for, and still have a next one."""
     before_at, before_id = decode_cursor(ask.cursor, moment, UUID) or (LAST_MOMENT, LAST_ID)
