@@ -195,7 +195,7 @@ async def update(tx: Tx, cmd: UpdateAllocation) -> AllocationUpdated:
     changes = {name: value for name, value in changes.items() if value is not None or name == "end_on"}
     if not changes:
         raise ValidationFailed.field("minutes_per_week", "names no field to change")
-    _check_days(changes.get("start_on", row["start_on"]), changes.get("end_on", row["end_on"]))
+    _check_days(cmd.start_on or row["start_on"], changes.get("end_on", row["end_on"]))
     fresh = await tx.one("update_allocation", cmd, **{**dict(row), **changes, "now": tx.now})
     changed = [name for name in changes if fresh[name] != row[name]]
     part = AllocationPart.model_validate({name: fresh[name] for name in (*changed, "id", "version")})

@@ -4,7 +4,8 @@ from uuid import UUID
 
 from handlers.context import Tx
 from handlers.errors import Conflict
-from handlers.registry import Event, command
+from handlers.registry import Event, Outcome, Reply, command, internal
+from handlers.work import auto_archive
 from handlers.work.projects import OneProject, Project, ProjectPart, ProjectWas, both, project
 from storage.postgres import Row
 
@@ -44,18 +45,28 @@ async def archive(tx: Tx, cmd: OneProject) -> list[ProjectArchived]:
     rest="POST /projects/{project_id}/unarchive",
     room="tenant",
     within="project_id",
-    versioned=True,
     archived=True,
 )
 async def unarchive(tx: Tx, cmd: OneProject) -> list[ProjectUnarchived]:
     """Take a project out of the archive."""
     row = await project(tx, cmd.project_id)
-    tx.check_version(row, Project)
     if row["archived_at"] is None:
         raise Conflict("This project is not archived")
     fresh = await tx.one("mark_project_archived", cmd, archived_at=None)
     part, was = _parts(row, fresh)
     return both(tx, cmd.project_id, ProjectUnarchived(project=part, was=was))
+
+
+@internal("project.auto_archive", room="tenant")
+async def archive_by_itself(
+    tx: Tx, cmd: OneProject
+) -> list[ProjectArchived] | Outcome[ProjectArchived, Reply]:
+    """Put a project into the archive that was completed so long ago as its settings say."""
+    await tx.many("lock_rooms", room_ids=[cmd.project_id])
+    row = await tx.maybe("project", cmd)
+    if row is None or row["archived_at"] is not None or not auto_archive.is_due(row, tx.now):
+        return Outcome([], Reply())
+    return await put_away(tx, row)
 
 
 async def put_away(tx: Tx, row: Row) -> list[ProjectArchived]:

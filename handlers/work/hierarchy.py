@@ -61,7 +61,7 @@ async def may_in(tx: Tx, project_id: UUID, permission: str) -> bool:
     if tx.actor.authority is not None:
         return tx.actor.authority.allow(permission)
     row = await tx.maybe("actor_rights", room_id=project_id)
-    rights = row and access.rights(row, "project", project_id)
+    rights = access.rights(row, "project", project_id) if row else None
     return rights is not None and rights.within(tx.actor.scopes).allow(permission)
 
 

@@ -1,7 +1,7 @@
 """How much of a project is done: reckoned from its tasks a moment after they change, and told when it is another percent.
 
 No command of a board waits for it. `server/reckoner.py` sees which projects had events, and asks here a little later;
-see decision 27.
+see the decisions.
 """
 
 from typing import Literal

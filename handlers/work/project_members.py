@@ -73,6 +73,8 @@ class RemoveProjectMember(Payload):
 async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
     """Let a member of the tenant take part, or give her another role or end in this project."""
     before = await _part(tx, cmd.user_id)
+    if before["role"] == "guest" and not await tx.value("lets_guests_in"):
+        raise Conflict("This project is closed to guests", details={"reason": "no_guests"})
     if cmd.role is not None:
         tx.may_give(cmd.role, before=frozenset(PERMISSIONS))
     row = await tx.one("set_project_member", cmd)

@@ -27,7 +27,7 @@ from handlers.registry import (
     query,
     snapshot,
 )
-from handlers.work import hierarchy, positions, project_settings
+from handlers.work import auto_archive, hierarchy, positions, project_settings
 from handlers.work.boards import Board, Column
 from handlers.work.dependencies import Dependency
 from handlers.work.hierarchy import Type
@@ -248,6 +248,7 @@ async def create(tx: Tx, cmd: CreateProject) -> list[ProjectCreated | ProjectPro
     row = await create_row(tx, cmd, project_id=project_id, name=cmd.name, key=cmd.key, settings=cmd.settings)
     await _create_workflow(tx, project_id)
     await take_part(tx, project_id, [tx.actor.user_id, row["owner_id"], *cmd.member_ids])
+    await auto_archive.set_alarm(tx, row)
     above = await settle_above(tx, {cmd.parent_id}) if cmd.parent_id else []
     return [ProjectCreated.of(row), *above]
 
@@ -331,6 +332,7 @@ async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated | ProjectPro
         changes["settings"] = project_settings.changed(row["settings"], cmd.settings)
     await _check_changes(tx, row, changes)
     fresh = await tx.one("update_project", cmd, **{**dict(row), **changes, "now": tx.now})
+    await auto_archive.set_alarm(tx, fresh)
     if _lets_guests_in(fresh) != _lets_guests_in(row):
         await tx.rights_changed()
     told = both(tx, cmd.project_id, _updated(row, fresh, (*changes, "completed_at")))
@@ -341,7 +343,7 @@ async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated | ProjectPro
 async def _check_changes(tx: Tx, row: Row, changes: dict[str, Any]) -> None:
     """Refuse what makes no sense, before anything is written."""
     _check_dates(changes.get("start_on", row["start_on"]), changes.get("end_on", row["end_on"]))
-    kind = changes.get("type", row["type"])
+    kind: Type = changes.get("type") or row["type"]
     if kind != row["type"]:
         await hierarchy.check_children(tx, row["id"], kind)
     if "parent_id" in changes or kind != row["type"]:

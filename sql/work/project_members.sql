@@ -60,3 +60,7 @@ WITH kept AS (
 SELECT k.*, false AS left_it FROM kept AS k
 UNION ALL
 SELECT g.id, NULL, NULL, NULL, NULL, NULL, NULL, true FROM gone AS g;
+
+-- lets_guests_in :value
+SELECT coalesce((p.settings ->> 'allow_guest_access')::boolean, true) FROM projects AS p
+WHERE p.tenant_id = :tenant_id AND p.id = :project_id;
