@@ -68,11 +68,14 @@ import handlers.work.budgets
 import handlers.work.bulk
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.keys
 import handlers.work.moves
 import handlers.work.parts
+import handlers.work.project_archive
 import handlers.work.project_members
 import handlers.work.projects
 import handlers.work.schedule
+import handlers.work.subtasks
 import handlers.work.tasks
 import handlers.work.trash
 import server.session
@@ -162,13 +165,16 @@ NOUNS: Final = (
     handlers.platform.nodes,
     handlers.work.projects,
     handlers.work.project_members,
-    handlers.work.archive,
+    handlers.work.project_archive,
     handlers.work.trash,
     handlers.work.budgets,
     handlers.work.allocations,
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.subtasks,
+    handlers.work.archive,
+    handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.comments,

@@ -13,7 +13,9 @@ SELECT
 FROM (SELECT 1) AS always
 LEFT JOIN budgets AS b ON b.tenant_id = :tenant_id AND b.project_id = :project_id
 CROSS JOIN LATERAL (
-    SELECT 0 AS spent, sum(t.estimate_minutes) FILTER (WHERE s.category <> 'cancelled') AS planned
+    SELECT
+        sum(t.actual_minutes) AS spent,
+        sum(t.estimate_minutes) FILTER (WHERE s.category <> 'cancelled') AS planned
     FROM tasks AS t
     JOIN statuses AS s ON s.tenant_id = t.tenant_id AND s.project_id = :project_id AND s.id = t.status_id
     WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL

@@ -1,7 +1,8 @@
 -- How much of a project is done.
 
 -- What is done of these projects now, beside what they say: the mean of what is in them, else the share of their tasks
--- without subtasks that are done, by number or by estimate, cancelled ones left out. Rounded down: 100 is all of it.
+-- that are done, by number or by estimate. Tasks with subtasks (that are not cancelled) and cancelled ones are left out,
+-- archived ones count. Rounded down: 100 is all of it.
 -- reckon_progress :many
 SELECT p.id, p.parent_id, p.progress, coalesce(held.mean, own.share, 0)::bigint AS fresh
 FROM projects AS p
@@ -19,9 +20,7 @@ CROSS JOIN LATERAL (
     JOIN statuses AS s ON s.tenant_id = t.tenant_id AND s.id = t.status_id
     WHERE t.tenant_id = p.tenant_id AND t.project_id = p.id AND t.deleted_at IS NULL AND held.mean IS NULL
         AND s.category <> 'cancelled'
-        AND NOT EXISTS (
-            SELECT 1 FROM tasks AS b WHERE b.tenant_id = t.tenant_id AND b.parent_id = t.id AND b.deleted_at IS NULL
-        )
+        AND t.subtask_total = 0
 ) AS own
 WHERE p.tenant_id = :tenant_id AND p.id = ANY(:project_ids::uuid []) AND p.deleted_at IS NULL;
 

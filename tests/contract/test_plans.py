@@ -31,6 +31,8 @@ NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
 FILTERS: Final = dict.fromkeys((
     "open", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
     "assignee_id", "parent_id", "text", "project_ids", "status", "owner_id", "unit_id", "in_archive",
+    "open", "overdue", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
+    "assignee_id", "parent_id", "text", "project_ids",
 ))  # fmt: skip
 PLACES: Final = {
     "after_number": 0, "after_position": "", "after_id": FIRST_ID, "after_at": FIRST_MOMENT, "before_at": LAST_MOMENT,
@@ -77,12 +79,20 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "assignments_of": {},
     "assignees_of": {},
     # Lists.
-    "tasks_by_number": {},
-    "tasks_by_due": {},
-    "tasks_by_change": {},
+    "tasks_by_number": {"archived": False},
+    "tasks_by_due": {"archived": False},
+    "tasks_by_change": {"archived": False},
     "tasks_in_column": {"column_id": "column"},
     "tasks_assigned": {},
     "projects_of": {},
+    # Subtasks, archive, keys.
+    "found_task": {},
+    "recount_subtasks": {},
+    "task_tree": {},
+    "archive_tasks": {},
+    "archived_task": {},
+    "archived_with": {},
+    "task_by_key": {"key": "S1-1", "prefix": "S1", "number": 1},
     # Comments.
     "comment": {},
     "comments_newest": {},
@@ -188,7 +198,8 @@ class Large:
             "per_column": 501, "body": "Text", "number": 1_000_000, "key": "S1-0", "title": "Title", "description": "",
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
-            "lag_minutes": 0,
+            "lag_minutes": 0, "time_zone": None, "all_day": False, "actual_minutes": None,
+            "parent_ids": [ids["task"]],
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],

@@ -25,6 +25,11 @@ async def test_a_budget_is_set_and_read(world: World, alice: Person, bob: Person
     budget = (await alice.send("budget.get", project_id=board.project)).data.budget
     assert (budget.minutes, budget.amount, budget.currency, budget.hourly_rate) == (6000, MONEY, "CHF", RATE)
     assert (budget.planned_minutes, budget.used) == (90, 0)
+    taken = {"actual_minutes": 3000}
+    assert (await alice.send("task.update", task_id=board.first, changes=taken)).success
+    budget = (await alice.send("budget.get", project_id=board.project)).data.budget
+    assert (budget.spent_minutes, budget.spent_amount) == (3000, 50 * RATE)
+    assert budget.used == 100 * 50 * RATE // MONEY
     heard = await bob.hears("budget.changed", room=board.room)
     assert heard.data == {"project": {"id": board.project, "budget_version": 1}}
     assert (await alice.send("budget.set", project_id=board.project)).success, "nothing is set any more"
