@@ -62,7 +62,7 @@ async def _program(world: World, alice: Person) -> None:
     assert (await alice.send("project.create", name="Bathroom", id=NEW_ID, parent_id=OTHER_ID)).success
 
 
-async def _archived(world: World, alice: Person) -> None:
+async def _archived_projects(world: World, alice: Person) -> None:
     await _two_projects(world, alice)
     for project_id in (world.project_id, NEW_ID):
         assert (await alice.send("project.archive", project_id=project_id)).success
@@ -493,7 +493,7 @@ EXAMPLES: Final[dict[str, Example]] = {
     "project.unarchive": Example(
         lambda w: {"project_id": w.project_id},
         another=lambda w: {"project_id": NEW_ID},
-        before=_archived,
+        before=_archived_projects,
     ),
     "project.purge": Example(
         lambda w: {"project_id": w.project_id},
