@@ -66,9 +66,11 @@ import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.budgets
 import handlers.work.bulk
+import handlers.work.checklists
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.keys
+import handlers.work.labels
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.project_archive
@@ -78,6 +80,7 @@ import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.tasks
 import handlers.work.trash
+import handlers.work.watchers
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -172,6 +175,9 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.watchers,
+    handlers.work.labels,
+    handlers.work.checklists,
     handlers.work.subtasks,
     handlers.work.archive,
     handlers.work.keys,

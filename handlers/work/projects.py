@@ -31,6 +31,7 @@ from handlers.work import auto_archive, hierarchy, positions, project_settings
 from handlers.work.boards import Board, Column
 from handlers.work.dependencies import Dependency
 from handlers.work.hierarchy import Type
+from handlers.work.labels import Label, labels_of
 from handlers.work.progress import ProgressBy, ProjectProgressed, settle_above
 from handlers.work.project_members import ProjectMember
 from handlers.work.project_settings import SettingsChanges
@@ -225,6 +226,7 @@ class ProjectSnapshot(Reply):
     boards: list[Board]
     columns: list[Column]
     statuses: list[StatusEntity]
+    labels: list[Label]
     members: list[ProjectMember]
     tasks: list[Task]
     dependencies: list[Dependency] = Field(description="Those that these tasks have to do with.")
@@ -384,6 +386,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         boards=[Board.of(row) for row in await tx.many("boards_of")],
         columns=[Column.of(row) for row in await tx.many("columns_of")],
         statuses=[StatusEntity.of(row) for row in await tx.many("statuses_of")],
+        labels=await labels_of(tx),
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
         dependencies=await _dependencies(tx, {task.id for task in tasks}),
