@@ -29,8 +29,7 @@ PLURALS: Final = {
     "user": "users",
 }
 
-BESIDE: Final = frozenset({"allocation", "comment"})
-BESIDE: Final = frozenset({"checklist", "checklist_item", "checklist_items", "comment"})
+BESIDE: Final = frozenset({"allocation", "checklist", "checklist_item", "checklist_items", "comment"})
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 
 Store = dict[str, dict[str, Any]]
