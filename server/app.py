@@ -69,6 +69,7 @@ import handlers.work.bulk
 import handlers.work.checklists
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.find
 import handlers.work.keys
 import handlers.work.labels
 import handlers.work.moves
@@ -185,6 +186,7 @@ NOUNS: Final = (
     handlers.work.bulk,
     handlers.work.comments,
     handlers.work.dependencies,
+    handlers.work.find,
     handlers.work.schedule,
     handlers.work.assignments,
     handlers.insight.audit,
