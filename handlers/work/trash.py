@@ -130,8 +130,9 @@ async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored | ProjectProg
     archived=True,
 )
 async def purge(tx: Tx, cmd: PurgeProject) -> list[ProjectPurged]:
-    """Give a project in the trash up for good. Its rows and its log are removed within the hour; what the audit log
-    says of it stays.
+    """Give a project in the trash up for good.
+
+    Its rows and its log are removed within the hour; what the audit log says of it stays.
     """
     await _trashed(tx, cmd.project_id)
     if await tx.maybe("give_project_up", cmd) is None:
