@@ -29,6 +29,7 @@ from handlers.registry import (
 )
 from handlers.work import auto_archive, hierarchy, positions, project_settings
 from handlers.work.boards import Board, Column
+from handlers.work.columns import Column
 from handlers.work.dependencies import Dependency
 from handlers.work.hierarchy import Type
 from handlers.work.labels import Label, labels_of
@@ -36,12 +37,13 @@ from handlers.work.progress import ProgressBy, ProjectProgressed, settle_above
 from handlers.work.project_members import ProjectMember
 from handlers.work.project_settings import SettingsChanges
 from handlers.work.tasks import Priority, Task
+from handlers.work.views import View
+from handlers.work.workflow import Category, StatusEntity
 from storage.ids import new_id
 from storage.postgres import Row
 from storage.rooms import RoomKey
 
 Status = Literal["planning", "active", "on_hold", "completed", "cancelled"]
-Category = Literal["backlog", "todo", "in_progress", "blocked", "done", "cancelled"]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,9}$")]
 
 
@@ -141,6 +143,35 @@ class StatusEntity(Entity):
     position: str
 
 
+class ProjectMember(Entity):
+    """A person who takes part in a project, with the role she has there; `id` is the user's."""
+
+    id: UUID
+    name: str
+    role: Role | None = Field(
+        description="The role inside this project: her own one, else the highest through teams and units; "
+        "null: the one in the tenant."
+    )
+    direct: bool = Field(description="Whether the project is shared with her herself.")
+    shared: bool = Field(description="Whether it is shared with a team or unit that she is in.")
+    expires_at: Timestamp | None = Field(description="When her part ends, but for teams and units.")
+    active: bool = Field(description="False while her membership of the tenant is suspended.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def from_row(cls, value: Any) -> Any:
+        return shown_part(value)
+
+
+def shown_part(value: Any) -> Any:
+    """A row of `project_members` as members see it: what counts of all that reaches a person."""
+    if not isinstance(value, Mapping) or "shared_roles" not in value:
+        return value
+    own = value["role"] if value["direct"] else None
+    role = own or highest(value["shared_roles"] or ())
+    return {**value, "role": role, "shared": bool(value["shared_roles"])}
+
+
 class ProjectCreated(Event, name="project.created"):
     """A project came to be; its room's snapshot has the first board and its columns."""
 
@@ -229,6 +260,7 @@ class ProjectSnapshot(Reply):
     labels: list[Label]
     members: list[ProjectMember]
     tasks: list[Task]
+    views: list[View] = Field(description="The shared ones.")
     dependencies: list[Dependency] = Field(description="Those that these tasks have to do with.")
     more: dict[UUID, str] = Field(
         {}, description="Column id -> cursor for task.list, where a window cut it off."
@@ -389,6 +421,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         labels=await labels_of(tx),
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
+        views=[View.of(row) for row in await tx.many("shared_views_of")],
         dependencies=await _dependencies(tx, {task.id for task in tasks}),
         more=more,
     )
@@ -457,7 +490,9 @@ async def _create_workflow(tx: Tx, project_id: UUID) -> None:
         positions=keys,
     )
     board: dict[str, Any] = {"project_id": project_id, "board_id": new_id()}
-    await tx.one("create_board", **board, id=board["board_id"], name="Board", position=keys[0])
+    await tx.one(
+        "create_board", **board, id=board["board_id"], name="Board", position=keys[0], swimlanes="none"
+    )
     await tx.many(
         "create_columns",
         **board,
@@ -465,5 +500,7 @@ async def _create_workflow(tx: Tx, project_id: UUID) -> None:
         names=[name for name, _ in DEFAULT_COLUMNS],
         positions=positions.spread(len(DEFAULT_COLUMNS)),
         status_lists=[",".join(str(status_ids[name]) for name in shown) for _, shown in DEFAULT_COLUMNS],
+        color=None,
         wip_limit=None,
+        limit_mode="hard",
     )
