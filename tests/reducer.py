@@ -31,9 +31,8 @@ PLURALS: Final = {
     "view": "views",
 }
 
-BESIDE: Final = frozenset({"allocation", "checklist", "checklist_item", "checklist_items", "comment"})
 BESIDE: Final = frozenset(
-    {"checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
+    {"allocation", "checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
 )
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 

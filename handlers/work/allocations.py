@@ -17,6 +17,7 @@ from handlers.paging import FIRST_ID, decode_cursor, encode_cursor
 from handlers.registry import (
     Entity,
     Event,
+    Gone,
     Page,
     Pagination,
     Paging,
@@ -26,7 +27,6 @@ from handlers.registry import (
     command,
     query,
 )
-from handlers.work.boards import Gone
 from handlers.work.budgets import require_inside
 from handlers.work.projects import Day, project
 from storage.ids import new_id

@@ -9,8 +9,7 @@ from pydantic import Field, model_validator
 from handlers.access import PERMISSIONS, Role, above, highest, rights
 from handlers.context import Tx
 from handlers.errors import Conflict, Forbidden, NotFound
-from handlers.registry import Entity, Event, Payload, Timestamp, When, command
-from handlers.work.boards import Gone
+from handlers.registry import Entity, Event, Gone, Payload, Timestamp, When, command
 from storage.postgres import Row
 
 

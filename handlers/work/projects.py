@@ -28,7 +28,7 @@ from handlers.registry import (
     snapshot,
 )
 from handlers.work import auto_archive, hierarchy, positions, project_settings
-from handlers.work.boards import Board, Column
+from handlers.work.boards import Board
 from handlers.work.columns import Column
 from handlers.work.dependencies import Dependency
 from handlers.work.hierarchy import Type
@@ -132,44 +132,6 @@ class ProjectWas(ProjectPart):
     """The values that changed fields had before."""
 
     id: UUID | None = None  # type: ignore[assignment]  # old values belong to the project beside them
-
-
-class StatusEntity(Entity):
-    """A status of a project's workflow."""
-
-    id: UUID
-    name: str
-    category: Category
-    position: str
-
-
-class ProjectMember(Entity):
-    """A person who takes part in a project, with the role she has there; `id` is the user's."""
-
-    id: UUID
-    name: str
-    role: Role | None = Field(
-        description="The role inside this project: her own one, else the highest through teams and units; "
-        "null: the one in the tenant."
-    )
-    direct: bool = Field(description="Whether the project is shared with her herself.")
-    shared: bool = Field(description="Whether it is shared with a team or unit that she is in.")
-    expires_at: Timestamp | None = Field(description="When her part ends, but for teams and units.")
-    active: bool = Field(description="False while her membership of the tenant is suspended.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def from_row(cls, value: Any) -> Any:
-        return shown_part(value)
-
-
-def shown_part(value: Any) -> Any:
-    """A row of `project_members` as members see it: what counts of all that reaches a person."""
-    if not isinstance(value, Mapping) or "shared_roles" not in value:
-        return value
-    own = value["role"] if value["direct"] else None
-    role = own or highest(value["shared_roles"] or ())
-    return {**value, "role": role, "shared": bool(value["shared_roles"])}
 
 
 class ProjectCreated(Event, name="project.created"):

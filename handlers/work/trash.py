@@ -13,6 +13,7 @@ from handlers.paging import LAST_ID, LAST_MOMENT, decode_cursor, encode_cursor, 
 from handlers.registry import (
     Entity,
     Event,
+    Gone,
     Page,
     Pagination,
     Paging,
@@ -23,7 +24,6 @@ from handlers.registry import (
     query,
 )
 from handlers.work import hierarchy
-from handlers.work.boards import Gone
 from handlers.work.progress import ProjectProgressed, settle_above
 from handlers.work.projects import OneProject, Project, both, project
 from storage.postgres import Row
