@@ -130,7 +130,7 @@ class AllocationList(Reply):
     allocations: list[Allocation]
 
 
-class Share(Entity):
+class WeekPart(Entity):
     """What of a week goes to one project."""
 
     project_id: UUID
@@ -144,7 +144,7 @@ class PlannedWeek(Entity):
     planned_minutes: int
     capacity_minutes: int
     over: bool = Field(description="Whether more is planned than there is.")
-    projects: list[Share]
+    projects: list[WeekPart]
 
 
 class PlannedPerson(Entity):
@@ -281,7 +281,7 @@ def _week(rows: list[Row], monday: date, calendar: Calendar) -> PlannedWeek:
         planned_minutes=planned,
         capacity_minutes=capacity,
         over=planned > capacity,
-        projects=[Share(project_id=project_id, minutes=minutes) for project_id, minutes in shares.items()],
+        projects=[WeekPart(project_id=project_id, minutes=minutes) for project_id, minutes in shares.items()],
     )
 
 
