@@ -17,17 +17,14 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at I
 ORDER BY {order: t.number}, t.id
 LIMIT :max_rows;
 
--- In every project that one may see.
+-- In every project that one may see. Whether a project stands is looked up task by task: joined, all projects would be read.
 -- find_tasks_everywhere :many
 SELECT t.*, {place: NULL} AS place
 FROM tasks AS t
 WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL
     AND {standing: t.archived_at IS NULL} AND {where: true} AND {after: true}
     AND {visible: true}
-    AND EXISTS (
-        SELECT 1 FROM projects AS p
-        WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id AND p.deleted_at IS NULL
-    )
+    AND (SELECT p.deleted_at IS NULL FROM projects AS p WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id)
 ORDER BY {order: t.number}, t.id
 LIMIT :max_rows;
 
@@ -46,10 +43,7 @@ SELECT count(*) AS count FROM (
     WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL
     AND {standing: t.archived_at IS NULL} AND {where: true}
         AND {visible: true}
-        AND EXISTS (
-            SELECT 1 FROM projects AS p
-            WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id AND p.deleted_at IS NULL
-        )
+        AND (SELECT p.deleted_at IS NULL FROM projects AS p WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id)
     LIMIT {most: 10001}
 ) AS found;
 
@@ -69,10 +63,7 @@ FROM tasks AS t {each: }
 WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NULL
     AND {standing: t.archived_at IS NULL} AND {where: true}
     AND {visible: true}
-    AND EXISTS (
-        SELECT 1 FROM projects AS p
-        WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id AND p.deleted_at IS NULL
-    )
+    AND (SELECT p.deleted_at IS NULL FROM projects AS p WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id)
 GROUP BY 1
 ORDER BY 2 DESC, 1
 LIMIT :max_rows;
