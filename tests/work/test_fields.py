@@ -247,6 +247,37 @@ async def test_a_new_formula_is_computed_for_what_is_there(
     assert (again.data.computed, again.meta.get("seq")) == (0, again.meta.get("seq"))
 
 
+async def test_projects_and_the_tenant_have_values_too(world: World, alice: Person, bob: Person) -> None:
+    fields: list[dict[str, Any]] = [
+        {"key": "phase", "name": "Phase", "type": "select", "options": ["A", "B"], "applies_to": "project", "required": True},
+        {"key": "boss", "name": "Boss", "type": "person", "applies_to": "project"},
+        {"key": "vat", "name": "VAT", "type": "number", "applies_to": "tenant"},
+        {"key": "twice", "name": "Twice", "type": "formula", "formula": "vat * 2", "applies_to": "tenant"},
+    ]  # fmt: skip
+    await _define(alice, world, fields)
+    await bob.join(world.tenant)
+    bare = await alice.send("project.create", name="Bathroom")
+    assert bare.error.field_errors == {"fields.phase": ["is required"]}
+    made = await alice.send(
+        "project.create", name="Bathroom", fields={"phase": "A", "boss": world.user_ids["bob"]}
+    )
+    assert made.data.project.fields == {"phase": "A", "boss": world.user_ids["bob"]}
+    project_id = made.data.project.id
+    changed = await alice.send("project.update", project_id=project_id, fields={"boss": None, "phase": "B"})
+    heard = await bob.hears("project.updated")
+    assert heard.data.project.fields == changed.data.project.fields == {"phase": "B"}
+    assert heard.data.was.fields["phase"] == "A"
+    stranger = await alice.send(
+        "project.update", project_id=project_id, fields={"boss": world.user_ids["mallory"]}
+    )
+    assert list(stranger.error.field_errors) == ["fields.boss"]
+    taxed = await alice.send("tenant.update", room=world.tenant, fields={"vat": 8.1})
+    assert taxed.data.tenant.fields == {"vat": 8.1, "twice": 16.2}
+    assert (await bob.hears("tenant.updated", seq=taxed.meta.seq)).data.was.fields == {}
+    wrong = await alice.send("tenant.update", room=world.tenant, fields={"phase": "A"})
+    assert list(wrong.error.field_errors) == ["fields.phase"]
+
+
 FOUND: Final = [
     ({"field": "fields.size", "op": "in", "value": ["M", "L"]}, "ab"),
     ({"field": "fields.size", "op": "is_empty"}, "c"),
