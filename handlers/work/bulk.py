@@ -40,8 +40,8 @@ MOST_BYTES: Final = 4_000_000
 Many = Annotated[list[UUID], Field(min_length=1, max_length=MOST), AfterValidator(unique)]
 
 WRITTEN: Final = (
-    "type", "priority", "column_id", "status_id", "position", "assignee_ids", "watcher_ids", "tags",
-    "label_ids", "start_at", "due_at", "completed_at", "estimate_minutes", "fields",
+    "fields", "type", "priority", "column_id", "status_id", "position", "assignee_ids", "watcher_ids", "tags",
+    "label_ids", "start_at", "due_at", "completed_at", "estimate_minutes",
 )  # fmt: skip
 
 
@@ -133,18 +133,45 @@ class _Place:
 
 
 @dataclass(slots=True)
+class _Values:
+    """Values of custom fields that tasks are to have."""
+
+    fields: FieldSet
+    given: Mapping[str, Any]
+    told: int = 0
+    """What the event tells of them so far (bytes of JSON)."""
+
+    def changed(self, row: Row) -> dict[str, Any]:
+        """A task's values, where they change; VALIDATION_ERROR where the event would become too large."""
+        before: Any = from_json(row["fields"])
+        after = self.fields.merged(before, self.given, "changes.fields")
+        if after == before:
+            return {}
+        self.told += len(orjson.dumps([before, after]))
+        if self.told > MOST_BYTES:
+            raise ValidationFailed.field("task_ids", "are too many for values this large: name fewer of them")
+        return {"fields": after}
+
+
+async def _values(tx: Tx, cmd: UpdateTasks) -> _Values | None:
+    if cmd.changes is None or cmd.changes.fields is None:
+        return None
+    fields = await task_fields(tx)
+    given = await fields.allowed(tx, cmd.changes.fields, "changes.fields", project_id=tx.room.id)
+    return _Values(fields, given)
+
+
+@dataclass(slots=True)
 class _Board:
     """What has to be known of the project to decide where tasks go."""
 
+    fields: "_Values | None" = field(default=None, kw_only=True)
+    """Custom fields, where values of them are changed."""
     columns: Mapping[UUID, Row]
     """In the order of the boards, and on each in its own."""
     statuses: Mapping[UUID, Mapping[str, Any]]
     places: Mapping[UUID, _Place]
     """By column: where tasks may go."""
-    fields: FieldSet | None = None
-    """The custom fields of the project, where values of them are changed."""
-    values: Mapping[str, Any] = field(default_factory=dict)
-    """Those values, checked."""
 
     def place_of(self, status_id: UUID, column_id: UUID) -> _Place | None:
         """Where a task goes with a new status: on its own board, if a column of that shows it."""
@@ -166,14 +193,6 @@ class _Decided:
     taken: list[tuple[UUID, UUID]] = field(default_factory=list)
     parents: set[UUID | None] = field(default_factory=set)
     """Those with a subtask in another status than before."""
-
-    def bounded(self) -> None:
-        """VALIDATION_ERROR where values of custom fields make the event too large."""
-        values = [
-            (part.fields, was.fields) for part, was in zip(self.tasks, self.was, strict=True) if part.fields
-        ]
-        if values and len(orjson.dumps(values)) > MOST_BYTES:
-            raise ValidationFailed.field("task_ids", "are too many for values this large: name fewer of them")
 
     def add(self, row: Row, fresh: dict[str, Any], now: datetime) -> bool:
         """Take a task's new values; False where they are those that it has."""
@@ -199,14 +218,8 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
     await check_labels(tx, cmd.add_label_ids, "add_label_ids")
     board = await _board(tx, cmd)
-    if cmd.changes is not None and cmd.changes.fields is not None:
-        board.fields = await task_fields(tx)
-        given = cmd.changes.fields
-        board.values = await board.fields.allowed(tx, given, "changes.fields", project_id=tx.room.id)
-    rows = {
-        row["id"]: {**row, "fields": from_json(row["fields"])}
-        for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)
-    }
+    board.fields = await _values(tx, cmd)
+    rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
     decided, outcomes = _Decided(), list[TaskOutcome]()
     for task_id in cmd.task_ids:
         row = rows.get(task_id)
@@ -219,7 +232,6 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
             outcomes.append(refused(task_id, error))
         else:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
-    decided.bounded()
     _write(tx, decided)
     for parent in await recount(tx, decided.parents):
         decided.tasks.append(TaskPart.of(parent))
@@ -291,7 +303,8 @@ def _fresh(tx: Tx, cmd: UpdateTasks, board: _Board, row: Row) -> dict[str, Any]:
     fresh = cmd.changes.model_dump(exclude_unset=True) if cmd.changes else {}
     fresh |= settled(row, fresh)
     if board.fields is not None:
-        fresh["fields"] = board.fields.merged(row["fields"], board.values, "changes.fields")
+        del fresh["fields"]
+        fresh |= board.fields.changed(row)
     if cmd.add_tags or cmd.remove_tags:
         fresh["tags"] = _changed(row["tags"], cmd.add_tags, cmd.remove_tags)
         _at_most(MOST_TAGS, fresh["tags"], "tags")

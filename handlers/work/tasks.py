@@ -75,6 +75,7 @@ class Task(Entity):
     project_id: UUID
     key: str
     title: str
+    fields: Held = Field(description="Values of custom fields, by key.")
     description: str
     type: Type
     priority: Priority
@@ -100,7 +101,6 @@ class Task(Entity):
     actual_minutes: int | None = Field(description="What it really took.")
     subtask_total: int = Field(description="Its direct subtasks, but for cancelled ones.")
     subtask_done: int = Field(description="How many of those are done.")
-    fields: Held = Field(description="Values of custom fields, by key.")
     comment_count: int
     checklist_total: int = Field(description="Items of its checklists.")
     checklist_done: int = Field(description="Those of them that are ticked.")
@@ -116,6 +116,7 @@ class TaskPart(Entity):
     id: UUID
     removed: Literal[True] | None = None
     title: str | None = None
+    fields: Held | None = Field(None, description="All values of custom fields.")
     description: str | None = None
     type: Type | None = None
     priority: Priority | None = None
@@ -136,7 +137,6 @@ class TaskPart(Entity):
     actual_minutes: int | None = None
     subtask_total: int | None = None
     subtask_done: int | None = None
-    fields: Held | None = Field(None, description="All values of custom fields.")
     version: int | None = None
     updated_at: Timestamp | None = None
 
@@ -199,6 +199,7 @@ class TaskRestored(Event, name="task.restored"):
 class CreateTask(Payload):
     id: UUID | None = Field(None, description="UUID of the new task, where the client makes it.")
     title: Title
+    fields: Given = Field({}, description="Values of custom fields, by key.")
     description: LongText = ""
     type: Type = "task"
     priority: Priority = "medium"
@@ -214,7 +215,6 @@ class CreateTask(Payload):
     all_day: bool = Field(False, description="It is due on a day of `time_zone`, which is needed then.")
     estimate_minutes: Minutes | None = None
     actual_minutes: Minutes | None = None
-    fields: Given = Field({}, description="Values of custom fields, by key.")
 
 
 class OneTask(Payload):
@@ -228,15 +228,15 @@ class TaskReply(Reply):
 class SharedChanges(Payload):
     """The fields that may be changed in one task or in many at once; what is not named stays."""
 
+    fields: Given | None = Field(
+        None, description="Values of custom fields, by key; those not named stay, null takes one away."
+    )
     type: Type | None = None
     priority: Priority | None = None
     status_id: UUID | None = None
     start_at: When | None = None
     due_at: When | None = None
     estimate_minutes: Minutes | None = None
-    fields: Given | None = Field(
-        None, description="Values of custom fields, by key; those not named stay, null takes one away."
-    )
 
     @model_validator(mode="after")
     def sensible(self) -> Self:
@@ -392,21 +392,21 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     dates = settled(dict.fromkeys(("start_at", "due_at", "time_zone", "all_day")), cmd.model_dump())
     if column["asks_for"]:
         check_entry({**cmd.model_dump(), **dates}, (await _statuses(tx, status_id))[status_id])
+    fields = await fields_in(column).changed(tx, None, cmd.fields, "fields", project_id=tx.room.id)
     await check_people(tx, cmd.assignee_ids, "assignee_ids")
     await check_labels(tx, cmd.label_ids, "label_ids")
-    fields = await fields_in(column).changed(tx, None, cmd.fields, "fields", project_id=tx.room.id)
     numbered = await tx.one("next_task_number")
     task_id = cmd.id or new_id()
     row = await tx.maybe(
         "create_task",
         cmd,
         id=task_id,
+        fields=fields,
         number=numbered["number"],
         key=numbered["key"],
         column_id=column["id"],
         status_id=status_id,
         position=positions.between(column["last_position"], None),
-        fields=fields,
         **dates,
     )
     if row is None:
@@ -469,6 +469,10 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
     row = await standing(tx, cmd.task_id)
     tx.check_version(row, Task)
     changes = cmd.changes.model_dump(exclude_unset=True)
+    if "fields" in changes:
+        changes["fields"] = await (await task_fields(tx)).changed(
+            tx, row["fields"], changes["fields"], "changes.fields", project_id=tx.room.id
+        )
     if (parent_id := changes.get("parent_id")) is not None:
         await _check_parent(tx, cmd.task_id, parent_id)
     if "assignee_ids" in changes:
@@ -480,10 +484,6 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
         place, over = await _place_for(tx, {**dict(row), **changes}, row["status_id"])
         changes |= place
     changes |= settled(row, changes)
-    if "fields" in changes:
-        changes["fields"] = await (await task_fields(tx)).changed(
-            tx, row["fields"], changes["fields"], "changes.fields", project_id=tx.room.id
-        )
     fresh = await tx.one("update_task", **{**dict(row), **changes, "now": tx.now})
     if "assignee_ids" in changes:
         await tx.exec("replace_assignees", task_id=cmd.task_id, user_ids=changes["assignee_ids"])

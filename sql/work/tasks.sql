@@ -149,17 +149,17 @@ RETURNING last_number AS number, key || '-' || last_number AS key;
 
 -- create_task :one
 INSERT INTO tasks (
-    tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
+    tenant_id, project_id, id, number, key, title, fields, description, type, priority, column_id, status_id, position,
     parent_id, assignee_ids, watcher_ids, tags, label_ids, start_at, due_at, time_zone, all_day, estimate_minutes,
-    actual_minutes, completed_at, fields,
+    actual_minutes, completed_at,
     created_by, created_at, updated_by, updated_at
 )
 SELECT
-    :tenant_id, :project_id, :id, :number, :key, :title, :description, :type, :priority, :column_id, s.id, :position,
+    :tenant_id, :project_id, :id, :number, :key, :title, :fields::text::jsonb, :description, :type, :priority, :column_id, s.id, :position,
     :parent_id, :assignee_ids, ARRAY(SELECT DISTINCT w FROM unnest(array_prepend(:actor_id::uuid, :assignee_ids::uuid [])) AS w),
     :tags, :label_ids, :start_at, :due_at, :time_zone, :all_day, :estimate_minutes, :actual_minutes,
     CASE WHEN s.category = 'done' THEN :now::timestamptz END,
-    :fields::text::jsonb, :actor_id, :now, :actor_id, :now
+    :actor_id, :now, :actor_id, :now
 FROM statuses AS s
 WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id AND s.id = :status_id
 RETURNING *;
@@ -167,10 +167,10 @@ RETURNING *;
 -- update_task :one
 UPDATE tasks AS t
 SET
-    title = :title, description = :description, type = :type, priority = :priority,
+    title = :title, fields = :fields::text::jsonb, description = :description, type = :type, priority = :priority,
     parent_id = :parent_id, assignee_ids = :assignee_ids, watcher_ids = :watcher_ids, tags = :tags,
     label_ids = :label_ids, start_at = :start_at, due_at = :due_at, time_zone = :time_zone, all_day = :all_day,
-    estimate_minutes = :estimate_minutes, actual_minutes = :actual_minutes, fields = :fields::text::jsonb,
+    estimate_minutes = :estimate_minutes, actual_minutes = :actual_minutes,
     column_id = :column_id, status_id = s.id, position = :position,
     moved_by = CASE WHEN t.column_id <> :column_id THEN :actor_id ELSE t.moved_by END,
     moved_at = CASE WHEN t.column_id <> :column_id THEN :now ELSE t.moved_at END,
