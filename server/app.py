@@ -61,14 +61,18 @@ import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
 import handlers.work.assignments
+import handlers.work.backlog
 import handlers.work.boards
 import handlers.work.bulk
+import handlers.work.burndown
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
 import handlers.work.schedule
+import handlers.work.sprint_tasks
+import handlers.work.sprints
 import handlers.work.tasks
 import server.session
 import server.signals
@@ -163,6 +167,10 @@ NOUNS: Final = (
     handlers.work.comments,
     handlers.work.dependencies,
     handlers.work.schedule,
+    handlers.work.sprints,
+    handlers.work.sprint_tasks,
+    handlers.work.backlog,
+    handlers.work.burndown,
     handlers.work.assignments,
     handlers.insight.audit,
     handlers.rooms,

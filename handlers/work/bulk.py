@@ -18,6 +18,7 @@ from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed
 from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, command, unique
 from handlers.work import positions
 from handlers.work.dependencies import DependencyPart, removed_with
+from handlers.work.sprint_facts import Filling, settle, sprint_to_fill
 from handlers.work.tasks import (
     SharedChanges,
     Tags,
@@ -37,7 +38,7 @@ Many = Annotated[list[UUID], Field(min_length=1, max_length=MOST), AfterValidato
 
 WRITTEN: Final = (
     "type", "priority", "column_id", "status_id", "position", "assignee_ids", "tags", "start_at", "due_at",
-    "completed_at", "estimate_minutes",
+    "completed_at", "estimate_minutes", "sprint_id",
 )  # fmt: skip
 
 
@@ -123,6 +124,7 @@ class _Board:
     """The statuses that each column shows."""
     is_done: Mapping[UUID, bool]
     place: _Place | None = None
+    sprint: Filling | None = None
 
 
 @dataclass(slots=True)
@@ -156,6 +158,8 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     """Change, move, tag or assign up to 1,000 tasks of a project at once."""
     await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
     board = await _board(tx, cmd)
+    if cmd.changes is not None and cmd.changes.sprint_id is not None:
+        board.sprint = await sprint_to_fill(tx, cmd.changes.sprint_id)
     rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
     decided, outcomes = _Decided(), list[TaskOutcome]()
     for task_id in cmd.task_ids:
@@ -165,30 +169,33 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
                 raise NotFound("There is no such task")
             changed = decided.add(row, _fresh(cmd, board, row, tx.now), tx.now)
         except AtriumError as error:
-            outcomes.append(_refused(task_id, error))
+            outcomes.append(refused(task_id, error))
         else:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
     _write(tx, decided)
+    settle(tx, [*decided.written, *(rows[task["id"]] for task in decided.written)])
     events = [TasksUpdated(tasks=decided.tasks, was=decided.was)] if decided.tasks else []
-    return Outcome(events, _reply(outcomes))
+    return Outcome(events, reply_of(outcomes))
 
 
 @command("tasks.delete", needs="task.delete", rest="POST /projects/{project_id}/tasks/delete")
 async def delete(tx: Tx, cmd: DeleteTasks) -> Outcome[TasksDeleted, BulkReply]:
     """Put up to 1,000 tasks of a project and their subtasks into the trash at once."""
-    gone = {row["id"] for row in await tx.many("delete_many_tasks", cmd)}
+    rows = await tx.many("delete_many_tasks", cmd)
+    settle(tx, rows)
+    gone = {row["id"] for row in rows}
     outcomes = [
         TaskOutcome(id=task_id, outcome="done")
         if task_id in gone
-        else _refused(task_id, NotFound("There is no such task"))
+        else refused(task_id, NotFound("There is no such task"))
         for task_id in cmd.task_ids
     ]
     if not gone:
-        return Outcome([], _reply(outcomes))
+        return Outcome([], reply_of(outcomes))
     event = TasksDeleted(tasks=[TaskPart(id=task_id, removed=True) for task_id in sorted(gone)])
     if edges := await removed_with(tx, gone):
         event.dependencies = edges
-    return Outcome([event], _reply(outcomes))
+    return Outcome([event], reply_of(outcomes))
 
 
 async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
@@ -226,6 +233,8 @@ def _fresh(cmd: UpdateTasks, board: _Board, row: Row, now: datetime) -> dict[str
         if board.place is None:
             raise Conflict("No column of this project shows that status")
         fresh |= board.place.take(row)
+    if board.sprint is not None and row["sprint_id"] != board.sprint.row["id"]:
+        board.sprint.take()
     if "status_id" in fresh:
         fresh["completed_at"] = (row["completed_at"] or now) if board.is_done[fresh["status_id"]] else None
     return fresh
@@ -253,11 +262,14 @@ def _write(tx: Tx, decided: _Decided) -> None:
             )
 
 
-def _refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
+def refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
+    """The outcome of a task that stays as it was."""
     return TaskOutcome(id=task_id, outcome="refused", code=error.code, message=error.message)
 
 
-def _reply(outcomes: list[TaskOutcome]) -> BulkReply:
+def reply_of(outcomes: list[TaskOutcome]) -> BulkReply:
+    """All outcomes, counted."""
+
     def count(outcome: str) -> int:
         return sum(one.outcome == outcome for one in outcomes)
 

@@ -14,6 +14,7 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound
 from handlers.registry import command, opening, together
 from handlers.work import positions
+from handlers.work.sprint_facts import settle
 from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was, check_limit
 from storage.postgres import Row
 
@@ -181,6 +182,7 @@ def _write(plans: list[_Plan]) -> None:
             actor_ids=[plan.tx.actor.user_id for plan in plans],
             completed=[plan.completed_at for plan in plans],
         )
+        settle(plans[0].tx, [p.place for p in plans if p.place["new_status_id"] != p.place["status_id"]])
 
 
 def _told(plan: _Plan) -> TaskMoved:

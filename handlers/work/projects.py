@@ -33,6 +33,7 @@ from handlers.registry import (
 from handlers.work import positions
 from handlers.work.boards import Board, Column, Gone
 from handlers.work.dependencies import Dependency
+from handlers.work.sprints import SHOWN, Sprint
 from handlers.work.tasks import Priority, Task
 from storage.ids import new_id
 from storage.postgres import Row
@@ -246,6 +247,7 @@ class ProjectSnapshot(Reply):
     members: list[ProjectMember]
     tasks: list[Task]
     dependencies: list[Dependency] = Field(description="Those that these tasks have to do with.")
+    sprints: list[Sprint] = Field(description="Those planned and active, and the last three completed ones.")
     more: dict[UUID, str] = Field(
         {}, description="Column id -> cursor for task.list, where a window cut it off."
     )
@@ -408,6 +410,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
         dependencies=await _dependencies(tx, {task.id for task in tasks}),
+        sprints=[Sprint.of(row) for row in await tx.many("sprints_of_board", shown=SHOWN)],
         more=more,
     )
 

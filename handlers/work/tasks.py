@@ -31,6 +31,7 @@ from handlers.registry import (
 )
 from handlers.work import positions
 from handlers.work.dependencies import Dependency, DependencyPart, back_with, removed_with
+from handlers.work.sprint_facts import COUNTED, check_sprint, settle
 from storage.ids import new_id
 from storage.postgres import Row
 
@@ -46,7 +47,7 @@ def _tags(values: list[str]) -> list[str]:
 
 
 Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(_tags)]
-NULLABLE: Final = frozenset({"parent_id", "start_at", "due_at", "estimate_minutes"})
+NULLABLE: Final = frozenset({"parent_id", "start_at", "due_at", "estimate_minutes", "sprint_id"})
 """Fields of a task that may be taken away."""
 
 Minutes = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -57,7 +58,9 @@ constraint("tasks_pkey", "id", "A task with this id exists")
 
 
 class Task(Entity):
-    """A work item; `assignee_ids[0]` is the lead. Cards of a column are ordered by (position, id), bytewise."""
+    """A work item; `assignee_ids[0]` is the lead. Cards of a column are ordered by (position, id), backlog and sprints by
+    backlog_position, bytewise.
+    """
 
     id: UUID
     project_id: UUID
@@ -76,11 +79,21 @@ class Task(Entity):
     due_at: Timestamp | None
     completed_at: Timestamp | None
     estimate_minutes: int | None
+    sprint_id: UUID | None
+    backlog_position: str
     comment_count: int
     version: int
     created_by: UUID
     created_at: Timestamp
     updated_at: Timestamp
+
+    @model_validator(mode="before")
+    @classmethod
+    def from_row(cls, value: Any) -> Any:
+        """What was never moved in the backlog stands there by its number."""
+        if isinstance(value, dict) and value.get("backlog_position", "") is None:
+            value["backlog_position"] = positions.numbered(value["number"])
+        return value
 
 
 class TaskPart(Entity):
@@ -102,6 +115,8 @@ class TaskPart(Entity):
     due_at: Timestamp | None = None
     completed_at: Timestamp | None = None
     estimate_minutes: int | None = None
+    sprint_id: UUID | None = None
+    backlog_position: str | None = None
     version: int | None = None
     updated_at: Timestamp | None = None
 
@@ -167,6 +182,7 @@ class CreateTask(Payload):
     start_at: When | None = None
     due_at: When | None = None
     estimate_minutes: Minutes | None = None
+    sprint_id: UUID | None = Field(None, description="Unset: it goes to the backlog.")
 
 
 class OneTask(Payload):
@@ -186,6 +202,7 @@ class SharedChanges(Payload):
     start_at: When | None = None
     due_at: When | None = None
     estimate_minutes: Minutes | None = None
+    sprint_id: UUID | None = Field(None, description="A sprint that is not completed; null: the backlog.")
 
     @model_validator(mode="after")
     def sensible(self) -> Self:
@@ -315,6 +332,8 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     await check_people(tx, cmd.assignee_ids, "assignee_ids")
     if cmd.parent_id is not None and await tx.maybe("task", task_id=cmd.parent_id) is None:
         raise NotFound("There is no such parent task")
+    if cmd.sprint_id is not None:
+        await check_sprint(tx, cmd.sprint_id)
     numbered = await tx.one("next_task_number")
     task_id = cmd.id or new_id()
     row = await tx.maybe(
@@ -331,6 +350,7 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
         raise NotFound("There is no such status")
     if cmd.assignee_ids:
         await tx.exec("replace_assignees", task_id=task_id, user_ids=cmd.assignee_ids)
+    settle(tx, [row])
     return TaskCreated.of(row)
 
 
@@ -385,9 +405,13 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
         await check_people(tx, changes["assignee_ids"], "assignee_ids")
     if "status_id" in changes and changes["status_id"] != row["status_id"]:
         changes |= await _column_for(tx, row, changes["status_id"])
+    if (sprint_id := changes.get("sprint_id")) is not None and sprint_id != row["sprint_id"]:
+        await check_sprint(tx, sprint_id)
     fresh = await tx.one("update_task", **{**dict(row), **changes, "now": tx.now})
     if "assignee_ids" in changes:
         await tx.exec("replace_assignees", task_id=cmd.task_id, user_ids=changes["assignee_ids"])
+    if COUNTED & changes.keys():
+        settle(tx, [row, fresh])
     changed = [name for name in (*changes, "completed_at") if fresh[name] != row[name]]
     part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
     return TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
@@ -399,6 +423,7 @@ async def delete(tx: Tx, cmd: OneTask) -> TaskDeleted:
     row = await _task(tx, cmd.task_id)
     tx.check_version(row, Task)
     gone = await tx.many("delete_tasks", cmd)
+    settle(tx, gone)
     event = TaskDeleted(task=TaskPart(id=cmd.task_id, removed=True))
     below = [TaskPart(id=row["id"], removed=True) for row in gone if row["id"] != cmd.task_id]
     if below:
@@ -418,7 +443,9 @@ async def restore(tx: Tx, cmd: OneTask) -> TaskRestored:
         raise Conflict(
             "Its parent task is in the trash: restore that one", details={"task_id": row["parent_id"]}
         )
-    back = [await _put_back(tx, item) for item in await tx.many("deleted_with", cmd)]
+    rows = [await _put_back(tx, item) for item in await tx.many("deleted_with", cmd)]
+    settle(tx, rows)
+    back = [Task.of(row) for row in rows]
     event = TaskRestored(task=next(task for task in back if task.id == cmd.task_id))
     below = [task for task in back if task.id != cmd.task_id]
     if below:
@@ -485,13 +512,12 @@ async def _column_for(tx: Tx, row: Row, status_id: UUID) -> dict[str, Any]:
     return {"column_id": column["id"], "position": positions.between(column["last_position"], None)}
 
 
-async def _put_back(tx: Tx, item: Row) -> Task:
+async def _put_back(tx: Tx, item: Row) -> Row:
     column_id = item["column_id"] if item["column_stands"] else None
     column = await _landing(tx, column_id, None if column_id else item["status_id"])
-    row = await tx.one(
+    return await tx.one(
         "restore_task",
         task_id=item["id"],
         column_id=column["id"],
         position=positions.between(column["last_position"], None),
     )
-    return Task.of(row)

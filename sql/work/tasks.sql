@@ -12,7 +12,7 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_i
 -- beside, and the card on the other side of the gap. The room lock keeps it true until the write.
 -- move_contexts :many
 SELECT
-    m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at,
+    m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.sprint_id, t.updated_by, t.updated_at,
     (SELECT u.name FROM users AS u WHERE u.id = t.updated_by) AS updated_by_name,
     c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit,
     s.id AS new_status_id, s.category = 'done' AS done,
@@ -97,12 +97,12 @@ RETURNING last_number AS number, key || '-' || last_number AS key;
 -- create_task :one
 INSERT INTO tasks (
     tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
-    parent_id, assignee_ids, tags, start_at, due_at, estimate_minutes, completed_at,
+    parent_id, assignee_ids, tags, start_at, due_at, estimate_minutes, sprint_id, completed_at,
     created_by, created_at, updated_by, updated_at
 )
 SELECT
     :tenant_id, :project_id, :id, :number, :key, :title, :description, :type, :priority, :column_id, s.id, :position,
-    :parent_id, :assignee_ids, :tags, :start_at, :due_at, :estimate_minutes,
+    :parent_id, :assignee_ids, :tags, :start_at, :due_at, :estimate_minutes, :sprint_id,
     CASE WHEN s.category = 'done' THEN :now::timestamptz END,
     :actor_id, :now, :actor_id, :now
 FROM statuses AS s
@@ -114,7 +114,7 @@ UPDATE tasks AS t
 SET
     title = :title, description = :description, type = :type, priority = :priority,
     parent_id = :parent_id, assignee_ids = :assignee_ids, tags = :tags,
-    start_at = :start_at, due_at = :due_at, estimate_minutes = :estimate_minutes,
+    start_at = :start_at, due_at = :due_at, estimate_minutes = :estimate_minutes, sprint_id = :sprint_id,
     column_id = :column_id, status_id = s.id, position = :position,
     completed_at = CASE WHEN s.category = 'done' THEN coalesce(t.completed_at, :now) END,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now

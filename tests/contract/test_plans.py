@@ -23,7 +23,7 @@ LOGGED: Final = 20_000
 NEIGHBOURS: Final = 5_000
 """People of another tenant on the same server."""
 LARGE: Final = {
-    "tasks", "task_assignees", "comments", "dependencies", "room_events", "applied_commands", "rooms", "projects", "project_members",
+    "tasks", "task_assignees", "comments", "dependencies", "sprints", "sprint_facts", "room_events", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
@@ -65,8 +65,8 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "move_tasks": {},
     "landing_column": {"status_id": None},
     "next_task_number": {},
-    "create_task": {"column_id": "column", "status_id": "status"},
-    "update_task": {"column_id": "column", "status_id": "status"},
+    "create_task": {"column_id": "column", "status_id": "status", "sprint_id": None},
+    "update_task": {"column_id": "column", "status_id": "status", "sprint_id": None},
     "assignable": {},
     "replace_assignees": {},
     "delete_tasks": {},
@@ -107,6 +107,29 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "dependencies_of_project": {},
     "dependencies_of_tasks": {},
     "tasks_to_schedule": {},
+    # Sprints and the backlog.
+    "sprint": {},
+    "open_sprints": {},
+    "sprints_of_board": {},
+    "sprints_by_creation": {"status": None},
+    "completed_sprint_at": {},
+    "next_sprint": {},
+    "sprint_to_fill": {},
+    "open_tasks_of_sprint": {},
+    "tasks_counted_by_sprint": {},
+    "to_sprint": {},
+    "empty_sprint": {},
+    "tasks_with_subtasks": {},
+    "tasks_of_sprint": {},
+    "load_of_sprint": {},
+    "settle_sprint_facts": {},
+    "sprint_days": {},
+    "velocity_of_sprints": {},
+    "backlog": {},
+    "backlog_context": {},
+    "backlog_before": {},
+    "backlog_after": {},
+    "place_in_backlog": {},
 }
 """Statement -> what it is given beside the usual."""
 
@@ -160,8 +183,32 @@ class Large:
                 "SELECT t.*, lag(t.id) OVER (PARTITION BY t.tenant_id, t.project_id ORDER BY t.number) AS before "
                 "FROM tasks AS t) AS c WHERE c.before IS NOT NULL"
             )
+            # A sprint in each project, with every task of it, and what it counts of them.
+            await db.execute(
+                "INSERT INTO sprints (tenant_id, project_id, id, name, status, created_by, created_at, updated_by, updated_at)"
+                " SELECT tenant_id, id, id, 'Sprint', CASE WHEN id = $1 THEN 'active' ELSE 'completed' END, $2, now(), $2, "
+                "now() FROM projects",
+                self.ids["project"],
+                self.ids["actor"],
+            )
+            await db.execute(
+                "UPDATE tasks SET sprint_id = project_id WHERE project_id <> $1", self.ids["project"]
+            )
+            await db.execute(
+                "UPDATE tasks SET sprint_id = project_id, backlog_position = 'a' || number WHERE project_id = $1 "
+                "AND number % 100 = 0",
+                self.ids["project"],
+            )
+            await db.execute(
+                "INSERT INTO sprint_facts (tenant_id, project_id, sprint_id, task_id, at, begun, tasks, minutes, done_tasks, "
+                "done_minutes) SELECT tenant_id, project_id, sprint_id, id, now(), false, 1, 0, 0, 0 FROM tasks "
+                "WHERE sprint_id IS NOT NULL"
+            )
             for table in (
+                "tasks",
                 "dependencies",
+                "sprints",
+                "sprint_facts",
                 "room_events",
                 "applied_commands",
                 "audit_entries",
@@ -180,7 +227,9 @@ class Large:
             "per_column": 501, "body": "Text", "number": 1_000_000, "key": "S1-0", "title": "Title", "description": "",
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
-            "lag_minutes": 0,
+            "lag_minutes": 0, "sprint_id": ids["project"], "to_sprint_id": None, "shown": 3, "place": "l000000100000",
+            "place_number": 1000, "reach": 5, "anchor_id": ids["task"], "timezone": "Europe/Zurich", "last": 6,
+            "subtasks": True,
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],

@@ -135,6 +135,14 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")
     assert comment.success, comment
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
+    sprint = await alice.send("sprint.create", project_id=shared.project_id, name="First")
+    assert sprint.success, sprint
+    planned = {
+        "project_id": shared.project_id,
+        "sprint_id": sprint.data.sprint.id,
+        "task_ids": shared.tasks[:2],
+    }
+    assert (await alice.call("sprint.add_tasks", planned)).success
     async with shared.sql() as db:
         counts = {
             t["name"]: await db.fetchval(f"SELECT count(*) FROM {t['name']}") for t in await tables(shared)
