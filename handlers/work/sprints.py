@@ -379,7 +379,7 @@ async def complete(tx: Tx, cmd: CompleteSprint) -> SprintCompleted:
         moved = await tx.many("to_sprint", task_ids=left, to_sprint_id=to and to.row["id"])
         settle(tx, moved)
         event.tasks = [TaskPart.of(task) for task in moved]
-    if hidden := await tx.maybe("completed_sprint_at", place=SHOWN):
+    if hidden := await tx.maybe("completed_sprint_at", skipped=SHOWN):
         event.sprints = [SprintPart(id=hidden["id"], removed=True)]
     return event
 
@@ -405,7 +405,7 @@ async def reopen(tx: Tx, cmd: OneSprint) -> SprintReopened:
     fresh = await tx.one("set_sprint_status", cmd, **dates, status="active", completed_at=None)
     await settle_all(tx, cmd.sprint_id)
     event = SprintReopened(**_told(row, fresh))
-    last = await tx.maybe("completed_sprint_at", place=SHOWN - 1)
+    last = await tx.maybe("completed_sprint_at", skipped=SHOWN - 1)
     if last is not None and last["id"] not in shown:
         event.sprints = [Sprint.of(last)]
     return event

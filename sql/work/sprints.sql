@@ -66,7 +66,7 @@ UNION ALL
 SELECT s.* FROM sprints AS s
 WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id AND s.status = 'completed'
 ORDER BY s.completed_at DESC, s.id DESC
-LIMIT 1 OFFSET :place;
+LIMIT 1 OFFSET :skipped;
 
 -- The planned one that is next: by its start, else by when it was made.
 -- next_sprint :maybe

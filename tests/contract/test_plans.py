@@ -112,7 +112,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "open_sprints": {},
     "sprints_of_board": {},
     "sprints_by_creation": {"status": None},
-    "completed_sprint_at": {},
+    "completed_sprint_at": {"skipped": 3},
     "next_sprint": {},
     "sprint_to_fill": {},
     "open_tasks_of_sprint": {},
@@ -183,29 +183,21 @@ class Large:
                 "SELECT t.*, lag(t.id) OVER (PARTITION BY t.tenant_id, t.project_id ORDER BY t.number) AS before "
                 "FROM tasks AS t) AS c WHERE c.before IS NOT NULL"
             )
-            # A sprint in each project, with every task of it, and what it counts of them.
+            # A sprint in each project, and what it has counted of every task.
             await db.execute(
                 "INSERT INTO sprints (tenant_id, project_id, id, name, status, created_by, created_at, updated_by, updated_at)"
                 " SELECT tenant_id, id, id, 'Sprint', CASE WHEN id = $1 THEN 'active' ELSE 'completed' END, $2, now(), $2, "
-                "now() FROM projects",
-                self.ids["project"],
-                self.ids["actor"],
-            )
-            await db.execute(
-                "UPDATE tasks SET sprint_id = project_id WHERE project_id <> $1", self.ids["project"]
-            )
+                "now() FROM projects", self.ids["project"], self.ids["actor"],
+            )  # fmt: skip
             await db.execute(
                 "UPDATE tasks SET sprint_id = project_id, backlog_position = 'a' || number WHERE project_id = $1 "
-                "AND number % 100 = 0",
-                self.ids["project"],
-            )
+                "AND number % 100 = 0", self.ids["project"],
+            )  # fmt: skip
             await db.execute(
                 "INSERT INTO sprint_facts (tenant_id, project_id, sprint_id, task_id, at, begun, tasks, minutes, done_tasks, "
-                "done_minutes) SELECT tenant_id, project_id, sprint_id, id, now(), false, 1, 0, 0, 0 FROM tasks "
-                "WHERE sprint_id IS NOT NULL"
+                "done_minutes) SELECT tenant_id, project_id, project_id, id, now(), false, 1, 0, 0, 0 FROM tasks"
             )
             for table in (
-                "tasks",
                 "dependencies",
                 "sprints",
                 "sprint_facts",

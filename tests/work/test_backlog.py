@@ -1,16 +1,15 @@
 """The backlog: what is in it, and its order, which is that of a list whatever is done to it."""
 
-import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from handlers.work import positions
 from tests.reducer import fold, store_of
+from tests.scripts import play
 from tests.work.test_sprints import do, plan, sprint_of
-from tests.world import Board, Person, World
+from tests.world import Board, Cluster, Person, World
 
 
 async def _order(person: Person, project: str, limit: int = 100, **more: Any) -> list[str]:
@@ -77,23 +76,13 @@ MOVE = st.tuples(
 )
 
 
-async def test_it_is_a_list(world: World, alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_a_list(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Moves, new tasks, sprints, deletions in any turn, with keys that may hardly grow: the order is that of a list."""
     monkeypatch.setattr(positions, "LONGEST", 15)
-    loop = asyncio.get_running_loop()
-
-    @settings(
-        max_examples=5, deadline=None, derandomize=True, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    @given(st.lists(MOVE, min_size=30, max_size=60))
-    def compare(script: list[Any]) -> None:
-        asyncio.run_coroutine_threadsafe(_play(alice, script), loop).result(60)
-
-    await asyncio.to_thread(compare)
+    play(cluster, _play, st.lists(MOVE, min_size=30, max_size=60), examples=5)
 
 
-async def _play(alice: Person, script: list[Any]) -> None:
+async def _play(_world: World, alice: Person, script: list[Any]) -> None:
     project = (await do(alice, "project.create", name="List")).data.project.id
     room, order, planned = f"project:{project}", list[str](), set[str]()
     sprint = (await do(alice, "sprint.create", project_id=project, name="S")).data.sprint.id
