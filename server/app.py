@@ -60,6 +60,7 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.backlog
 import handlers.work.boards
@@ -67,12 +68,14 @@ import handlers.work.bulk
 import handlers.work.burndown
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.keys
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
 import handlers.work.schedule
 import handlers.work.sprint_tasks
 import handlers.work.sprints
+import handlers.work.subtasks
 import handlers.work.tasks
 import server.session
 import server.signals
@@ -163,6 +166,9 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.subtasks,
+    handlers.work.archive,
+    handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.comments,

@@ -79,7 +79,7 @@ async def move(tx: Tx, cmd: MoveInBacklog) -> BacklogMoved:
     if len(keys[0]) > positions.LONGEST:
         ids, keys = await _spread(tx, cmd, row)
     written = await tx.many("place_in_backlog", ids=ids, positions=keys)
-    parts = {part["id"]: TaskPart.of(part) for part in written if part["deleted_at"] is None}
+    parts = {part["id"]: TaskPart.of(part) for part in written if part["on_board"]}
     event = BacklogMoved(task=parts.pop(cmd.task_id), was=Was(backlog_position=_place(row)))
     if parts:
         event.tasks = list(parts.values())

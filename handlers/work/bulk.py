@@ -17,8 +17,10 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed
 from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, command, unique
 from handlers.work import positions
+from handlers.work.dates import settled
 from handlers.work.dependencies import DependencyPart, removed_with
 from handlers.work.sprint_facts import Filling, settle, sprint_to_fill
+from handlers.work.subtasks import recount
 from handlers.work.tasks import (
     SharedChanges,
     Tags,
@@ -26,6 +28,7 @@ from handlers.work.tasks import (
     Was,
     check_limit,
     check_people,
+    parents_told,
 )
 from storage.postgres import Row
 
@@ -136,6 +139,8 @@ class _Decided:
     written: list[dict[str, Any]] = field(default_factory=list)
     given: list[tuple[UUID, UUID]] = field(default_factory=list)
     taken: list[tuple[UUID, UUID]] = field(default_factory=list)
+    parents: set[UUID | None] = field(default_factory=set)
+    """Those with a subtask in another status than before."""
 
     def add(self, row: Row, fresh: dict[str, Any], now: datetime) -> bool:
         """Take a task's new values; False where they are those that it has."""
@@ -146,6 +151,8 @@ class _Decided:
         self.tasks.append(TaskPart(**part))
         self.was.append(Was(id=row["id"], **{name: row[name] for name in changed}))
         self.written.append({"id": row["id"], **{name: changed.get(name, row[name]) for name in WRITTEN}})
+        if "status_id" in changed:
+            self.parents.add(row["parent_id"])
         if "assignee_ids" in changed:
             before, after = row["assignee_ids"], changed["assignee_ids"]
             self.given += [(row["id"], user_id) for user_id in after if user_id not in before]
@@ -174,8 +181,13 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
     _write(tx, decided)
     settle(tx, [*decided.written, *(rows[task["id"]] for task in decided.written)])
+    for parent in await recount(tx, decided.parents):
+        decided.tasks.append(TaskPart.of(parent))
+        decided.was.append(
+            Was(id=parent["id"], subtask_total=parent["had_total"], subtask_done=parent["had_done"])
+        )
     events = [TasksUpdated(tasks=decided.tasks, was=decided.was)] if decided.tasks else []
-    return Outcome(events, reply_of(outcomes))
+    return Outcome(events, summed(outcomes))
 
 
 @command("tasks.delete", needs="task.delete", rest="POST /projects/{project_id}/tasks/delete")
@@ -191,11 +203,12 @@ async def delete(tx: Tx, cmd: DeleteTasks) -> Outcome[TasksDeleted, BulkReply]:
         for task_id in cmd.task_ids
     ]
     if not gone:
-        return Outcome([], reply_of(outcomes))
+        return Outcome([], summed(outcomes))
     event = TasksDeleted(tasks=[TaskPart(id=task_id, removed=True) for task_id in sorted(gone)])
+    event.tasks += await parents_told(tx, {row["parent_id"] for row in rows} - gone)
     if edges := await removed_with(tx, gone):
         event.dependencies = edges
-    return Outcome([event], reply_of(outcomes))
+    return Outcome([event], summed(outcomes))
 
 
 async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
@@ -219,6 +232,7 @@ async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
 def _fresh(cmd: UpdateTasks, board: _Board, row: Row, now: datetime) -> dict[str, Any]:
     """The values that a task is to have; an error where it cannot."""
     fresh = cmd.changes.model_dump(exclude_unset=True) if cmd.changes else {}
+    fresh |= settled(row, fresh)
     if cmd.add_tags or cmd.remove_tags:
         fresh["tags"] = _changed(row["tags"], cmd.add_tags, cmd.remove_tags)
         _at_most(MOST_TAGS, fresh["tags"], "tags")
@@ -267,7 +281,7 @@ def refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
     return TaskOutcome(id=task_id, outcome="refused", code=error.code, message=error.message)
 
 
-def reply_of(outcomes: list[TaskOutcome]) -> BulkReply:
+def summed(outcomes: list[TaskOutcome]) -> BulkReply:
     """All outcomes, counted."""
 
     def count(outcome: str) -> int:

@@ -10,7 +10,7 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound
 from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import Outcome, Page, Pagination, Paging, Payload, command, query
-from handlers.work.bulk import MOST, BulkReply, Many, TaskOutcome, TasksUpdated, refused, reply_of
+from handlers.work.bulk import MOST, BulkReply, Many, TaskOutcome, TasksUpdated, refused, summed
 from handlers.work.sprint_facts import Filling, settle, sprint_to_fill
 from handlers.work.sprints import find_sprint
 from handlers.work.tasks import Task, TaskList, TaskPart, Was
@@ -110,7 +110,7 @@ async def _carry_out(
     ]  # fmt: skip
     before: list[Any] = [rows[task_id] for task_id, verdict in verdicts.items() if verdict is True]
     if not before:
-        return Outcome([], reply_of(outcomes))
+        return Outcome([], summed(outcomes))
     moved = {
         row["id"]: row
         for row in await tx.many("to_sprint", task_ids=[row["id"] for row in before], to_sprint_id=to)
@@ -120,4 +120,4 @@ async def _carry_out(
         tasks=[TaskPart.of(moved[row["id"]]) for row in before],
         was=[Was(id=row["id"], sprint_id=row["sprint_id"]) for row in before],
     )
-    return Outcome([event], reply_of(outcomes))
+    return Outcome([event], summed(outcomes))

@@ -334,7 +334,7 @@ async def delete(tx: Tx, cmd: OneSprint) -> SprintDeleted:
     back = await tx.many("empty_sprint", cmd)
     await tx.exec("delete_sprint", cmd)
     event = SprintDeleted(sprint=SprintPart(id=cmd.sprint_id, removed=True))
-    if told := [TaskPart.of(task) for task in back if task["deleted_at"] is None]:
+    if told := [TaskPart.of(task) for task in back if task["on_board"]]:
         event.tasks = told
     return event
 

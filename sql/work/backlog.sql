@@ -9,7 +9,8 @@ SELECT t.* FROM (
         JOIN statuses AS c ON c.tenant_id = t.tenant_id AND c.id = t.status_id AND c.category <> 'cancelled'
         LEFT JOIN sprints AS s ON s.tenant_id = t.tenant_id AND s.id = t.sprint_id
         WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.backlog_position > :after_position
-            AND t.deleted_at IS NULL AND t.completed_at IS NULL AND (t.sprint_id IS NULL OR s.status = 'completed')
+            AND t.deleted_at IS NULL AND t.archived_at IS NULL AND t.completed_at IS NULL
+            AND (t.sprint_id IS NULL OR s.status = 'completed')
             AND (:subtasks OR t.parent_id IS NULL)
         ORDER BY t.backlog_position
         LIMIT :max_rows
@@ -21,7 +22,8 @@ SELECT t.* FROM (
         LEFT JOIN sprints AS s ON s.tenant_id = t.tenant_id AND s.id = t.sprint_id
         WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.number > :after_number
             AND t.backlog_position IS NULL
-            AND t.deleted_at IS NULL AND t.completed_at IS NULL AND (t.sprint_id IS NULL OR s.status = 'completed')
+            AND t.deleted_at IS NULL AND t.archived_at IS NULL AND t.completed_at IS NULL
+            AND (t.sprint_id IS NULL OR s.status = 'completed')
             AND (:subtasks OR t.parent_id IS NULL)
         ORDER BY t.number
         LIMIT :max_rows
@@ -41,11 +43,13 @@ FROM tasks AS t
 JOIN projects AS p ON p.tenant_id = t.tenant_id AND p.id = t.project_id
 LEFT JOIN tasks AS a
     ON a.tenant_id = t.tenant_id AND a.project_id = t.project_id AND a.id = :anchor_id AND a.deleted_at IS NULL
-WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL;
+    AND a.archived_at IS NULL
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL
+    AND t.archived_at IS NULL;
 
--- What stands before a place, the nearest first; with what is in the trash, which keeps its place.
+-- What stands before a place, the nearest first; with what is in trash and archive, which keeps its place.
 -- backlog_before :many
-SELECT t.id, t.number, t.backlog_position, t.deleted_at FROM (
+SELECT t.id, t.number, t.backlog_position FROM (
     (
         SELECT t.* FROM tasks AS t
         WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.backlog_position < :place AND t.id <> :task_id
@@ -66,7 +70,7 @@ LIMIT :reach;
 
 -- What stands after a place, the nearest first.
 -- backlog_after :many
-SELECT t.id, t.number, t.backlog_position, t.deleted_at FROM (
+SELECT t.id, t.number, t.backlog_position FROM (
     (
         SELECT t.* FROM tasks AS t
         WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.backlog_position > :place AND t.id <> :task_id
@@ -90,4 +94,5 @@ UPDATE tasks AS t
 SET backlog_position = n.position, version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM unnest(:ids::uuid [], :positions::text []) AS n (id, position)
 WHERE t.tenant_id = :tenant_id AND t.id = n.id
-RETURNING t.id, t.backlog_position, t.version, t.updated_at, t.deleted_at;
+RETURNING t.id, t.backlog_position, t.version, t.updated_at,
+    t.deleted_at IS NULL AND t.archived_at IS NULL AS on_board;

@@ -1,7 +1,8 @@
 -- What sprints count of tasks: how it changed, and what it comes to.
 
 -- Write down how what open sprints count of these tasks differs from what they are now. A sprint counts a task that is
--- in it and neither in the trash nor cancelled. What a completed sprint came to stays.
+-- in it and neither in the trash nor cancelled, nor in the archive unless it is done. What a completed sprint came to
+-- stays.
 -- settle_sprint_facts :exec
 INSERT INTO sprint_facts (
     tenant_id, project_id, sprint_id, task_id, at, begun, tasks, minutes, done_tasks, done_minutes
@@ -19,7 +20,7 @@ FROM (
         FROM tasks AS t
         JOIN statuses AS c ON c.tenant_id = t.tenant_id AND c.id = t.status_id AND c.category <> 'cancelled'
         WHERE t.tenant_id = :tenant_id AND t.id = ANY(:task_ids::uuid []) AND t.sprint_id IS NOT NULL
-            AND t.deleted_at IS NULL
+            AND t.deleted_at IS NULL AND (t.archived_at IS NULL OR t.completed_at IS NOT NULL)
         UNION ALL
         SELECT f.sprint_id, f.task_id, -f.tasks, -f.minutes, -f.done_tasks, -f.done_minutes
         FROM sprint_facts AS f

@@ -83,12 +83,12 @@ SELECT
 FROM sprints AS s
 WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id AND s.id = :sprint_id;
 
--- Its open tasks: neither done nor cancelled.
+-- Its open tasks on the board: neither done nor cancelled.
 -- open_tasks_of_sprint :many
 SELECT t.id FROM tasks AS t
 JOIN statuses AS s ON s.tenant_id = t.tenant_id AND s.id = t.status_id
-WHERE t.tenant_id = :tenant_id AND t.sprint_id = :sprint_id AND t.deleted_at IS NULL AND t.completed_at IS NULL
-    AND s.category <> 'cancelled';
+WHERE t.tenant_id = :tenant_id AND t.sprint_id = :sprint_id AND t.deleted_at IS NULL
+    AND t.archived_at IS NULL AND t.completed_at IS NULL AND s.category <> 'cancelled';
 
 -- Every task that is in it, or that it counts.
 -- tasks_counted_by_sprint :many
@@ -102,29 +102,30 @@ SET sprint_id = :to_sprint_id, version = t.version + 1, updated_by = :actor_id, 
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid [])
 RETURNING t.id, t.sprint_id, t.version, t.updated_at;
 
--- Those in the trash go too, and are not told of.
+-- Those in trash and archive go too, and are not told of.
 -- empty_sprint :many
 UPDATE tasks AS t
 SET sprint_id = NULL, version = t.version + 1, updated_by = :actor_id, updated_at = :now
 WHERE t.tenant_id = :tenant_id AND t.sprint_id = :sprint_id
-RETURNING t.id, t.sprint_id, t.version, t.updated_at, t.deleted_at;
+RETURNING t.id, t.sprint_id, t.version, t.updated_at,
+    t.deleted_at IS NULL AND t.archived_at IS NULL AS on_board;
 
 -- Tasks and all that is below them, each once; more than may be are not looked for.
 -- tasks_with_subtasks :many
 WITH RECURSIVE below AS (
     SELECT t.id FROM tasks AS t
     WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid [])
-        AND t.deleted_at IS NULL
+        AND t.deleted_at IS NULL AND t.archived_at IS NULL
     UNION
     SELECT t.id FROM below AS b
-    JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.parent_id = b.id AND t.deleted_at IS NULL
+    JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.parent_id = b.id AND t.deleted_at IS NULL AND t.archived_at IS NULL
 )
 SELECT id FROM below LIMIT :max_rows;
 
 -- What a sprint holds, in the order in which it is taken up; tasks that were never moved go by their number.
 -- tasks_of_sprint :many
 SELECT t.* FROM tasks AS t
-WHERE t.tenant_id = :tenant_id AND t.sprint_id = :sprint_id AND t.deleted_at IS NULL
+WHERE t.tenant_id = :tenant_id AND t.sprint_id = :sprint_id AND t.deleted_at IS NULL AND t.archived_at IS NULL
     AND coalesce(t.backlog_position, 'l' || lpad(t.number::text, 10, '0') || '00') COLLATE "C" > :after_position
 ORDER BY coalesce(t.backlog_position, 'l' || lpad(t.number::text, 10, '0') || '00') COLLATE "C"
 LIMIT :max_rows;
@@ -135,6 +136,7 @@ WITH held AS (
     SELECT t.assignee_ids, t.estimate_minutes, t.completed_at FROM tasks AS t
     JOIN statuses AS s ON s.tenant_id = t.tenant_id AND s.id = t.status_id
     WHERE t.tenant_id = :tenant_id AND t.sprint_id = :sprint_id AND t.deleted_at IS NULL AND s.category <> 'cancelled'
+        AND (t.archived_at IS NULL OR t.completed_at IS NOT NULL)
 )
 SELECT
     NULL::uuid AS user_id, count(*) AS tasks, coalesce(sum(h.estimate_minutes), 0)::bigint AS minutes,

@@ -14,7 +14,7 @@ from handlers.identity.locale import TenantSettings
 from handlers.work.burndown import _ideal
 from handlers.work.working_calendar import WorkingCalendar
 from storage.postgres import Session
-from tests.reducer import Store, fold, store_of
+from tests.reducer import fold, store_of
 from tests.scripts import play
 from tests.work.test_sprints import do
 from tests.world import Board, Cluster, Person, World
@@ -23,7 +23,7 @@ ZONE = "Pacific/Kiritimati"
 """Fourteen hours ahead: for most of the day it is another day there."""
 COUNTS = ("tasks", "minutes", "done_tasks", "done_minutes")
 STEP = st.tuples(
-    st.sampled_from(("next day", "add", "add", "remove", "estimate", "estimate", "move", "move", "move", "many", "delete", "restore", "create")),
+    st.sampled_from(("next day", "add", "add", "remove", "estimate", "estimate", "move", "move", "move", "many", "delete", "archive", "restore", "create")),
     st.integers(0, 99),
     st.integers(0, 500),
 )  # fmt: skip
@@ -61,7 +61,8 @@ class Team:
     def __init__(self, world: World, alice: Person) -> None:
         self.world, self.alice = world, alice
         self.tasks: list[str] = []
-        self.trash: list[str] = []
+        self.trash: list[tuple[str, str]] = []
+        """What is away, and how it comes back."""
 
     async def begin(self) -> None:
         project = (await do(self.alice, "project.create", name="Team")).data.project.id
@@ -90,8 +91,9 @@ class Team:
                 await self.create(at, amount)
             elif what == "restore":
                 if self.trash:
-                    await do(self.alice, "task.restore", task_id=self.trash[0])
-                    self.tasks.append(self.trash.pop(0))
+                    task, back = self.trash.pop(0)
+                    await do(self.alice, back, task_id=task)
+                    self.tasks.append(task)
             elif len(self.tasks) > 2:
                 await getattr(self, what)(at, amount)
 
@@ -139,11 +141,16 @@ class Team:
 
     async def delete(self, at: int, amount: int) -> None:
         task = self.tasks.pop(at % len(self.tasks))
-        self.trash.append(task)
+        self.trash.append((task, "task.restore"))
         if amount % 2:
             await do(self.alice, "task.delete", task_id=task)
         else:
             await do(self.alice, "tasks.delete", **self.project, task_ids=[task])
+
+    async def archive(self, at: int, amount: int) -> None:
+        task = self.tasks.pop(at % len(self.tasks))
+        self.trash.append((task, "task.unarchive"))
+        await do(self.alice, "task.archive", task_id=task)
 
     async def pass_a_day(self) -> None:
         """What has happened so far was a day earlier."""
@@ -184,14 +191,21 @@ class Team:
                 "SELECT name, at, data FROM room_events WHERE room_id = $1 AND seq > $2 ORDER BY seq",
                 UUID(self.project["project_id"]), self.start.seq,
             )  # fmt: skip
+        archive: dict[str, Any] = {}
         store, counted = store_of(self.start.snapshot), dict[str, tuple[int, bool]]()
         committed: tuple[int, int] | None = None
         days: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         for event in events:
             if event["name"] == "sprint.completed":
                 break
-            fold(store, [{"name": event["name"], "data": orjson.loads(event["data"])}])
-            before, counted = counted, self.count(store)
+            data = orjson.loads(event["data"])
+            if event["name"] == "task.archived":
+                archive[data["task"]["id"]] = store["tasks"][data["task"]["id"]]
+            elif event["name"] == "task.unarchived":
+                del archive[data["task"]["id"]]
+            fold(store, [{"name": event["name"], "data": data}])
+            put_away = [task for task in archive.values() if task["completed_at"] is not None]
+            before, counted = counted, self.count([*store["tasks"].values(), *put_away])
             if event["name"] == "sprint.started":
                 committed = _left(counted)
             if committed is not None:
@@ -200,11 +214,11 @@ class Team:
         assert committed is not None
         return committed, {day: dict(told) for day, told in days.items() if any(told.values())}
 
-    def count(self, store: Store) -> dict[str, tuple[int, bool]]:
+    def count(self, tasks: list[dict[str, Any]]) -> dict[str, tuple[int, bool]]:
         """The tasks that count: minutes, and whether it is done."""
         return {
             task["id"]: (task["estimate_minutes"] or 0, task["completed_at"] is not None)
-            for task in store["tasks"].values()
+            for task in tasks
             if task["sprint_id"] == self.sprint["sprint_id"] and task["status_id"] != self.cancelled
         }
 
