@@ -135,6 +135,10 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")
     assert comment.success, comment
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
+    if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:
+        assert (await alice.send("label.create", room=shared.project, name="Wet", colour="#00f")).success
+        made = await alice.send("checklist.create", task_id=shared.tasks[0], name="Before", items=["Tape"])
+        assert made.success, made
     sprint = await alice.send("sprint.create", project_id=shared.project_id, name="First")
     assert sprint.success, sprint
     planned = {
