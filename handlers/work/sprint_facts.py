@@ -63,3 +63,10 @@ async def settle_all(tx: Tx, sprint_id: UUID) -> None:
     """Make good whatever was not said of the tasks of a sprint, before its state changes."""
     rows = await tx.many("tasks_counted_by_sprint", sprint_id=sprint_id)
     await tx.exec("settle_sprint_facts", task_ids=[row["id"] for row in rows])
+
+
+async def settle_project(tx: Tx) -> None:
+    """What all sprints of a project count, after what a status means has changed."""
+    rows = await tx.many("tasks_counted_by_open_sprints")
+    if rows:
+        await tx.exec("settle_sprint_facts", task_ids=[row["id"] for row in rows])

@@ -96,6 +96,16 @@ SELECT t.id FROM tasks AS t WHERE t.tenant_id = :tenant_id AND t.sprint_id = :sp
 UNION
 SELECT f.task_id FROM sprint_facts AS f WHERE f.tenant_id = :tenant_id AND f.sprint_id = :sprint_id;
 
+-- The same of all sprints that are not completed.
+-- tasks_counted_by_open_sprints :many
+SELECT t.id
+FROM sprints AS s JOIN tasks AS t ON t.tenant_id = s.tenant_id AND t.sprint_id = s.id
+WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id AND s.status <> 'completed'
+UNION
+SELECT f.task_id
+FROM sprints AS s JOIN sprint_facts AS f ON f.tenant_id = s.tenant_id AND f.sprint_id = s.id
+WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id AND s.status <> 'completed';
+
 -- to_sprint :many
 UPDATE tasks AS t
 SET sprint_id = :to_sprint_id, version = t.version + 1, updated_by = :actor_id, updated_at = :now

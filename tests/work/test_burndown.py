@@ -309,6 +309,26 @@ async def test_what_a_move_costs(
     assert deferred == ["move_tasks", "append_log"], "it stays as open as it was"
 
 
+async def test_what_a_status_means_counts(alice: Person, board: Board) -> None:
+    """A status that comes to mean done, and one that is taken away with its tasks going to another."""
+    here = {"project_id": board.project}
+    made = await do(alice, "sprint.create", **here, name="Sprint", start_on="2026-11-23", end_on="2026-12-04")
+    sprint = {**here, "sprint_id": made.data.sprint.id}
+    await do(alice, "sprint.add_tasks", **sprint, task_ids=board.tasks[:3])
+    await do(alice, "sprint.start", **sprint)
+    statuses = {s.category: s.id for s in (await alice.snapshot(board.room)).snapshot.statuses}
+    await do(alice, "status.update", status_id=statuses["todo"], category="done")
+    assert await _remaining(alice, sprint) == 0
+    await do(alice, "status.delete", status_id=statuses["todo"], replace_with=statuses["in_progress"])
+    assert await _remaining(alice, sprint) == 3
+
+
+async def _remaining(alice: Person, sprint: dict[str, Any]) -> int:
+    days = (await do(alice, "sprint.burndown", **sprint)).data.days
+    found: int = [day.remaining_tasks for day in days if day.remaining_tasks is not None][-1]
+    return found
+
+
 def test_the_ideal_goes_down_on_working_days() -> None:
     holiday = {"on": "2020-12-08", "name": "Feast", "yearly": True}
     calendar = WorkingCalendar.of(TenantSettings.model_validate({"holidays": [holiday]}))
