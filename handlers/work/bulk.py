@@ -23,6 +23,7 @@ from handlers.work.dates import settled
 from handlers.work.dependencies import DependencyPart, removed_with
 from handlers.work.labels import MOST_ON_A_TASK, LabelIds, check_labels
 from handlers.work.rules import OverLimit, check_limit, check_step, next_status, transitions_of
+from handlers.work.sprint_facts import Filling, settle, sprint_to_fill
 from handlers.work.subtasks import recount
 from handlers.work.task_values import task_fields
 from handlers.work.tasks import SharedChanges, Tags, TaskPart, Was, check_people, parents_told
@@ -40,8 +41,8 @@ MOST_BYTES: Final = 4_000_000
 Many = Annotated[list[UUID], Field(min_length=1, max_length=MOST), AfterValidator(unique)]
 
 WRITTEN: Final = (
-    "fields", "type", "priority", "column_id", "status_id", "position", "assignee_ids", "watcher_ids", "tags",
-    "label_ids", "start_at", "due_at", "completed_at", "estimate_minutes",
+    "type", "priority", "column_id", "status_id", "position", "assignee_ids", "watcher_ids", "tags",
+    "label_ids", "start_at", "due_at", "completed_at", "estimate_minutes", "sprint_id",
 )  # fmt: skip
 
 
@@ -172,6 +173,7 @@ class _Board:
     statuses: Mapping[UUID, Mapping[str, Any]]
     places: Mapping[UUID, _Place]
     """By column: where tasks may go."""
+    sprint: Filling | None = None
 
     def place_of(self, status_id: UUID, column_id: UUID) -> _Place | None:
         """Where a task goes with a new status: on its own board, if a column of that shows it."""
@@ -202,7 +204,9 @@ class _Decided:
         part = {"id": row["id"], "version": row["version"] + 1, "updated_at": now, **changed}
         self.tasks.append(TaskPart(**part))
         self.was.append(Was(id=row["id"], **{name: row[name] for name in changed}))
-        self.written.append({"id": row["id"], **{name: changed.get(name, row[name]) for name in WRITTEN}})
+        self.written.append(
+            {"id": row["id"], **{name: changed.get(name, row[name]) for name in (*WRITTEN, "fields")}}
+        )
         if "status_id" in changed:
             self.parents.add(row["parent_id"])
         if "assignee_ids" in changed:
@@ -218,8 +222,10 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
     await check_labels(tx, cmd.add_label_ids, "add_label_ids")
     board = await _board(tx, cmd)
-    board.fields = await _values(tx, cmd)
+    if cmd.changes is not None and cmd.changes.sprint_id is not None:
+        board.sprint = await sprint_to_fill(tx, cmd.changes.sprint_id)
     rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
+    board.fields = await _values(tx, cmd)
     decided, outcomes = _Decided(), list[TaskOutcome]()
     for task_id in cmd.task_ids:
         row = rows.get(task_id)
@@ -233,6 +239,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
         else:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
     _write(tx, decided)
+    settle(tx, [*decided.written, *(rows[task["id"]] for task in decided.written)])
     for parent in await recount(tx, decided.parents):
         decided.tasks.append(TaskPart.of(parent))
         decided.was.append(
@@ -250,6 +257,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
 async def delete(tx: Tx, cmd: DeleteTasks) -> Outcome[TasksDeleted, BulkReply]:
     """Put up to 1,000 tasks of a project and their subtasks into the trash at once."""
     rows = await tx.many("delete_many_tasks", cmd)
+    settle(tx, rows)
     gone = {row["id"] for row in rows}
     outcomes = [
         TaskOutcome(id=task_id, outcome="done")
@@ -315,6 +323,8 @@ def _fresh(tx: Tx, cmd: UpdateTasks, board: _Board, row: Row) -> dict[str, Any]:
         fresh["assignee_ids"] = _changed(row["assignee_ids"], cmd.add_assignee_ids, cmd.remove_assignee_ids)
         _at_most(MOST_ASSIGNEES, fresh["assignee_ids"], "assignees")
         fresh["watcher_ids"] = watching_with(row, fresh["assignee_ids"])
+    if board.sprint is not None and row["sprint_id"] != board.sprint.row["id"]:
+        board.sprint.take()
     if cmd.column_id is not None:
         shown = board.columns[cmd.column_id]["status_ids"]
         fresh["status_id"] = next_status(board.statuses[row["status_id"]], shown)
@@ -363,6 +373,7 @@ def _write(tx: Tx, decided: _Decided) -> None:
 
 
 def refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
+    """The outcome of a task that stays as it was."""
     return TaskOutcome(
         id=task_id,
         outcome="refused",
@@ -373,6 +384,8 @@ def refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
 
 
 def summed(outcomes: list[TaskOutcome]) -> BulkReply:
+    """All outcomes, counted."""
+
     def count(outcome: str) -> int:
         return sum(one.outcome == outcome for one in outcomes)
 

@@ -135,6 +135,7 @@ FIELDS: Final[dict[str, Known]] = {
     ),
     "open": Known("boolean", "(t.completed_at IS NULL)", always=True),
     "parent_id": Known("id", "t.parent_id"),
+    "sprint_id": Known("id", "t.sprint_id"),
     "assignees": Known(
         "people", "t.assignee_ids", rank="(SELECT u.name FROM users AS u WHERE u.id = t.assignee_ids[1])"
     ),

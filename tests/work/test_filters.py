@@ -138,7 +138,7 @@ def conditions(world: World) -> st.SearchStrategy[dict[str, Any]]:
     people = ["me", *(world.user_ids[name] for name in ("alice", "bob", "carol"))]
     ids = {
         "status_id": list(world.statuses.values()), "column_id": list(world.columns.values()),
-        "project_id": [world.project_id, str(UUID(int=7))], "parent_id": world.tasks[:3], "id": world.tasks[:3],
+        "project_id": [world.project_id, str(UUID(int=7))], "parent_id": world.tasks[:3], "sprint_id": [str(UUID(int=7))], "id": world.tasks[:3],
         "labels": [str(UUID(int=7)), str(UUID(int=8))],
     }  # fmt: skip
     days = ["today", "yesterday", "tomorrow", "2026-11-28", "2026-12-06"]
