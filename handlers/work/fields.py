@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from handlers import formulas
 from handlers.context import Tx
-from handlers.errors import Conflict, NotFound, ValidationFailed
+from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
 from handlers.identity.currencies import Currency
 from handlers.identity.custom_fields import MOST, Definition, FieldType, Formula, Label, Options, computed
 from handlers.identity.field_values import FieldSet
@@ -22,6 +22,9 @@ from handlers.work.task_values import definition, task_fields
 from handlers.work.tasks import TaskPart
 from storage.ids import new_id
 from storage.postgres import Row
+
+constraint("project_fields_pkey", "id", "A field with this id exists")
+constraint("project_fields_key_key", "key", "The project has a field of this key")
 
 COMPUTED_AT_ONCE: Final = 1_000
 """Tasks whose formulas one command computes anew (count)."""

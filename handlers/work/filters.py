@@ -90,7 +90,7 @@ class Known:
     kind: Kind
     sql: str
     options: tuple[str, ...] = ()
-    """What a choice may be, in its order."""
+    """What a choice may be, in its order. Tasks may still have an option of a custom field that is gone."""
     type: str = ""
     """The SQL type of its values, where that is not the one of its kind."""
     always: bool = False
@@ -314,7 +314,10 @@ def _known(field: Definition, gives: str | None) -> Known | None:
 
 
 async def tasks_matching(tx: Tx, wanted: Filter, task_ids: list[UUID], *, at: str = "filter") -> set[UUID]:
-    """Those of some tasks of the room's project that a filter holds for."""
+    """Those of some tasks of the room's project that a filter holds for.
+
+    VALIDATION_ERROR where it names a custom field that is gone since it was kept.
+    """
     rows = await tx.many("tasks_matching", task_ids=task_ids, where=await condition(tx, wanted, at=at))
     return {row["id"] for row in rows}
 
@@ -414,7 +417,7 @@ class Work:
         if known.kind in ("person", "people") and value == "me":
             value = str(self.me)
         made = _VALUES[known.kind](value)
-        if known.options and made not in known.options:
+        if known.options and "{key}" not in known.sql and made not in known.options:
             raise ValueError(f"must be one of {', '.join(known.options)}")
         return str(made) if known.sql_type == "text" else made
 

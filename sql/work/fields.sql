@@ -47,10 +47,11 @@ UPDATE project_fields
 SET deleted_at = :now, version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND id = :field_id;
 
--- Those whose formulas are to be computed anew, by number.
+-- Those whose formulas are to be computed anew, by number. What is in the archive is on no board, and stays as it was.
 -- tasks_to_compute :many
 SELECT t.id, t.number, t.fields, t.version FROM tasks AS t
-WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND t.number > :after_number
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND t.archived_at IS NULL
+    AND t.number > :after_number
 ORDER BY t.number
 LIMIT :max_rows;
 
