@@ -15,17 +15,15 @@ from pydantic import AfterValidator, Field, model_validator
 
 from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed, VersionConflict
-from handlers.identity.field_values import FieldSet
-from handlers.identity.people import from_json
 from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, Version, command, unique
 from handlers.work import positions
+from handlers.work.bulk_values import values_of
 from handlers.work.dates import settled
 from handlers.work.dependencies import DependencyPart, removed_with
 from handlers.work.labels import MOST_ON_A_TASK, LabelIds, check_labels
 from handlers.work.rules import OverLimit, check_limit, check_step, next_status, transitions_of
 from handlers.work.sprint_facts import Filling, settle, sprint_to_fill
 from handlers.work.subtasks import recount
-from handlers.work.task_values import task_fields
 from handlers.work.tasks import SharedChanges, Tags, TaskPart, Was, check_people, parents_told
 from handlers.work.watchers import watching_with
 from storage.postgres import Row
@@ -35,14 +33,12 @@ MOST: Final = 1_000
 MOST_TAGS, MOST_ASSIGNEES = 50, 100
 """What one task may have of each (count), as when it is changed by itself."""
 
-MOST_BYTES: Final = 4_000_000
-"""Values of custom fields that one event tells of, old and new (bytes of JSON)."""
-
 Many = Annotated[list[UUID], Field(min_length=1, max_length=MOST), AfterValidator(unique)]
 
 WRITTEN: Final = (
     "type", "priority", "column_id", "status_id", "position", "assignee_ids", "watcher_ids", "tags",
     "label_ids", "start_at", "due_at", "completed_at", "estimate_minutes", "sprint_id",
+    "fields",
 )  # fmt: skip
 
 
@@ -134,40 +130,9 @@ class _Place:
 
 
 @dataclass(slots=True)
-class _Values:
-    """Values of custom fields that tasks are to have."""
-
-    fields: FieldSet
-    given: Mapping[str, Any]
-    told: int = 0
-    """What the event tells of them so far (bytes of JSON)."""
-
-    def changed(self, row: Row) -> dict[str, Any]:
-        """A task's values, where they change; VALIDATION_ERROR where the event would become too large."""
-        before: Any = from_json(row["fields"])
-        after = self.fields.merged(before, self.given, "changes.fields")
-        if after == before:
-            return {}
-        self.told += len(orjson.dumps([before, after]))
-        if self.told > MOST_BYTES:
-            raise ValidationFailed.field("task_ids", "are too many for values this large: name fewer of them")
-        return {"fields": after}
-
-
-async def _values(tx: Tx, cmd: UpdateTasks) -> _Values | None:
-    if cmd.changes is None or cmd.changes.fields is None:
-        return None
-    fields = await task_fields(tx)
-    given = await fields.allowed(tx, cmd.changes.fields, "changes.fields", project_id=tx.room.id)
-    return _Values(fields, given)
-
-
-@dataclass(slots=True)
 class _Board:
     """What has to be known of the project to decide where tasks go."""
 
-    fields: "_Values | None" = field(default=None, kw_only=True)
-    """Custom fields, where values of them are changed."""
     columns: Mapping[UUID, Row]
     """In the order of the boards, and on each in its own."""
     statuses: Mapping[UUID, Mapping[str, Any]]
@@ -204,9 +169,7 @@ class _Decided:
         part = {"id": row["id"], "version": row["version"] + 1, "updated_at": now, **changed}
         self.tasks.append(TaskPart(**part))
         self.was.append(Was(id=row["id"], **{name: row[name] for name in changed}))
-        self.written.append(
-            {"id": row["id"], **{name: changed.get(name, row[name]) for name in (*WRITTEN, "fields")}}
-        )
+        self.written.append({"id": row["id"], **{name: changed.get(name, row[name]) for name in WRITTEN}})
         if "status_id" in changed:
             self.parents.add(row["parent_id"])
         if "assignee_ids" in changed:
@@ -219,13 +182,13 @@ class _Decided:
 @command("tasks.update", needs="task.edit", rest="POST /projects/{project_id}/tasks/update")
 async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     """Change, move, tag or assign up to 1,000 tasks of a project at once."""
+    values = await values_of(tx, cmd.changes.fields if cmd.changes else None)
     await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
     await check_labels(tx, cmd.add_label_ids, "add_label_ids")
     board = await _board(tx, cmd)
     if cmd.changes is not None and cmd.changes.sprint_id is not None:
         board.sprint = await sprint_to_fill(tx, cmd.changes.sprint_id)
     rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
-    board.fields = await _values(tx, cmd)
     decided, outcomes = _Decided(), list[TaskOutcome]()
     for task_id in cmd.task_ids:
         row = rows.get(task_id)
@@ -233,7 +196,8 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
             if row is None:
                 raise NotFound("There is no such task")
             _check_version(cmd, row)
-            changed = decided.add(row, _fresh(tx, cmd, board, row), tx.now)
+            own = values.changed(row)
+            changed = decided.add(row, _fresh(tx, cmd, board, row) | own, tx.now)
         except AtriumError as error:
             outcomes.append(refused(task_id, error))
         else:
@@ -310,9 +274,6 @@ def _fresh(tx: Tx, cmd: UpdateTasks, board: _Board, row: Row) -> dict[str, Any]:
     """The values that a task is to have; an error where it cannot."""
     fresh = cmd.changes.model_dump(exclude_unset=True) if cmd.changes else {}
     fresh |= settled(row, fresh)
-    if board.fields is not None:
-        del fresh["fields"]
-        fresh |= board.fields.changed(row)
     if cmd.add_tags or cmd.remove_tags:
         fresh["tags"] = _changed(row["tags"], cmd.add_tags, cmd.remove_tags)
         _at_most(MOST_TAGS, fresh["tags"], "tags")
