@@ -598,8 +598,13 @@ EXAMPLES: Final[dict[str, Example]] = {
             "project_id": w.project_id,
             "name": "What I owe",
             "board_id": w.board_id,
-            "filter": {"assignee_id": w.user_ids["alice"], "open": True},
-            "sort": [{"field": "due_at"}, {"field": "title", "descending": True}],
+            "filter": {
+                "and": [
+                    {"field": "assignees", "op": "has_any", "value": ["me"]},
+                    {"not": {"field": "due_at", "op": "gt", "value": {"days": 7}}},
+                ]
+            },
+            "sort": [{"field": "due_at"}, {"field": "title", "order": "desc"}],
             "swimlanes": "priority",
             "fields": ["title", "due_at"],
         },
