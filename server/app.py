@@ -78,6 +78,7 @@ import handlers.work.projects
 import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.tasks
+import handlers.work.unarchive
 import handlers.work.views
 import handlers.work.watchers
 import handlers.work.workflow
@@ -178,6 +179,7 @@ NOUNS: Final = (
     handlers.work.checklists,
     handlers.work.subtasks,
     handlers.work.archive,
+    handlers.work.unarchive,
     handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,

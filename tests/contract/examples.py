@@ -93,6 +93,15 @@ async def _chain(world: World, alice: Person) -> None:
         world.made[name] = made.data.dependency.id
 
 
+async def _many_archived(world: World, alice: Person) -> None:
+    """Two tasks, one of them with a subtask, and columns that warn when they hold four."""
+    await _families(world, alice)
+    limit = {"column_id": world.columns["To do"], "limit": 4, "mode": "warn"}
+    assert (await alice.call("column.set_limit", limit)).success
+    ask = {"project_id": world.project_id, "task_ids": [world.tasks[1], world.tasks[0]]}
+    assert (await alice.call("tasks.archive", ask)).success
+
+
 async def _second_board(world: World, alice: Person) -> None:
     """A board like the first one, whose columns warn when they hold more than one task."""
     made = await alice.send("board.create", room=world.project, name="Night shift", like_id=world.board_id)
@@ -502,6 +511,11 @@ EXAMPLES: Final[dict[str, Example]] = {
         lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[1], w.tasks[0], NEW_ID]},
         another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[2]]},
         before=_families,
+    ),
+    "tasks.unarchive": Example(
+        lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[1], NEW_ID, w.tasks[0]]},
+        another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[0]]},
+        before=_many_archived,
     ),
     # Comments.
     "comment.add": Example(

@@ -73,6 +73,8 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "delete_tasks": {},
     "is_below": {"parent_id": "task"},
     "whereabouts": {},
+    "archived_families": {},
+    "unarchive_tasks": {},
     "board_layout": {},
     "board_layouts_of": {},
     "keep_board_layout": {"column_ids": []},
