@@ -60,10 +60,14 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.allocations
 import handlers.work.archive
 import handlers.work.assignments
+import handlers.work.backlog
 import handlers.work.boards
+import handlers.work.budgets
 import handlers.work.bulk
+import handlers.work.burndown
 import handlers.work.checklists
 import handlers.work.columns
 import handlers.work.comments
@@ -74,10 +78,15 @@ import handlers.work.labels
 import handlers.work.layouts
 import handlers.work.moves
 import handlers.work.parts
+import handlers.work.project_archive
+import handlers.work.project_members
 import handlers.work.projects
 import handlers.work.schedule
+import handlers.work.sprint_tasks
+import handlers.work.sprints
 import handlers.work.subtasks
 import handlers.work.tasks
+import handlers.work.trash
 import handlers.work.views
 import handlers.work.watchers
 import handlers.work.workflow
@@ -167,6 +176,11 @@ NOUNS: Final = (
     handlers.platform.impersonation,
     handlers.platform.nodes,
     handlers.work.projects,
+    handlers.work.project_members,
+    handlers.work.project_archive,
+    handlers.work.trash,
+    handlers.work.budgets,
+    handlers.work.allocations,
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
@@ -186,6 +200,10 @@ NOUNS: Final = (
     handlers.work.dependencies,
     handlers.work.find,
     handlers.work.schedule,
+    handlers.work.sprints,
+    handlers.work.sprint_tasks,
+    handlers.work.backlog,
+    handlers.work.burndown,
     handlers.work.assignments,
     handlers.insight.audit,
     handlers.rooms,
