@@ -161,6 +161,14 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "budget": {},
     "deleted_projects": {},
     "deleted_tasks": {},
+    "task_figures": {},
+    "next_milestones": {},
+    "held_in": {},
+    "shape_to_copy": {"source_id": "project"},
+    "tasks_to_copy": {"source_id": "project"},
+    "first_day": {"source_id": "project"},
+    "purge_tasks": {"older_than": FIRST_MOMENT, "most": 1000},
+    "purge_project_tasks": {"most": 1000},
 }
 """Statement -> what it is given beside the usual."""
 
