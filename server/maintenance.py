@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from handlers import evidence
@@ -114,10 +115,14 @@ class Maintenance:
             found = await session.many("trash_to_purge", older_than=older_than)
         removed = 0
         for row in found:
-            if row["project_id"] is None:
-                await self._in_parts(row["tenant_id"], "purge_tasks", older_than=older_than)
-            else:
-                removed += await self._purge_project(row["tenant_id"], row["project_id"], older_than)
+            tenant_id, project_id = row["tenant_id"], row["project_id"]
+            try:
+                if project_id is None:
+                    await self._in_parts(tenant_id, "purge_tasks", older_than=older_than)
+                else:
+                    removed += await self._purge_project(tenant_id, project_id, older_than)
+            except asyncpg.PostgresError:  # one that cannot go must not keep the others
+                log.exception("trash.stuck", tenant=str(tenant_id), project=str(project_id))
         return removed
 
     async def _purge_project(self, tenant_id: UUID, project_id: UUID, older_than: datetime) -> bool:

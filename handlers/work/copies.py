@@ -211,18 +211,25 @@ async def _plan(tx: Tx, source: Row, copy_id: UUID | None, *, tasks: bool, shift
     if sum(row["checklist_total"] for row in copy.tasks) > MOST_ITEMS:
         raise Conflict("So many items of checklists cannot be copied at once", details={"limit": MOST_ITEMS})
     copy.places = _places(copy.tasks, shape)
+    copy.tasks = [row for row in copy.tasks if row["id"] in copy.places]
     _check_dates([source["end_on"], *_moments(copy.tasks)], shift or timedelta())
     return copy
 
 
 def _places(tasks: list[Row], shape: list[Row]) -> dict[UUID, tuple[UUID, UUID, str]]:
-    """Where each task of a copy stands. What was begun goes behind what was not, in the first column of the first status."""
+    """Where each task of a copy stands. What was begun goes behind what was not, in the first column of the first status;
+    so does what lies on a board that is not copied, or it stays behind.
+    """
+    copied = {row["id"] for row in shape}
     first = next((row for row in shape if row["category"] in UNTOUCHED), None)
     column = next((row for row in shape if first and first["id"] in (row["status_ids"] or ())), None)
     columns: dict[UUID, list[tuple[bool, Row]]] = {}
     for task in tasks:
-        goes_back = first is not None and column is not None and task["category"] not in UNTOUCHED
+        fresh = task["category"] in UNTOUCHED and task["column_id"] in copied
+        goes_back = first is not None and column is not None and not fresh
         column_id = column["id"] if goes_back and column else task["column_id"]
+        if column_id not in copied:
+            continue
         columns.setdefault(column_id, []).append((goes_back, task))
     places = {}
     for column_id, held in columns.items():
