@@ -4,6 +4,7 @@ What is copied is read under the lock of its room and written by a few statement
 afresh: every task that was begun, done or cancelled goes back to the first status, nobody is assigned, nothing is counted.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -184,12 +185,13 @@ class _Copy:
             return
         task_ids = {row["id"]: new_id() for row in self.tasks}
         below = [row["parent_id"] for row in self.tasks]
+        counts = Counter(below)
         placed = [self.places[row["id"]] for row in self.tasks]
         await tx.exec(
             "copy_tasks", **about, key=key, shift=self.shift,
             old_ids=list(task_ids), new_ids=list(task_ids.values()),
             parent_ids=[task_ids.get(parent) for parent in below],
-            subtask_totals=[below.count(row["id"]) if row["subtask_total"] else 0 for row in self.tasks],
+            subtask_totals=[counts[row["id"]] for row in self.tasks],
             column_ids=[self.ids[column] for column, _, _ in placed],
             status_ids=[self.ids[status] for _, status, _ in placed],
             positions=[position for _, _, position in placed],
