@@ -62,6 +62,13 @@ async def _program(world: World, alice: Person) -> None:
     assert (await alice.send("project.create", name="Bathroom", id=NEW_ID, parent_id=OTHER_ID)).success
 
 
+async def _template(world: World, alice: Person) -> None:
+    await _families(world, alice)
+    saved = await alice.send("template.save", project_id=world.project_id, name="Any kitchen")
+    assert saved.success, saved
+    world.made["template"] = saved.data.project.id
+
+
 async def _archived_projects(world: World, alice: Person) -> None:
     await _two_projects(world, alice)
     for project_id in (world.project_id, NEW_ID):
@@ -937,6 +944,32 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"project_id": NEW_ID},
         before=_trash_projects,
     ),
+    "project.duplicate": Example(
+        lambda w: {"project_id": w.project_id, "name": "Second kitchen", "members": True},
+        another=lambda w: {"project_id": w.project_id, "name": "Third kitchen", "tasks": False},
+        before=_families,
+    ),
+    "template.save": Example(
+        lambda w: {"project_id": w.project_id, "name": "Any kitchen", "key": "ANY"},
+        another=lambda w: {"project_id": w.project_id, "name": "Empty kitchen", "tasks": False},
+        before=_families,
+    ),
+    "project.from_template": Example(
+        lambda w: {
+            "room": w.tenant,
+            "template_id": w.made.get("template", NEW_ID),
+            "name": "Garden",
+            "start_on": "2027-03-01",
+        },
+        another=lambda w: {
+            "room": w.tenant,
+            "template_id": w.made.get("template", NEW_ID),
+            "name": "Yard",
+            "tasks": False,
+        },
+        before=_template,
+    ),
+    "project.overview": Example(lambda w: {"project_id": w.project_id}, before=_budgeted),
     "trash.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_trash),
     "budget.get": Example(lambda w: {"project_id": w.project_id}, before=_budgeted),
     "budget.set": Example(
