@@ -563,6 +563,30 @@ CREATE FUNCTION public.purge_member_imports(older_than timestamp with time zone)
     SELECT count(*) FROM gone
 $$;
 
+-- FUNCTION: purge_room_log(uuid, bigint)
+
+CREATE FUNCTION public.purge_room_log(room uuid, most bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    removed bigint;
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1 FROM projects AS p
+        WHERE p.tenant_id = current_tenant() AND p.id = room AND p.deleted_at IS NOT NULL AND p.purged_at IS NOT NULL
+    ) THEN
+        RAISE EXCEPTION 'this project is not to be removed' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    DELETE FROM room_events AS e WHERE e.tenant_id = current_tenant() AND e.room_id = room AND e.seq IN (
+        SELECT x.seq FROM room_events AS x
+        WHERE x.tenant_id = current_tenant() AND x.room_id = room ORDER BY x.seq LIMIT most
+    );
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    RETURN removed;
+END
+$$;
+
 -- FUNCTION: purge_some(bigint, timestamp with time zone)
 
 CREATE FUNCTION public.purge_some(most bigint, moment timestamp with time zone) RETURNS bigint
@@ -923,6 +947,21 @@ CREATE FUNCTION public.tenants_founded_by(person uuid) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$ SELECT count(*) FROM tenants AS t WHERE t.created_by = person $$;
+
+-- FUNCTION: trash_to_purge(timestamp with time zone)
+
+CREATE FUNCTION public.trash_to_purge(older_than timestamp with time zone) RETURNS TABLE(tenant_id uuid, project_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    (
+        SELECT p.tenant_id, p.id FROM projects AS p
+        WHERE p.deleted_at IS NOT NULL AND (p.purged_at IS NOT NULL OR p.deleted_at < older_than)
+        ORDER BY p.deleted_at LIMIT 1000
+    )
+    UNION ALL
+    (SELECT DISTINCT t.tenant_id, NULL::uuid FROM tasks AS t WHERE t.deleted_at < older_than LIMIT 1000)
+$$;
 
 -- FUNCTION: trim_audit(uuid, bigint, bytea, bytea, timestamp with time zone)
 
@@ -3918,6 +3957,11 @@ GRANT ALL ON FUNCTION public.purge_invitations(older_than timestamp with time zo
 REVOKE ALL ON FUNCTION public.purge_member_imports(older_than timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_member_imports(older_than timestamp with time zone) TO atrium_app;
 
+-- ACL: FUNCTION purge_room_log(room uuid, most bigint)
+
+REVOKE ALL ON FUNCTION public.purge_room_log(room uuid, most bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_room_log(room uuid, most bigint) TO atrium_app;
+
 -- ACL: FUNCTION purge_some(most bigint, moment timestamp with time zone)
 
 REVOKE ALL ON FUNCTION public.purge_some(most bigint, moment timestamp with time zone) FROM PUBLIC;
@@ -4017,6 +4061,11 @@ GRANT ALL ON FUNCTION public.tenant_to_purge(moment timestamp with time zone) TO
 
 REVOKE ALL ON FUNCTION public.tenants_founded_by(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.tenants_founded_by(person uuid) TO atrium_app;
+
+-- ACL: FUNCTION trash_to_purge(older_than timestamp with time zone)
+
+REVOKE ALL ON FUNCTION public.trash_to_purge(older_than timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.trash_to_purge(older_than timestamp with time zone) TO atrium_app;
 
 -- ACL: FUNCTION trim_audit(tenant uuid, upto_seq bigint, upto_hash bytea, anchor_signature bytea, older_than timestamp with time zone)
 
