@@ -61,6 +61,7 @@ import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
 import handlers.work.assignments
+import handlers.work.automation
 import handlers.work.boards
 import handlers.work.bulk
 import handlers.work.comments
@@ -68,6 +69,7 @@ import handlers.work.dependencies
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
+import handlers.work.rules
 import handlers.work.schedule
 import handlers.work.tasks
 import server.session
@@ -155,6 +157,7 @@ NOUNS: Final = (
     handlers.platform.impersonation,
     handlers.platform.nodes,
     handlers.work.projects,
+    handlers.work.rules,
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
@@ -164,6 +167,7 @@ NOUNS: Final = (
     handlers.work.dependencies,
     handlers.work.schedule,
     handlers.work.assignments,
+    handlers.work.automation,
     handlers.insight.audit,
     handlers.rooms,
     server.session,

@@ -536,6 +536,16 @@ CREATE FUNCTION public.purge_member_imports(older_than timestamp with time zone)
     SELECT count(*) FROM gone
 $$;
 
+-- FUNCTION: purge_rule_runs(timestamp with time zone)
+
+CREATE FUNCTION public.purge_rule_runs(older_than timestamp with time zone) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    WITH gone AS (DELETE FROM rule_runs WHERE at < older_than RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
+
 -- FUNCTION: purge_some(bigint, timestamp with time zone)
 
 CREATE FUNCTION public.purge_some(most bigint, moment timestamp with time zone) RETURNS bigint
@@ -1582,11 +1592,71 @@ CREATE TABLE public.rooms (
     epoch uuid DEFAULT gen_random_uuid() NOT NULL,
     head_seq bigint DEFAULT 0 NOT NULL,
     floor_seq bigint DEFAULT 0 NOT NULL,
+    triggers text[],
     CONSTRAINT rooms_kind_check CHECK ((kind = ANY (ARRAY['tenant'::text, 'project'::text, 'channel'::text, 'document'::text, 'user'::text])))
 )
 WITH (fillfactor='50');
 
 ALTER TABLE ONLY public.rooms FORCE ROW LEVEL SECURITY;
+
+-- TABLE: rule_dues
+
+CREATE TABLE public.rule_dues (
+    tenant_id uuid NOT NULL,
+    rule_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    due_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.rule_dues FORCE ROW LEVEL SECURITY;
+
+-- TABLE: rule_runs
+
+CREATE TABLE public.rule_runs (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    rule_id uuid NOT NULL,
+    task_id uuid,
+    at timestamp with time zone NOT NULL,
+    trigger text NOT NULL,
+    cause_id uuid,
+    outcome text NOT NULL,
+    reason text,
+    message text,
+    actions json NOT NULL,
+    CONSTRAINT rule_runs_outcome_check CHECK ((outcome = ANY (ARRAY['did'::text, 'skipped'::text, 'failed'::text])))
+);
+
+ALTER TABLE ONLY public.rule_runs FORCE ROW LEVEL SECURITY;
+
+-- TABLE: rules
+
+CREATE TABLE public.rules (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    owner_id uuid NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    enabled_at timestamp with time zone NOT NULL,
+    trigger text NOT NULL,
+    definition json NOT NULL,
+    next_at timestamp with time zone,
+    minute_at timestamp with time zone,
+    minute_runs bigint DEFAULT 0 NOT NULL,
+    hour_at timestamp with time zone,
+    hour_runs bigint DEFAULT 0 NOT NULL,
+    told_at timestamp with time zone,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.rules FORCE ROW LEVEL SECURITY;
 
 -- TABLE: schema_migrations
 
@@ -2054,6 +2124,21 @@ ALTER TABLE ONLY public.room_events
 ALTER TABLE ONLY public.rooms
     ADD CONSTRAINT rooms_pkey PRIMARY KEY (tenant_id, id);
 
+-- CONSTRAINT: rule_dues rule_dues_pkey
+
+ALTER TABLE ONLY public.rule_dues
+    ADD CONSTRAINT rule_dues_pkey PRIMARY KEY (tenant_id, rule_id, task_id);
+
+-- CONSTRAINT: rule_runs rule_runs_pkey
+
+ALTER TABLE ONLY public.rule_runs
+    ADD CONSTRAINT rule_runs_pkey PRIMARY KEY (tenant_id, id);
+
+-- CONSTRAINT: rules rules_pkey
+
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: schema_migrations schema_migrations_pkey
 
 ALTER TABLE ONLY public.schema_migrations
@@ -2394,6 +2479,26 @@ CREATE INDEX refresh_tokens_session_idx ON public.refresh_tokens USING btree (se
 
 CREATE INDEX room_events_at_idx ON public.room_events USING brin (at);
 
+-- INDEX: rule_dues_task_idx
+
+CREATE INDEX rule_dues_task_idx ON public.rule_dues USING btree (tenant_id, task_id);
+
+-- INDEX: rule_runs_at_idx
+
+CREATE INDEX rule_runs_at_idx ON public.rule_runs USING btree (at);
+
+-- INDEX: rule_runs_project_idx
+
+CREATE INDEX rule_runs_project_idx ON public.rule_runs USING btree (tenant_id, project_id, at, id);
+
+-- INDEX: rule_runs_rule_idx
+
+CREATE INDEX rule_runs_rule_idx ON public.rule_runs USING btree (tenant_id, rule_id, at, id);
+
+-- INDEX: rules_project_idx
+
+CREATE INDEX rules_project_idx ON public.rules USING btree (tenant_id, project_id, created_at, id);
+
 -- INDEX: sessions_impersonator_idx
 
 CREATE INDEX sessions_impersonator_idx ON public.sessions USING btree (impersonator_id) WHERE (impersonator_id IS NOT NULL);
@@ -2674,6 +2779,31 @@ ALTER TABLE ONLY public.recovery_codes
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: rule_dues rule_dues_tenant_id_rule_id_fkey
+
+ALTER TABLE ONLY public.rule_dues
+    ADD CONSTRAINT rule_dues_tenant_id_rule_id_fkey FOREIGN KEY (tenant_id, rule_id) REFERENCES public.rules(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: rule_dues rule_dues_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.rule_dues
+    ADD CONSTRAINT rule_dues_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: rule_runs rule_runs_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.rule_runs
+    ADD CONSTRAINT rule_runs_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: rule_runs rule_runs_tenant_id_rule_id_fkey
+
+ALTER TABLE ONLY public.rule_runs
+    ADD CONSTRAINT rule_runs_tenant_id_rule_id_fkey FOREIGN KEY (tenant_id, rule_id) REFERENCES public.rules(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: rules rules_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: sessions sessions_user_id_fkey
 
 ALTER TABLE ONLY public.sessions
@@ -2836,6 +2966,10 @@ CREATE POLICY definer ON public.room_events TO atrium USING (true);
 
 CREATE POLICY definer ON public.rooms TO atrium USING (true);
 
+-- POLICY: rule_runs definer
+
+CREATE POLICY definer ON public.rule_runs TO atrium USING (true);
+
 -- POLICY: sso_domains definer
 
 CREATE POLICY definer ON public.sso_domains TO atrium USING (true);
@@ -2915,6 +3049,18 @@ ALTER TABLE public.room_events ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: rooms
 
 ALTER TABLE public.rooms ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: rule_dues
+
+ALTER TABLE public.rule_dues ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: rule_runs
+
+ALTER TABLE public.rule_runs ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: rules
+
+ALTER TABLE public.rules ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: sso_domains
 
@@ -3031,6 +3177,18 @@ CREATE POLICY tenant ON public.room_events TO atrium_app USING ((tenant_id = pub
 -- POLICY: rooms tenant
 
 CREATE POLICY tenant ON public.rooms TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: rule_dues tenant
+
+CREATE POLICY tenant ON public.rule_dues TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: rule_runs tenant
+
+CREATE POLICY tenant ON public.rule_runs TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: rules tenant
+
+CREATE POLICY tenant ON public.rules TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: sso_domains tenant
 
@@ -3259,6 +3417,11 @@ GRANT ALL ON FUNCTION public.purge_invitations(older_than timestamp with time zo
 
 REVOKE ALL ON FUNCTION public.purge_member_imports(older_than timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_member_imports(older_than timestamp with time zone) TO atrium_app;
+
+-- ACL: FUNCTION purge_rule_runs(older_than timestamp with time zone)
+
+REVOKE ALL ON FUNCTION public.purge_rule_runs(older_than timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_rule_runs(older_than timestamp with time zone) TO atrium_app;
 
 -- ACL: FUNCTION purge_some(most bigint, moment timestamp with time zone)
 
@@ -3525,6 +3688,18 @@ GRANT SELECT,INSERT ON TABLE public.room_events TO atrium_app;
 -- ACL: TABLE rooms
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rooms TO atrium_app;
+
+-- ACL: TABLE rule_dues
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rule_dues TO atrium_app;
+
+-- ACL: TABLE rule_runs
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rule_runs TO atrium_app;
+
+-- ACL: TABLE rules
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rules TO atrium_app;
 
 -- ACL: TABLE sessions
 

@@ -92,6 +92,21 @@ async def _comments(world: World, alice: Person) -> None:
         world.made[name] = made.data.comment.id
 
 
+def a_rule(**more: Any) -> Payload:
+    """A rule about new tasks."""
+    return {
+        "name": "Mark what is new", "when": {"on": "task.created"}, "then": [{"do": "tag", "add": ["new"]}], **more
+    }  # fmt: skip
+
+
+async def _rules(world: World, alice: Person) -> None:
+    """Two rules, of which the first has acted."""
+    for rule_id, more in ((NEW_ID, {}), (OTHER_ID, {"when": {"on": "task.due", "minutes": -60}})):
+        made = await alice.send("rule.create", room=world.project, id=rule_id, **a_rule(**more))
+        assert made.success, made
+    assert (await alice.send("task.create", room=world.project, title="Sand the floor")).success
+
+
 async def _newcomers(world: World, _alice: Person) -> None:
     for name in ("newcomer", "latecomer"):
         account = {"email": f"{name}@new.example", "password": "a long password", "name": name}
@@ -556,6 +571,40 @@ EXAMPLES: Final[dict[str, Example]] = {
         lambda w: {"room": w.tenant, "import_id": NEW_ID},
         another=lambda w: {"room": w.tenant, "import_id": OTHER_ID},
         before=importing,
+    ),
+    # Rules.
+    "rule.create": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            **a_rule(
+                when={"on": "task.moved", "to_column_ids": [w.columns["In Progress"]]},
+                then=[
+                    {"do": "assign", "roles": ["actor"]},
+                    {"do": "notify", "roles": ["creator"], "text": "{key} is begun"},
+                ],
+            ),
+        },
+        another=lambda w: {"project_id": w.project_id, **a_rule()},
+    ),
+    "rule.list": Example(lambda w: {"project_id": w.project_id}, before=_rules),
+    "rule.runs": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_rules),
+    "rule.update": Example(
+        lambda w: {"rule_id": NEW_ID, "name": "Renamed", "when": {"on": "comment.added"}},
+        another=lambda w: {"rule_id": NEW_ID, "then": [{"do": "comment", "body": "Welcome, {key}"}]},
+        before=_rules,
+        touch=("rule.disable", lambda w: {"rule_id": NEW_ID}),
+    ),
+    "rule.enable": Example(
+        lambda w: {"rule_id": NEW_ID}, another=lambda w: {"rule_id": OTHER_ID}, before=_rules
+    ),
+    "rule.disable": Example(
+        lambda w: {"rule_id": NEW_ID}, another=lambda w: {"rule_id": OTHER_ID}, before=_rules
+    ),
+    "rule.delete": Example(
+        lambda w: {"rule_id": NEW_ID},
+        another=lambda w: {"rule_id": OTHER_ID},
+        before=_rules,
+        touch=("rule.disable", lambda w: {"rule_id": NEW_ID}),
     ),
     # Invitations.
     "invitation.create": Example(
