@@ -298,6 +298,8 @@ class Opening:
 
 
 SPECS: Final[dict[str, Spec]] = {}
+INTERNAL: Final[dict[str, Spec]] = {}
+"""Name -> command that no client can send: the server itself does, at an alarm."""
 LOCATORS: Final[dict[str, str]] = {}
 """Field of a payload -> statement that finds the project it belongs to."""
 TOGETHER: Final[dict[str, Handler]] = {}
@@ -330,6 +332,14 @@ def command(
         "command", name, room=room, needs=needs, rest=rest, within=within, versioned=versioned, status=status,
         scope=scope,
     )  # fmt: skip
+
+
+def internal(name: str, *, room: str = "project") -> Callable[[H], H]:
+    """Register a command that only the server sends, by an alarm (`handlers.alarms`): `handler(tx, payload)`.
+
+    `tx.actor` is whoever set the alarm, with the rights of an owner in the room.
+    """
+    return _register("command", name, room=room, needs=None, rest=None, into=INTERNAL)
 
 
 def query(
@@ -383,17 +393,20 @@ def _register(
     within: str | None = None, versioned: bool = False, public: bool = False, bound: bool = False,
     form: bool = False, status: int = 200, limit: Strict = "", scope: str | None = None,
     file: str = "", produces: str = "application/json", platform: bool = False,
+    into: dict[str, Spec] | None = None,
 ) -> Callable[[H], H]:  # fmt: skip
+    specs = SPECS if into is None else into
+
     def add(handler: H) -> H:
         hints = get_type_hints(handler, include_extras=True)
         returns = hints.pop("return", None)
         payload = list(hints.values())[-1]
         if not (isinstance(payload, type) and issubclass(payload, Payload)):
             raise TypeError(f"{name}: the last parameter must be a Payload")
-        if name in SPECS:
+        if name in SPECS or name in INTERNAL:
             raise ValueError(f"{name} is registered twice")
         route = Route(*rest.split(" ", 1)) if rest else None
-        SPECS[name] = Spec(
+        specs[name] = Spec(
             kind=kind, name=name, payload=payload, returns=returns, handler=handler, doc=handler.__doc__ or "",
             room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, bound=bound, form=form,
             status=status, limit=limit, scope=scope, file=file, produces=produces, platform=platform,

@@ -83,6 +83,7 @@ from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
 from handlers.insight.chain import Signer
 from server import docs, fanout, headers, health, logos, metrics, pages, rest
+from server.alarm_clock import AlarmClock
 from server.describe import VERSION
 from server.figures import Figures
 from server.gateway import Gateway
@@ -244,6 +245,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         maintenance,
         outbox,
         Importer(db, settings, dispatcher),
+        AlarmClock(db, settings, dispatcher),
         outbound,
         OidcClient(outbound, settings),
         vault,
@@ -267,6 +269,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     node.outbox.start()
     refusals.start()
     node.importer.start()
+    node.alarms.start()
     node.sealer.start()
     node.lag.start()
     node.ready = True
@@ -277,6 +280,7 @@ async def close_node(node: Node) -> None:
     """Let clients and commands finish, then let go of everything."""
     node.ready = False
     await node.importer.stop()
+    await node.alarms.stop()
     await node.gateway.drain()  # at once, where it has been done
     await node.outbox.stop()
     await node.refusals.stop()

@@ -29,6 +29,10 @@ SIGNALS_DROPPED = Counter(
 EPOCHS = Counter(
     "atrium_epochs_changed", "Rooms whose history turned out to be another one.", registry=REGISTRY
 )
+ALARMS = Counter(
+    "atrium_alarms", "Alarms that were due, by command and outcome: sent, postponed, failed or dropped.",
+    ["name", "outcome"], registry=REGISTRY,
+)  # fmt: skip
 JOINS = Counter(
     "atrium_joins", "Rooms entered, by how that was answered: snapshot, events or current.", ["mode"],
     registry=REGISTRY,

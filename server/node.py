@@ -9,6 +9,7 @@ from handlers.identity.passwords import Passwords
 from handlers.identity.sessions import Sessions
 from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
+from server.alarm_clock import AlarmClock
 from server.figures import Figures
 from server.gateway import Gateway
 from server.hub import Hub
@@ -43,6 +44,7 @@ class Node:
     maintenance: Maintenance
     outbox: Outbox
     importer: Importer
+    alarms: AlarmClock
     outbound: Outbound
     oidc: OidcClient
     vault: Vault

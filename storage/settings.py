@@ -178,6 +178,14 @@ class Settings(BaseSettings):
     import_portion: int = Field(
         50, ge=1, le=1000, description="Rows of an import that are dealt with in one transaction (count)."
     )
+    alarm_poll: float = Field(
+        1, gt=0, description="How often a node looks for alarms that are due, such as reminders (seconds)."
+    )
+    alarm_tries: int = Field(
+        8,
+        ge=1,
+        description="How often an alarm is tried that fails, later each time, before it is dropped (count).",
+    )
     import_poll: float = Field(
         1, gt=0, description="How often a node looks for an import to carry on with (seconds)."
     )

@@ -136,6 +136,10 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     assert comment.success, comment
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
     async with shared.sql() as db:
+        await db.execute(
+            "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "
+            "SELECT tenant_id, 'far', id, 'infinity', '', '{}', id, id, 'infinity' FROM rooms LIMIT 1 ON CONFLICT DO NOTHING"
+        )
         counts = {
             t["name"]: await db.fetchval(f"SELECT count(*) FROM {t['name']}") for t in await tables(shared)
         }

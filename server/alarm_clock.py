@@ -1,0 +1,106 @@
+"""Sends the alarms that are due: reminders, recurring tasks, rules by the clock.
+
+A node leases what is due, so that others look at something else meanwhile; a node that dies lets its lease run out.
+What an alarm does happens in the transaction that takes it away (handlers/alarms.py), so it happens once.
+"""
+
+import asyncio
+import random
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from handlers.access import of_role
+from handlers.alarms import due
+from handlers.context import Principal
+from handlers.dispatch import Dispatcher
+from handlers.errors import AtriumError, Internal, Unavailable
+from server import metrics
+from storage.postgres import LOST, Database, Row
+from storage.rooms import RoomKey
+from storage.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE: Final = 50
+"""Alarms that one node takes at a time (count)."""
+LEASE: Final = timedelta(seconds=60)
+"""After so much silence another node takes an alarm."""
+FIRST_PAUSE: Final = 2.0
+"""Before an alarm that failed is tried again; twice as long each time (seconds)."""
+
+
+class AlarmClock:
+    """One worker of one node; any number of nodes share the work."""
+
+    def __init__(self, db: Database, settings: Settings, dispatcher: Dispatcher) -> None:
+        self._db = db
+        self._settings = settings
+        self._dispatcher = dispatcher
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def once(self) -> int:
+        """Send what is due; returns how many alarms that were."""
+        async with self._db.transaction(None) as session:
+            rows = await session.many("lease_alarms", lease=LEASE, most=AT_ONCE)
+        await asyncio.gather(*(self._send(row) for row in rows))
+        return len(rows)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if await self.once() == AT_ONCE:
+                    continue
+            except LOST as error:
+                log.warning("alarms.postponed", error=repr(error))
+            except Exception as error:
+                log.exception("alarms.interrupted", error=repr(error))
+            await asyncio.sleep(self._settings.alarm_poll * random.uniform(0.8, 1.2))
+
+    async def _send(self, row: Row) -> None:
+        outcome = "sent"
+        try:
+            spec, payload = due(row["name"], row["key"], row["command_id"], row["payload"])
+            room = RoomKey(row["tenant_id"], row["kind"], row["room_id"])
+            await self._dispatcher.submit(spec, payload, _principal(row), room, command_id=row["command_id"])
+        except Unavailable as error:  # the lease runs out, and it is due again
+            log.warning("alarm.postponed", name=row["name"], error=repr(error))
+            outcome = "postponed"
+        except Exception as error:
+            outcome = await self._failed(row, error)
+        metrics.ALARMS.labels(row["name"], outcome).inc()
+
+    async def _failed(self, row: Row, error: Exception) -> str:
+        """What is refused is refused for good; what nobody has foreseen is tried again, later and later."""
+        foreseen = isinstance(error, AtriumError) and not isinstance(error, Internal)
+        gone = foreseen or row["tries"] >= self._settings.alarm_tries
+        said = error.__cause__ or error
+        log.warning(
+            "alarm.dropped" if gone else "alarm.failed", name=row["name"], key=row["key"], tries=row["tries"], error=repr(said)
+        )  # fmt: skip
+        about = {"key": row["key"], "command_id": row["command_id"]}
+        async with self._db.transaction(row["tenant_id"]) as session:
+            if gone:
+                await session.exec("drop_alarm", **about)
+            else:
+                pause = timedelta(seconds=FIRST_PAUSE * 2 ** (row["tries"] - 1) * random.uniform(0.8, 1.2))
+                await session.exec("postpone_alarm", pause=pause, **about)
+        return "dropped" if gone else "failed"
+
+
+def _principal(row: Row) -> Principal:
+    """Whoever set the alarm, with all rights in the room: what she may do now is for the command to ask."""
+    return Principal(
+        user_id=row["actor_id"], name="", email="", tenant_id=row["tenant_id"], tenant_name=row["tenant_name"],
+        tenant_slug=row["slug"], role="owner", session_id=row["actor_id"], expires_at=float("inf"),
+        authority=of_role("owner"),
+    )  # fmt: skip

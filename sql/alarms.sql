@@ -1,0 +1,32 @@
+-- Alarms: what the server itself sends at a moment.
+
+-- set_alarms :exec
+INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at)
+SELECT :tenant_id, a.key, :room_id, a.at, a.name, a.payload, :actor_id, a.command_id, a.at
+FROM json_to_recordset(:alarms::json) AS a (key text, at timestamptz, name text, payload json, command_id uuid)
+ON CONFLICT (tenant_id, key) DO UPDATE
+SET
+    room_id = excluded.room_id, at = excluded.at, name = excluded.name, payload = excluded.payload,
+    actor_id = excluded.actor_id, command_id = excluded.command_id, try_at = excluded.try_at, tries = 0;
+
+-- clear_alarms :exec
+DELETE FROM alarms WHERE tenant_id = :tenant_id AND key = ANY(:keys::text []);
+
+-- Those of one thing and its parts: 'reminder:<task>:' and what follows. A key has no character above '~'.
+-- clear_alarms_under :exec
+DELETE FROM alarms WHERE tenant_id = :tenant_id AND key >= :prefix AND key < :prefix || '~';
+
+-- lease_alarms :many
+SELECT * FROM lease_alarms(:lease::interval, :most::bigint);
+
+-- An alarm is heard once: nothing where it was taken back, set anew, or heard already.
+-- take_alarm :value
+DELETE FROM alarms WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id
+RETURNING true;
+
+-- drop_alarm :exec
+DELETE FROM alarms WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id;
+
+-- postpone_alarm :exec
+UPDATE alarms SET try_at = now() + :pause::interval
+WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id;

@@ -1,0 +1,161 @@
+"""Alarms: a command that the server itself sends, once, when its moment has come."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from handlers.alarms import Alarm, clear_alarms, clear_alarms_under, set_alarms
+from handlers.context import Principal, Tx
+from handlers.errors import Conflict
+from handlers.registry import INTERNAL, Outcome, Payload, Reply, Spec
+from handlers.work.boards import BoardUpdated, UpdateBoard, update_board
+from server.alarm_clock import LEASE
+from storage.ids import new_id
+from storage.rooms import RoomKey
+from tests.world import Person, World
+
+BY_HAND = {"alarm_poll": 3600.0}
+"""The clock of the node sleeps, and the test does its work."""
+PAST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Ring(Payload):
+    board_id: UUID
+    name: str
+
+
+class Nothing(Payload):
+    pass
+
+
+async def _ring(tx: Tx, payload: Ring) -> BoardUpdated:
+    if payload.name == "refused":
+        raise Conflict("Not now")
+    if payload.name == "broken":
+        raise RuntimeError("nobody has foreseen this")
+    return await update_board(tx, UpdateBoard(board_id=payload.board_id, name=payload.name))
+
+
+@pytest.fixture(autouse=True)
+def bell() -> Iterator[None]:
+    """An internal command that gives a board another name."""
+    INTERNAL["test.ring"] = Spec("command", "test.ring", Ring, BoardUpdated, _ring, "", room="project")
+    yield
+    del INTERNAL["test.ring"]
+
+
+@pytest.fixture
+async def quiet(worlds: Callable[..., Any]) -> World:
+    world: World = await worlds(**BY_HAND)
+    return world
+
+
+async def _joined(world: World) -> Person:
+    bob = await world.person("bob").connect()
+    await bob.join(world.project)
+    return bob
+
+
+async def _do(world: World, act: Callable[[Tx], Awaitable[None]]) -> None:
+    """Run a command of the project's room that does just this."""
+
+    async def handler(tx: Tx, _: Nothing) -> Outcome:
+        await act(tx)
+        return Outcome([], Reply())
+
+    tenant_id = UUID(world.tenant_id)
+    principal = Principal(
+        user_id=UUID(world.user_ids["alice"]), name="Alice", email="", tenant_id=tenant_id, tenant_name="Acme",
+        tenant_slug="acme", role="owner", session_id=new_id(), expires_at=float("inf"),
+    )  # fmt: skip
+    spec = Spec("command", "test.do", Nothing, Outcome, handler, "", room="project")
+    room = RoomKey(tenant_id, "project", UUID(world.project_id))
+    await world.node.dispatcher.submit(spec, Nothing(), principal, room)
+
+
+def _alarm(world: World, name: str, at: datetime = PAST, key: str = "test:1") -> Alarm:
+    return Alarm(key, at, "test.ring", Ring(board_id=UUID(world.board_id), name=name))
+
+
+async def _set(world: World, *alarms: Alarm) -> None:
+    await _do(world, lambda tx: set_alarms(tx, alarms))
+
+
+async def _left(world: World) -> list[str]:
+    async with world.sql() as db:
+        return [row["key"] for row in await db.fetch("SELECT key FROM alarms ORDER BY key")]
+
+
+async def test_an_alarm_is_heard_once_when_its_moment_has_come(quiet: World) -> None:
+    bob = await _joined(quiet)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    await _set(quiet, _alarm(quiet, "Now"), _alarm(quiet, "Later", later, "test:2"))
+    assert await quiet.node.alarms.once() == 1
+    heard = await bob.hears("board.updated")
+    assert (heard.data.board.name, heard.actor.id) == ("Now", quiet.user_ids["alice"])
+    assert await _left(quiet) == ["test:2"]
+    assert await quiet.node.alarms.once() == 0
+
+
+async def test_by_itself_and_soon(worlds: Callable[..., Any]) -> None:
+    world: World = await worlds(alarm_poll=0.05)
+    bob = await _joined(world)
+    await _set(world, _alarm(world, "Soon", datetime.now(UTC) + timedelta(seconds=0.3)))
+    assert (await bob.hears("board.updated")).data.board.name == "Soon"
+
+
+async def test_two_nodes_that_take_the_same_apply_it_once(quiet: World) -> None:
+    bob = await _joined(quiet)
+    await _set(quiet, _alarm(quiet, "Once"))
+    clock = quiet.node.alarms
+    async with quiet.node.db.transaction(None) as session:
+        [row] = await session.many("lease_alarms", lease=LEASE, most=10)
+    await asyncio.gather(clock._send(row), clock._send(row))
+    await clock._send(row)
+    await bob.hears("board.updated")
+    await bob.hears_nothing("board.updated")
+
+
+async def test_one_under_the_same_key_takes_its_place_and_those_taken_back_are_silent(quiet: World) -> None:
+    bob = await _joined(quiet)
+    await _set(quiet, _alarm(quiet, "First"))
+    await _set(
+        quiet, _alarm(quiet, "Second"), _alarm(quiet, "x", key="test:2"), _alarm(quiet, "y", key="other:1")
+    )
+    await _do(quiet, lambda tx: clear_alarms(tx, ["test:2", "test:3"]))
+    await _do(quiet, lambda tx: clear_alarms_under(tx, "other:"))
+    assert await _left(quiet) == ["test:1"]
+    await quiet.node.alarms.once()
+    assert (await bob.hears("board.updated")).data.board.name == "Second"
+    await bob.hears_nothing("board.updated")
+
+
+async def test_what_is_refused_is_dropped_and_what_breaks_is_tried_again(worlds: Callable[..., Any]) -> None:
+    world: World = await worlds(**BY_HAND, alarm_tries=2)
+    await _set(world, _alarm(world, "refused"), _alarm(world, "broken", key="test:2"))
+    assert await world.node.alarms.once() == 2
+    assert await _left(world) == ["test:2"]
+    assert await world.node.alarms.once() == 0, "it waits a little first"
+    async with world.sql() as db:
+        await db.execute("UPDATE alarms SET try_at = now()")
+    assert await world.node.alarms.once() == 1
+    assert await _left(world) == []
+
+
+async def test_a_tenant_out_of_use_sleeps(quiet: World) -> None:
+    await _set(quiet, _alarm(quiet, "Asleep"))
+    async with quiet.sql() as db:
+        await db.execute("UPDATE tenants SET status = 'inactive' WHERE id = $1::uuid", quiet.tenant_id)
+        assert await quiet.node.alarms.once() == 0
+        await db.execute("UPDATE tenants SET status = 'active' WHERE id = $1::uuid", quiet.tenant_id)
+    assert await quiet.node.alarms.once() == 1
+
+
+async def test_no_client_can_send_one(quiet: World) -> None:
+    alice = await quiet.person("alice").connect()
+    reply = await alice.call("test.ring", {"board_id": quiet.board_id, "name": "x", "room": quiet.project})
+    assert (reply.success, reply.error.code) == (False, "UNKNOWN_COMMAND")
