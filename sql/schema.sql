@@ -226,6 +226,33 @@ CREATE FUNCTION public.is_platform_admin(person uuid) RETURNS boolean
     )
 $$;
 
+-- FUNCTION: lease_alarms(interval, bigint)
+
+CREATE FUNCTION public.lease_alarms(lease interval, most bigint) RETURNS TABLE(tenant_id uuid, key text, room_id uuid, kind text, name text, payload text, actor_id uuid, command_id uuid, tries bigint, slug text, tenant_name text)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    WITH due AS (
+        SELECT a.tenant_id, a.key FROM alarms AS a
+        JOIN tenants AS t ON t.id = a.tenant_id AND t.status NOT IN ('inactive', 'suspended', 'deleted')
+        WHERE a.try_at <= now()
+        ORDER BY a.try_at
+        LIMIT most
+        FOR UPDATE OF a SKIP LOCKED
+    ), leased AS (
+        UPDATE alarms AS a SET try_at = now() + lease, tries = a.tries + 1
+        FROM due WHERE a.tenant_id = due.tenant_id AND a.key = due.key
+        RETURNING a.*
+    )
+    SELECT
+        l.tenant_id, l.key, l.room_id, r.kind, l.name, l.payload::text, l.actor_id, l.command_id, l.tries,
+        t.slug, t.name
+    FROM leased AS l
+    JOIN rooms AS r ON r.tenant_id = l.tenant_id AND r.id = l.room_id
+    JOIN tenants AS t ON t.id = l.tenant_id
+    ORDER BY l.at
+$$;
+
 -- FUNCTION: lease_member_import(interval)
 
 CREATE FUNCTION public.lease_member_import(lease interval) RETURNS TABLE(tenant_id uuid, import_id uuid, created_by uuid, scopes text[], slug text, name text)
@@ -970,6 +997,23 @@ CREATE TABLE public.account_tokens (
     used_at timestamp with time zone,
     CONSTRAINT account_tokens_purpose_check CHECK ((purpose = ANY (ARRAY['verify_email'::text, 'change_email'::text, 'reset_password'::text])))
 );
+
+-- TABLE: alarms
+
+CREATE TABLE public.alarms (
+    tenant_id uuid NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
+    room_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    name text NOT NULL,
+    payload json NOT NULL,
+    actor_id uuid NOT NULL,
+    command_id uuid NOT NULL,
+    try_at timestamp with time zone NOT NULL,
+    tries bigint DEFAULT 0 NOT NULL
+);
+
+ALTER TABLE ONLY public.alarms FORCE ROW LEVEL SECURITY;
 
 -- TABLE: api_keys
 
@@ -1904,6 +1948,11 @@ CREATE TABLE public.users (
 ALTER TABLE ONLY public.account_tokens
     ADD CONSTRAINT account_tokens_pkey PRIMARY KEY (token_hash);
 
+-- CONSTRAINT: alarms alarms_pkey
+
+ALTER TABLE ONLY public.alarms
+    ADD CONSTRAINT alarms_pkey PRIMARY KEY (tenant_id, key);
+
 -- CONSTRAINT: api_keys api_keys_pkey
 
 ALTER TABLE ONLY public.api_keys
@@ -2283,6 +2332,14 @@ ALTER TABLE ONLY public.users
 
 CREATE INDEX account_tokens_user_idx ON public.account_tokens USING btree (user_id, purpose);
 
+-- INDEX: alarms_due_idx
+
+CREATE INDEX alarms_due_idx ON public.alarms USING btree (try_at);
+
+-- INDEX: alarms_room_idx
+
+CREATE INDEX alarms_room_idx ON public.alarms USING btree (tenant_id, room_id);
+
 -- INDEX: api_keys_expiring_idx
 
 CREATE INDEX api_keys_expiring_idx ON public.api_keys USING btree (expires_at) WHERE ((revoked_at IS NULL) AND (noticed_at IS NULL));
@@ -2584,6 +2641,11 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_s
 ALTER TABLE ONLY public.account_tokens
     ADD CONSTRAINT account_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: alarms alarms_tenant_id_room_id_fkey
+
+ALTER TABLE ONLY public.alarms
+    ADD CONSTRAINT alarms_tenant_id_room_id_fkey FOREIGN KEY (tenant_id, room_id) REFERENCES public.rooms(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: api_keys api_keys_tenant_id_user_id_fkey
 
 ALTER TABLE ONLY public.api_keys
@@ -2874,6 +2936,10 @@ ALTER TABLE ONLY public.tenant_slugs
 ALTER TABLE ONLY public.totps
     ADD CONSTRAINT totps_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+-- ROW SECURITY: alarms
+
+ALTER TABLE public.alarms ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: api_keys
 
 ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
@@ -2913,6 +2979,10 @@ ALTER TABLE public.comments ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: custom_roles
 
 ALTER TABLE public.custom_roles ENABLE ROW LEVEL SECURITY;
+
+-- POLICY: alarms definer
+
+CREATE POLICY definer ON public.alarms TO atrium USING (true);
 
 -- POLICY: api_keys definer
 
@@ -3081,6 +3151,10 @@ ALTER TABLE public.task_assignees ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: tasks
 
 ALTER TABLE public.tasks ENABLE ROW LEVEL SECURITY;
+
+-- POLICY: alarms tenant
+
+CREATE POLICY tenant ON public.alarms TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: api_keys tenant
 
@@ -3323,6 +3397,11 @@ GRANT ALL ON FUNCTION public.impersonation_stands(impersonator uuid, from_sessio
 REVOKE ALL ON FUNCTION public.is_platform_admin(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.is_platform_admin(person uuid) TO atrium_app;
 
+-- ACL: FUNCTION lease_alarms(lease interval, most bigint)
+
+REVOKE ALL ON FUNCTION public.lease_alarms(lease interval, most bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lease_alarms(lease interval, most bigint) TO atrium_app;
+
 -- ACL: FUNCTION lease_member_import(lease interval)
 
 REVOKE ALL ON FUNCTION public.lease_member_import(lease interval) FROM PUBLIC;
@@ -3536,6 +3615,10 @@ GRANT ALL ON FUNCTION public.trim_room_events(older_than timestamp with time zon
 -- ACL: TABLE account_tokens
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.account_tokens TO atrium_app;
+
+-- ACL: TABLE alarms
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alarms TO atrium_app;
 
 -- ACL: TABLE api_keys
 

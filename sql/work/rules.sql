@@ -76,7 +76,7 @@ WITH counted AS (
         id uuid, minute_at timestamptz, minute_runs bigint, hour_at timestamptz, hour_runs bigint,
         told_at timestamptz
     )
-    WHERE r.tenant_id = :tenant_id AND r.id = c.id
+    WHERE r.tenant_id = :tenant_id AND r.project_id = :project_id AND r.id = c.id
 ), trimmed AS (
     DELETE FROM rule_runs AS gone
     USING unnest(:trim_ids::uuid []) AS t (rule_id)

@@ -25,6 +25,7 @@ NEIGHBOURS: Final = 5_000
 LARGE: Final = {
     "tasks", "task_assignees", "comments", "dependencies", "room_events", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
+    "rules", "rule_runs", "rule_dues",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
@@ -107,6 +108,16 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "dependencies_of_project": {},
     "dependencies_of_tasks": {},
     "tasks_to_schedule": {},
+    # Rules.
+    "rule": {},
+    "rules_of": {},
+    "rules_enabled": {},
+    "count_rules": {},
+    "settle_triggers": {},
+    "count_columns": {},
+    "record_rule_runs": {},
+    "runs_of_project": {},
+    "runs_of_rule": {},
 }
 """Statement -> what it is given beside the usual."""
 
@@ -160,7 +171,22 @@ class Large:
                 "SELECT t.*, lag(t.id) OVER (PARTITION BY t.tenant_id, t.project_id ORDER BY t.number) AS before "
                 "FROM tasks AS t) AS c WHERE c.before IS NOT NULL"
             )
+            await db.execute(
+                "INSERT INTO rules (tenant_id, project_id, id, name, owner_id, enabled_at, trigger, definition, created_by, "
+                "created_at, updated_by, updated_at) SELECT p.tenant_id, p.id, gen_random_uuid(), 'A rule', p.updated_by, "
+                "now(), 'task.created', '{}', p.updated_by, now(), p.updated_by, now() FROM projects AS p"
+            )
+            await db.execute(
+                "INSERT INTO rule_runs (tenant_id, project_id, id, rule_id, at, trigger, outcome, actions) "
+                "SELECT r.tenant_id, r.project_id, gen_random_uuid(), r.id, now() - n * interval '1 minute', r.trigger, "
+                "'did', '[]' FROM rules AS r CROSS JOIN generate_series(1, 20) AS n"
+            )
+            self.ids["rule"] = await db.fetchval(
+                "SELECT id FROM rules WHERE project_id = $1", self.ids["project"]
+            )
             for table in (
+                "rules",
+                "rule_runs",
                 "dependencies",
                 "room_events",
                 "applied_commands",
@@ -180,7 +206,11 @@ class Large:
             "per_column": 501, "body": "Text", "number": 1_000_000, "key": "S1-0", "title": "Title", "description": "",
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
-            "lag_minutes": 0,
+            "lag_minutes": 0, "rule_id": ids["rule"], "trim_ids": [ids["rule"]], "keep": 5,
+            "counts": _json({"id": ids["rule"], "minute_at": NOW, "minute_runs": 1, "hour_at": NOW, "hour_runs": 1}),
+            "runs": _json({
+                "id": uuid4(), "rule_id": ids["rule"], "trigger": "task.created", "outcome": "did", "actions": [],
+            }),
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],

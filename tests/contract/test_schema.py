@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from storage.postgres import LOGIN_ROLE
-from tests.contract.examples import importing
+from tests.contract.examples import a_rule, importing
 from tests.world import LOGIN_PASSWORD, World
 
 TENANT_TABLES = """
@@ -27,7 +27,7 @@ INSTANCE_TABLES = ["refresh_tokens", "half_sign_ins"]
 
 UNPEOPLED = {
     "api_keys", "audit_anchors", "audit_pending", "audit_seals", "custom_roles", "delegations", "group_members",
-    "groups", "project_shares", "sso_domains", "sso_issuers", "task_assignees",
+    "groups", "project_shares", "rule_dues", "sso_domains", "sso_issuers", "task_assignees",
     "tenant_logos", "tenant_slugs",
 }  # fmt: skip
 """Tables that the named world has no rows in."""
@@ -135,6 +135,9 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")
     assert comment.success, comment
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
+    if not (await alice.send("rule.list", project_id=shared.project_id)).data.rules:
+        assert (await alice.send("rule.create", room=shared.project, **a_rule())).success
+        assert (await alice.send("task.create", room=shared.project, title="For the rule")).success
     async with shared.sql() as db:
         await db.execute(
             "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "

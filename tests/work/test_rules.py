@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tests.world import Board, Person, World
 
 Definition = dict[str, Any]
@@ -54,61 +52,51 @@ async def test_a_rule_acts_in_the_command_that_caused_it(alice: Person, bob: Per
     assert [event.actor.name for event in replayed.data.events] == ["Bob", "Alice", "Alice", "Alice"]
 
 
-@pytest.mark.parametrize(
-    ("when", "name", "payload"),
-    [
-        (CREATED, "task.create", {"title": "New"}),
-        ({"on": "task.moved", "to_column_ids": ["done"], "from_column_ids": ["todo"]}, "task.move", {"column_id": "done"}),
-        ({"on": "task.completed"}, "task.move", {"column_id": "done"}),
-        ({"on": "task.completed"}, "tasks.update", {"column_id": "done"}),
-        ({"on": "task.changed", "fields": ["title", "priority"]}, "task.update", {"changes": {"priority": "high"}}),
-        (
-            {"on": "task.changed", "fields": ["priority"], "was": ["medium"], "becomes": ["urgent", "high"]},
-            "task.update", {"changes": {"priority": "high"}},
-        ),
-        ({"on": "task.changed", "fields": ["tags"], "becomes": ["b"]}, "task.update", {"changes": {"tags": ["a", "b"]}}),
-        ({"on": "task.changed", "fields": ["due_at"], "was": [""]}, "task.update", {"changes": {"due_at": "2030-01-01T00:00:00Z"}}),
-        ({"on": "task.assigned"}, "task.update", {"changes": {"assignee_ids": ["bob"]}}),
-        ({"on": "task.assigned", "user_ids": ["bob"]}, "task.create", {"title": "New", "assignee_ids": ["bob"]}),
-        ({"on": "comment.added"}, "comment.add", {"body": "Hello"}),
-    ],
-)  # fmt: skip
-async def test_what_rules_wait_for(
-    world: World, alice: Person, board: Board, when: Definition, name: str, payload: Definition
-) -> None:
-    await _rule(alice, board.room, _named(world, board, when), {"do": "tag", "add": ["seen"]})
-    sent = _named(world, board, payload)
-    if name == "tasks.update":
-        sent |= {"project_id": board.project, "task_ids": [board.first]}
-    elif name != "task.create":
-        sent["task_id"] = board.first
-    assert (await alice.call(name, {"room": board.room, **sent})).success
-    await alice.hears("rule.ran")
-    assert [run.outcome for run in await _runs(alice, board.room)] == ["did"]
+WAITED_FOR: list[tuple[Definition, str, Definition]] = [
+    (CREATED, "task.create", {"title": "New"}),
+    ({"on": "task.moved", "to_column_ids": ["done"], "from_column_ids": ["todo"]}, "task.move", {"column_id": "done"}),
+    ({"on": "task.completed"}, "task.move", {"column_id": "done"}),
+    ({"on": "task.completed"}, "tasks.update", {"column_id": "done"}),
+    ({"on": "task.changed", "fields": ["title", "priority"]}, "task.update", {"changes": {"priority": "high"}}),
+    (
+        {"on": "task.changed", "fields": ["priority"], "was": ["medium"], "becomes": ["urgent", "high"]},
+        "task.update", {"changes": {"priority": "high"}},
+    ),
+    ({"on": "task.changed", "fields": ["tags"], "becomes": ["b"]}, "task.update", {"changes": {"tags": ["a", "b"]}}),
+    ({"on": "task.changed", "fields": ["due_at"], "was": [""]}, "task.update", {"changes": {"due_at": "2030-01-01T00:00:00Z"}}),
+    ({"on": "task.assigned"}, "task.update", {"changes": {"assignee_ids": ["bob"]}}),
+    ({"on": "task.assigned", "user_ids": ["bob"]}, "task.create", {"title": "New", "assignee_ids": ["bob"]}),
+    ({"on": "comment.added"}, "comment.add", {"body": "Hello"}),
+]  # fmt: skip
+NOT_WAITED_FOR: list[tuple[Definition, str, Definition]] = [
+    ({"on": "task.moved", "to_column_ids": ["done"]}, "task.move", {"column_id": "doing"}),
+    ({"on": "task.moved", "from_column_ids": ["doing"]}, "task.move", {"column_id": "done"}),
+    ({"on": "task.moved"}, "task.move", {"column_id": "todo"}),
+    ({"on": "task.reopened"}, "task.move", {"column_id": "done"}),
+    ({"on": "task.changed", "fields": ["title"]}, "task.update", {"changes": {"priority": "high"}}),
+    (
+        {"on": "task.changed", "fields": ["priority"], "was": ["low"], "becomes": ["high"]},
+        "task.update", {"changes": {"priority": "high"}},
+    ),
+    ({"on": "task.assigned", "user_ids": ["alice"]}, "task.update", {"changes": {"assignee_ids": ["bob"]}}),
+    (CREATED, "comment.add", {"body": "Hello"}),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("when", "name", "payload"),
-    [
-        ({"on": "task.moved", "to_column_ids": ["done"]}, "task.move", {"column_id": "doing"}),
-        ({"on": "task.moved", "from_column_ids": ["doing"]}, "task.move", {"column_id": "done"}),
-        ({"on": "task.moved"}, "task.move", {"column_id": "todo"}),
-        ({"on": "task.reopened"}, "task.move", {"column_id": "done"}),
-        ({"on": "task.changed", "fields": ["title"]}, "task.update", {"changes": {"priority": "high"}}),
-        (
-            {"on": "task.changed", "fields": ["priority"], "was": ["low"], "becomes": ["high"]},
-            "task.update", {"changes": {"priority": "high"}},
-        ),
-        ({"on": "task.assigned", "user_ids": ["alice"]}, "task.update", {"changes": {"assignee_ids": ["bob"]}}),
-        (CREATED, "comment.add", {"body": "Hello"}),
-    ],
-)  # fmt: skip
-async def test_what_rules_do_not_wait_for(
-    world: World, alice: Person, board: Board, when: Definition, name: str, payload: Definition
-) -> None:
-    await _rule(alice, board.room, _named(world, board, when), TAG)
-    assert (await alice.call(name, {"task_id": board.first, **_named(world, board, payload)})).success
-    assert await _runs(alice, board.room) == []
+async def test_what_rules_wait_for(world: World, alice: Person, board: Board) -> None:
+    for acts, cases in ((True, WAITED_FOR), (False, NOT_WAITED_FOR)):
+        for when, name, payload in cases:
+            task = (await alice.send("task.create", room=board.room, title="One")).data.task.id
+            rule = await _rule(alice, board.room, _named(world, board, when), {"do": "tag", "add": ["seen"]})
+            sent = _named(world, board, payload)
+            if name == "tasks.update":
+                sent |= {"project_id": board.project, "task_ids": [task]}
+            elif name != "task.create":
+                sent["task_id"] = task
+            assert (await alice.call(name, {"room": board.room, **sent})).success
+            outcomes = [run.outcome for run in await _runs(alice, board.room)]
+            assert outcomes == ["did"] * acts, (when, name, payload)
+            assert (await alice.send("rule.delete", rule_id=rule)).success
 
 
 def _named(world: World, board: Board, value: Any) -> Any:
@@ -276,23 +264,25 @@ async def test_what_a_rule_names_must_be_there(
     world: World, alice: Person, mallory: Person, board: Board
 ) -> None:
     stranger = (await mallory.sign_in()).user.id
-    for when, then in (
+    missing: list[tuple[Definition, Definition]] = [
         ({"on": "task.moved", "to_column_ids": [board.first]}, TAG),
         (CREATED, {"do": "move", "column_id": board.first}),
         (CREATED, {"do": "set", "status_id": board.first}),
         (CREATED, {"do": "assign", "user_ids": [stranger]}),
         (CREATED, {"do": "notify", "user_ids": [stranger], "text": "Hello"}),
-    ):
-        made = await alice.send("rule.create", room=board.room, name="A rule", when=when, then=[then])
-        assert made.error.code == "NOT_FOUND", then
-    for when, then in (
+    ]
+    for when, action in missing:
+        made = await alice.send("rule.create", room=board.room, name="A rule", when=when, then=[action])
+        assert made.error.code == "NOT_FOUND", action
+    senseless: list[tuple[Definition, list[Definition]]] = [
         ({"on": "never"}, [TAG]),
         (CREATED, []),
         (CREATED, [TAG] * 11),
         (CREATED, [{"do": "set"}]),
         ({"on": "task.changed", "fields": ["title", "tags"], "was": ["x"]}, [TAG]),
         ({"on": "schedule", "every": "day"}, [TAG]),
-    ):
+    ]
+    for when, then in senseless:
         made = await alice.send("rule.create", room=board.room, name="A rule", when=when, then=then)
         assert made.error.code == "VALIDATION_ERROR", made
 
@@ -321,7 +311,7 @@ async def test_a_rule_counts_from_the_next_command_of_the_same_group(alice: Pers
             for task in board.tasks[1:]
         ],
     ]
-    assert all((await reply).success for reply in replies)
+    assert all([(await reply).success for reply in replies])
     assert [(await _task(alice, task)).tags for task in board.tasks] == [[], *[["seen"]] * 4]
 
 
@@ -336,7 +326,7 @@ async def test_moves_that_come_together_are_told_in_the_order_of_what_was_done(
     moves = [
         await alice.post("task.move", {"task_id": task, "column_id": board.done}) for task in board.tasks
     ]
-    assert all((await move).success for move in moves)
+    assert all([(await move).success for move in moves])
     events = (await bob.send("room.events", room=board.room, since=before.seq, limit=100)).data.events
     assert len(events) == 3 * len(board.tasks)
     places = {event.data.task.id: event.data.task.position for event in events if "task" in event.data}
@@ -355,25 +345,31 @@ async def test_too_many_at_once_are_too_many(worlds: Callable[..., Any]) -> None
     assert [run.reason for run in await _runs(alice, board.room)] == ["many", None, None]
 
 
-@pytest.mark.parametrize(
-    "limit", ["rule_runs_per_minute", "rule_runs_per_hour", "project_rule_runs_per_hour"]
-)
-async def test_too_often_is_told_once(worlds: Callable[..., Any], limit: str) -> None:
-    world = await worlds(**{limit: 2})
+async def test_too_often_is_told_once(worlds: Callable[..., Any]) -> None:
+    world = await worlds(rule_runs_per_minute=2, rule_runs_per_hour=3, project_rule_runs_per_hour=4)
     alice, board = await world.person("alice").connect(), Board.of(world)
-    await _rule(alice, board.room, CREATED, TAG)
-    tags = []
-    for number in range(5):
-        made = await alice.send("task.create", room=board.room, title=f"Task {number}")
-        tags.append((await _task(alice, made.data.task.id)).tags)
-    assert tags == [["seen"], ["seen"], [], [], []]
+    rule = await _rule(alice, board.room, CREATED, TAG)
+    assert await _tagged(alice, board, 4) == [True, True, False, False]
     assert [run.reason for run in await _runs(alice, board.room)] == ["rate", None, None]
     async with world.sql() as db:
-        await db.execute(
-            "UPDATE rules SET minute_at = minute_at - interval '2 hours', hour_at = hour_at - interval '2 hours'"
-        )
-    made = await alice.send("task.create", room=board.room, title="Later")
-    assert (await _task(alice, made.data.task.id)).tags == ["seen"]
+        later = "UPDATE rules SET minute_at = minute_at - interval '2 minutes', told_at = told_at - interval '2 minutes'"
+        await db.execute(later)
+        assert await _tagged(alice, board, 2) == [True, False], "one is left in this hour"
+        assert (await alice.send("rule.disable", rule_id=rule)).success
+        await _rule(alice, board.room, CREATED, TAG)
+        assert (await alice.send("rule.enable", rule_id=rule)).success
+        assert await _tagged(alice, board, 2) == [True, False], "and one for the whole project"
+        await db.execute("UPDATE rules SET hour_at = hour_at - interval '2 hours'")
+        await db.execute(later)
+        assert await _tagged(alice, board, 1) == [True]
+
+
+async def _tagged(alice: Person, board: Board, count: int) -> list[bool]:
+    """Of so many new tasks, which were tagged."""
+    made = [
+        (await alice.send("task.create", room=board.room, title="One")).data.task.id for _ in range(count)
+    ]
+    return [(await _task(alice, task)).tags == ["seen"] for task in made]
 
 
 async def test_the_history_is_bounded_and_paged(worlds: Callable[..., Any]) -> None:
