@@ -103,15 +103,7 @@ class WhenDue(Payload):
 
 
 Trigger = Annotated[
-    WhenCreated
-    | WhenMoved
-    | WhenCompleted
-    | WhenReopened
-    | WhenChanged
-    | WhenAssigned
-    | WhenCommented
-    | WhenScheduled
-    | WhenDue,
+    WhenCreated | WhenMoved | WhenCompleted | WhenReopened | WhenChanged | WhenAssigned | WhenCommented,
     Field(discriminator="on"),
 ]
 

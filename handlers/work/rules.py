@@ -12,7 +12,7 @@ import orjson
 from pydantic import Field, model_validator
 
 from handlers.context import Tx
-from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
+from handlers.errors import Conflict, NotFound, constraint
 from handlers.paging import LAST_ID, LAST_MOMENT, decode_cursor, encode_cursor, moment
 from handlers.registry import (
     Entity,
@@ -30,8 +30,8 @@ from handlers.registry import (
     query,
     unique,
 )
-from handlers.work.rule_actions import MOST, NEEDS, Action, named, needs_task
-from handlers.work.rule_triggers import Trigger, WhenMoved, WhenScheduled
+from handlers.work.rule_actions import MOST, NEEDS, Action, named
+from handlers.work.rule_triggers import Trigger, WhenMoved
 from storage.ids import new_id
 from storage.postgres import Row
 
@@ -265,10 +265,6 @@ async def _check(tx: Tx, rule: Definition) -> None:
     """Whether what a rule names is there, and its owner-to-be may do what it does."""
     for action in rule.then:
         tx.require(NEEDS[action.do])
-    if isinstance(rule.when, WhenScheduled) and any(map(needs_task, rule.then)):
-        raise ValidationFailed.field(
-            "then", "by the clock, and without a condition, there is no task to act on"
-        )
     columns, statuses, people = list[UUID](), list[UUID](), list[UUID]()
     if isinstance(rule.when, WhenMoved):
         columns += [*rule.when.from_column_ids, *rule.when.to_column_ids]

@@ -101,7 +101,7 @@ def a_rule(**more: Any) -> Payload:
 
 async def _rules(world: World, alice: Person) -> None:
     """Two rules, of which the first has acted."""
-    for rule_id, more in ((NEW_ID, {}), (OTHER_ID, {"when": {"on": "task.due", "minutes": -60}})):
+    for rule_id, more in ((NEW_ID, {}), (OTHER_ID, {"when": {"on": "comment.added"}})):
         made = await alice.send("rule.create", room=world.project, id=rule_id, **a_rule(**more))
         assert made.success, made
     assert (await alice.send("task.create", room=world.project, title="Sand the floor")).success
