@@ -186,7 +186,12 @@ async def create(tx: Tx, cmd: CreateRule) -> Outcome[RuleCreated, RuleReply]:
     return Outcome([RuleCreated(rule=_part(row))], RuleReply(rule=Rule.of(row)))
 
 
-@command("rule.update", needs="automation.manage", rest="PUT /rules/{rule_id}", versioned=True)
+@command(
+    "rule.update",
+    needs="automation.manage",
+    rest="PUT /projects/{project_id}/rules/{rule_id}",
+    versioned=True,
+)
 async def update(tx: Tx, cmd: UpdateRule) -> Outcome[RuleUpdated, RuleReply]:
     """Change a rule; whoever does is its owner from then on."""
     row = await _rule(tx, cmd.rule_id)
@@ -199,19 +204,26 @@ async def update(tx: Tx, cmd: UpdateRule) -> Outcome[RuleUpdated, RuleReply]:
     return Outcome([RuleUpdated(rule=_part(row))], RuleReply(rule=Rule.of(row)))
 
 
-@command("rule.enable", needs="automation.manage", rest="POST /rules/{rule_id}/enable")
+@command("rule.enable", needs="automation.manage", rest="POST /projects/{project_id}/rules/{rule_id}/enable")
 async def enable(tx: Tx, cmd: OneRule) -> RuleUpdated:
     """Switch a rule on."""
     return await _switch(tx, cmd.rule_id, enabled=True)
 
 
-@command("rule.disable", needs="automation.manage", rest="POST /rules/{rule_id}/disable")
+@command(
+    "rule.disable", needs="automation.manage", rest="POST /projects/{project_id}/rules/{rule_id}/disable"
+)
 async def disable(tx: Tx, cmd: OneRule) -> RuleUpdated:
     """Switch a rule off."""
     return await _switch(tx, cmd.rule_id, enabled=False)
 
 
-@command("rule.delete", needs="automation.manage", rest="DELETE /rules/{rule_id}", versioned=True)
+@command(
+    "rule.delete",
+    needs="automation.manage",
+    rest="DELETE /projects/{project_id}/rules/{rule_id}",
+    versioned=True,
+)
 async def delete(tx: Tx, cmd: OneRule) -> RuleDeleted:
     """Delete a rule, and its history with it."""
     tx.check_version(await _rule(tx, cmd.rule_id), Rule)

@@ -575,36 +575,44 @@ EXAMPLES: Final[dict[str, Example]] = {
     # Rules.
     "rule.create": Example(
         lambda w: {
-            "project_id": w.project_id,
+            "room": w.project,
             **a_rule(
-                when={"on": "task.moved", "to_column_ids": [w.columns["In Progress"]]},
+                when={"on": "task.moved", "to_column_ids": [list(w.columns.values())[1]]},
                 then=[
                     {"do": "assign", "roles": ["actor"]},
                     {"do": "notify", "roles": ["creator"], "text": "{key} is begun"},
                 ],
             ),
         },
-        another=lambda w: {"project_id": w.project_id, **a_rule()},
+        another=lambda w: {"room": w.project, **a_rule()},
     ),
     "rule.list": Example(lambda w: {"project_id": w.project_id}, before=_rules),
     "rule.runs": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_rules),
     "rule.update": Example(
-        lambda w: {"rule_id": NEW_ID, "name": "Renamed", "when": {"on": "comment.added"}},
-        another=lambda w: {"rule_id": NEW_ID, "then": [{"do": "comment", "body": "Welcome, {key}"}]},
+        lambda w: {"room": w.project, "rule_id": NEW_ID, "name": "Renamed", "when": {"on": "comment.added"}},
+        another=lambda w: {
+            "room": w.project,
+            "rule_id": NEW_ID,
+            "then": [{"do": "comment", "body": "Welcome, {key}"}],
+        },
         before=_rules,
-        touch=("rule.disable", lambda w: {"rule_id": NEW_ID}),
+        touch=("rule.disable", lambda w: {"room": w.project, "rule_id": NEW_ID}),
     ),
     "rule.enable": Example(
-        lambda w: {"rule_id": NEW_ID}, another=lambda w: {"rule_id": OTHER_ID}, before=_rules
+        lambda w: {"room": w.project, "rule_id": NEW_ID},
+        another=lambda w: {"room": w.project, "rule_id": OTHER_ID},
+        before=_rules,
     ),
     "rule.disable": Example(
-        lambda w: {"rule_id": NEW_ID}, another=lambda w: {"rule_id": OTHER_ID}, before=_rules
+        lambda w: {"room": w.project, "rule_id": NEW_ID},
+        another=lambda w: {"room": w.project, "rule_id": OTHER_ID},
+        before=_rules,
     ),
     "rule.delete": Example(
-        lambda w: {"rule_id": NEW_ID},
-        another=lambda w: {"rule_id": OTHER_ID},
+        lambda w: {"room": w.project, "rule_id": NEW_ID},
+        another=lambda w: {"room": w.project, "rule_id": OTHER_ID},
         before=_rules,
-        touch=("rule.disable", lambda w: {"rule_id": NEW_ID}),
+        touch=("rule.disable", lambda w: {"room": w.project, "rule_id": NEW_ID}),
     ),
     # Invitations.
     "invitation.create": Example(
