@@ -60,18 +60,24 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.automation
 import handlers.work.boards
 import handlers.work.bulk
+import handlers.work.checklists
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.keys
+import handlers.work.labels
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
 import handlers.work.rules
 import handlers.work.schedule
+import handlers.work.subtasks
 import handlers.work.tasks
+import handlers.work.watchers
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -162,6 +168,12 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.watchers,
+    handlers.work.labels,
+    handlers.work.checklists,
+    handlers.work.subtasks,
+    handlers.work.archive,
+    handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.comments,

@@ -17,7 +17,10 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed
 from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, command, unique
 from handlers.work import positions
+from handlers.work.dates import settled
 from handlers.work.dependencies import DependencyPart, removed_with
+from handlers.work.labels import MOST_ON_A_TASK, LabelIds, check_labels
+from handlers.work.subtasks import recount
 from handlers.work.tasks import (
     SharedChanges,
     Tags,
@@ -25,7 +28,9 @@ from handlers.work.tasks import (
     Was,
     check_limit,
     check_people,
+    parents_told,
 )
+from handlers.work.watchers import watching_with
 from storage.postgres import Row
 
 MOST: Final = 1_000
@@ -36,8 +41,8 @@ MOST_TAGS, MOST_ASSIGNEES = 50, 100
 Many = Annotated[list[UUID], Field(min_length=1, max_length=MOST), AfterValidator(unique)]
 
 WRITTEN: Final = (
-    "type", "priority", "column_id", "status_id", "position", "assignee_ids", "tags", "start_at", "due_at",
-    "completed_at", "estimate_minutes",
+    "type", "priority", "column_id", "status_id", "position", "assignee_ids", "watcher_ids", "tags",
+    "label_ids", "start_at", "due_at", "completed_at", "estimate_minutes",
 )  # fmt: skip
 
 
@@ -50,12 +55,17 @@ class UpdateTasks(Payload):
     )
     add_tags: Tags = []
     remove_tags: Tags = []
+    add_label_ids: LabelIds = []
+    remove_label_ids: LabelIds = []
     add_assignee_ids: Ids = []
     remove_assignee_ids: Ids = []
 
     @model_validator(mode="after")
     def something(self) -> "UpdateTasks":
-        lists = (self.add_tags, self.remove_tags, self.add_assignee_ids, self.remove_assignee_ids)
+        lists = (
+            self.add_tags, self.remove_tags, self.add_label_ids, self.remove_label_ids,
+            self.add_assignee_ids, self.remove_assignee_ids,
+        )  # fmt: skip
         if self.changes is None and self.column_id is None and not any(lists):
             raise ValueError("names nothing to do")
         if self.column_id is not None and self.changes is not None and self.changes.status_id is not None:
@@ -134,6 +144,8 @@ class _Decided:
     written: list[dict[str, Any]] = field(default_factory=list)
     given: list[tuple[UUID, UUID]] = field(default_factory=list)
     taken: list[tuple[UUID, UUID]] = field(default_factory=list)
+    parents: set[UUID | None] = field(default_factory=set)
+    """Those with a subtask in another status than before."""
 
     def add(self, row: Row, fresh: dict[str, Any], now: datetime) -> bool:
         """Take a task's new values; False where they are those that it has."""
@@ -144,6 +156,8 @@ class _Decided:
         self.tasks.append(TaskPart(**part))
         self.was.append(Was(id=row["id"], **{name: row[name] for name in changed}))
         self.written.append({"id": row["id"], **{name: changed.get(name, row[name]) for name in WRITTEN}})
+        if "status_id" in changed:
+            self.parents.add(row["parent_id"])
         if "assignee_ids" in changed:
             before, after = row["assignee_ids"], changed["assignee_ids"]
             self.given += [(row["id"], user_id) for user_id in after if user_id not in before]
@@ -155,6 +169,7 @@ class _Decided:
 async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     """Change, move, tag or assign up to 1,000 tasks of a project at once."""
     await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
+    await check_labels(tx, cmd.add_label_ids, "add_label_ids")
     board = await _board(tx, cmd)
     rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
     decided, outcomes = _Decided(), list[TaskOutcome]()
@@ -165,30 +180,37 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
                 raise NotFound("There is no such task")
             changed = decided.add(row, _fresh(cmd, board, row, tx.now), tx.now)
         except AtriumError as error:
-            outcomes.append(_refused(task_id, error))
+            outcomes.append(refused(task_id, error))
         else:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
     _write(tx, decided)
+    for parent in await recount(tx, decided.parents):
+        decided.tasks.append(TaskPart.of(parent))
+        decided.was.append(
+            Was(id=parent["id"], subtask_total=parent["had_total"], subtask_done=parent["had_done"])
+        )
     events = [TasksUpdated(tasks=decided.tasks, was=decided.was)] if decided.tasks else []
-    return Outcome(events, _reply(outcomes))
+    return Outcome(events, summed(outcomes))
 
 
 @command("tasks.delete", needs="task.delete", rest="POST /projects/{project_id}/tasks/delete")
 async def delete(tx: Tx, cmd: DeleteTasks) -> Outcome[TasksDeleted, BulkReply]:
     """Put up to 1,000 tasks of a project and their subtasks into the trash at once."""
-    gone = {row["id"] for row in await tx.many("delete_many_tasks", cmd)}
+    rows = await tx.many("delete_many_tasks", cmd)
+    gone = {row["id"] for row in rows}
     outcomes = [
         TaskOutcome(id=task_id, outcome="done")
         if task_id in gone
-        else _refused(task_id, NotFound("There is no such task"))
+        else refused(task_id, NotFound("There is no such task"))
         for task_id in cmd.task_ids
     ]
     if not gone:
-        return Outcome([], _reply(outcomes))
+        return Outcome([], summed(outcomes))
     event = TasksDeleted(tasks=[TaskPart(id=task_id, removed=True) for task_id in sorted(gone)])
+    event.tasks += await parents_told(tx, {row["parent_id"] for row in rows} - gone)
     if edges := await removed_with(tx, gone):
         event.dependencies = edges
-    return Outcome([event], _reply(outcomes))
+    return Outcome([event], summed(outcomes))
 
 
 async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
@@ -212,12 +234,17 @@ async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
 def _fresh(cmd: UpdateTasks, board: _Board, row: Row, now: datetime) -> dict[str, Any]:
     """The values that a task is to have; an error where it cannot."""
     fresh = cmd.changes.model_dump(exclude_unset=True) if cmd.changes else {}
+    fresh |= settled(row, fresh)
     if cmd.add_tags or cmd.remove_tags:
         fresh["tags"] = _changed(row["tags"], cmd.add_tags, cmd.remove_tags)
         _at_most(MOST_TAGS, fresh["tags"], "tags")
+    if cmd.add_label_ids or cmd.remove_label_ids:
+        fresh["label_ids"] = _changed(row["label_ids"], cmd.add_label_ids, cmd.remove_label_ids)
+        _at_most(MOST_ON_A_TASK, fresh["label_ids"], "labels")
     if cmd.add_assignee_ids or cmd.remove_assignee_ids:
         fresh["assignee_ids"] = _changed(row["assignee_ids"], cmd.add_assignee_ids, cmd.remove_assignee_ids)
         _at_most(MOST_ASSIGNEES, fresh["assignee_ids"], "assignees")
+        fresh["watcher_ids"] = watching_with(row, fresh["assignee_ids"])
     if cmd.column_id is not None and board.place is not None:
         fresh |= board.place.take(row)
         shown = board.place.column["status_ids"]
@@ -253,11 +280,11 @@ def _write(tx: Tx, decided: _Decided) -> None:
             )
 
 
-def _refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
+def refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
     return TaskOutcome(id=task_id, outcome="refused", code=error.code, message=error.message)
 
 
-def _reply(outcomes: list[TaskOutcome]) -> BulkReply:
+def summed(outcomes: list[TaskOutcome]) -> BulkReply:
     def count(outcome: str) -> int:
         return sum(one.outcome == outcome for one in outcomes)
 

@@ -31,6 +31,11 @@ class Example:
     """For a versioned command: another command that gives the same entity its second version."""
 
 
+async def _part_of_another(world: World, alice: Person) -> None:
+    part = {"parent_id": world.tasks[1]}
+    assert (await alice.send("task.update", task_id=world.tasks[0], changes=part)).success
+
+
 async def _trash_task(world: World, alice: Person) -> None:
     await _chain(world, alice)
     await alice.send("task.create", room=world.project, title="Below", parent_id=world.tasks[1])
@@ -66,6 +71,12 @@ async def _families(world: World, alice: Person) -> None:
     assert (
         await alice.send("task.update", task_id=world.tasks[0], changes={"assignee_ids": people[:1]})
     ).success
+
+
+async def _archived(world: World, alice: Person) -> None:
+    await _families(world, alice)
+    for task_id in world.tasks[:2]:
+        assert (await alice.send("task.archive", task_id=task_id)).success
 
 
 async def _assigned(world: World, alice: Person) -> None:
@@ -105,6 +116,41 @@ async def _rules(world: World, alice: Person) -> None:
         made = await alice.send("rule.create", room=world.project, id=rule_id, **a_rule(**more))
         assert made.success, made
     assert (await alice.send("task.create", room=world.project, title="Sand the floor")).success
+
+
+async def _labels(world: World, alice: Person) -> None:
+    """Two labels, one of them on two tasks, of which one is in the trash."""
+    for name in ("label", "other_label"):
+        made = await alice.send("label.create", room=world.project, name=name, colour="#3b5bdb")
+        assert made.success, made
+        world.made[name] = made.data.label.id
+    marked = {"project_id": world.project_id, "add_label_ids": [world.made["label"]]}
+    assert (await alice.call("tasks.update", {**marked, "task_ids": world.tasks[:2]})).success
+    assert (await alice.send("task.delete", task_id=world.tasks[1])).success
+
+
+async def _checklists(world: World, alice: Person) -> None:
+    """Two checklists of a task, with two items each, of which one is ticked."""
+    for name in ("list", "other_list"):
+        made = await alice.send("checklist.create", task_id=world.tasks[0], name=name, items=["a", "b"])
+        assert made.success, made
+        world.made[name] = made.data.checklist.id
+        for letter, item in zip("ab", made.data.checklist_items, strict=True):
+            world.made[f"{name}_{letter}"] = item.id
+    ticked = await alice.send("checklist.tick", task_id=world.tasks[0], item_id=world.made["list_a"])
+    assert ticked.success, ticked
+
+
+def _on_list(made: str, **more: Any) -> Callable[[World], Payload]:
+    return lambda w: {"task_id": w.tasks[0], "checklist_id": w.made.get(made, NEW_ID), **more}
+
+
+def _on_item(made: str, **more: Any) -> Callable[[World], Payload]:
+    return lambda w: {"task_id": w.tasks[0], "item_id": w.made.get(made, NEW_ID), **more}
+
+
+async def _watched(world: World, alice: Person) -> None:
+    assert (await alice.send("task.watch", task_id=world.tasks[0])).success
 
 
 async def _newcomers(world: World, _alice: Person) -> None:
@@ -249,6 +295,10 @@ _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"tit
 _TOUCH_BOARD = ("board.update", lambda w: {"board_id": w.board_id, "name": "Touched"})
 _TOUCH_COLUMN = ("column.update", lambda w: {"column_id": w.columns["On hold"], "name": "Touched"})
 _TOUCH_PROJECT = ("project.update", lambda w: {"project_id": w.project_id, "name": "Touched"})
+_TOUCH_LABEL = (
+    "label.update",
+    lambda w: {"project_id": w.project_id, "label_id": w.made.get("label", NEW_ID), "name": "Touched"},
+)
 _TOUCH_TENANT = ("tenant.update", lambda w: {"room": w.tenant, "name": "Touched"})
 
 EXAMPLES: Final[dict[str, Example]] = {
@@ -285,6 +335,7 @@ EXAMPLES: Final[dict[str, Example]] = {
     "task.move": Example(
         lambda w: {"task_id": w.tasks[0], "column_id": w.columns["Done"]},
         another=lambda w: {"task_id": w.tasks[0], "column_id": w.columns["On hold"]},
+        before=_part_of_another,
         touch=_TOUCH_TASK,
     ),
     "task.delete": Example(
@@ -312,6 +363,81 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_families,
     ),
     "tasks.delete": Example(
+        lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[1], w.tasks[0], NEW_ID]},
+        another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[2]]},
+        before=_families,
+    ),
+    # Watchers, labels, checklists.
+    "task.watch": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+    ),
+    "task.unwatch": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_watched,
+    ),
+    "label.create": Example(
+        lambda w: {"room": w.project, "id": NEW_ID, "name": "Water", "colour": "#3b5bdb"},
+        another=lambda w: {"room": w.project, "name": "Fire", "colour": "#f03"},
+    ),
+    "label.update": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "label_id": w.made.get("label", NEW_ID),
+            "name": "Fire",
+            "colour": "#f03",
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "label_id": w.made.get("label", NEW_ID),
+            "colour": "#0ff",
+        },
+        before=_labels,
+        touch=_TOUCH_LABEL,
+    ),
+    "label.delete": Example(
+        lambda w: {"project_id": w.project_id, "label_id": w.made.get("label", NEW_ID)},
+        another=lambda w: {"project_id": w.project_id, "label_id": w.made.get("other_label", NEW_ID)},
+        before=_labels,
+        touch=_TOUCH_LABEL,
+    ),
+    "label.list": Example(lambda w: {"project_id": w.project_id}, before=_labels),
+    "checklist.create": Example(
+        lambda w: {"task_id": w.tasks[0], "id": NEW_ID, "name": "Before", "items": ["Tape", "Foil"]},
+        another=lambda w: {"task_id": w.tasks[0], "name": "After"},
+    ),
+    "checklist.update": Example(
+        _on_list("list", name="First"), another=_on_list("list", name="Second"), before=_checklists
+    ),
+    "checklist.move": Example(_on_list("list"), another=_on_list("other_list"), before=_checklists),
+    "checklist.delete": Example(_on_list("list"), another=_on_list("other_list"), before=_checklists),
+    "checklist.add_item": Example(
+        _on_list("list", id=NEW_ID, text="c"), another=_on_list("list", text="d"), before=_checklists
+    ),
+    "checklist.update_item": Example(
+        _on_item("list_a", text="A"), another=_on_item("list_a", text="B"), before=_checklists
+    ),
+    "checklist.move_item": Example(_on_item("list_a"), another=_on_item("list_b"), before=_checklists),
+    "checklist.tick": Example(_on_item("list_b"), another=_on_item("other_list_a"), before=_checklists),
+    "checklist.untick": Example(_on_item("list_a"), another=_on_item("list_b"), before=_checklists),
+    "checklist.remove_item": Example(_on_item("list_a"), another=_on_item("list_b"), before=_checklists),
+    "checklist.convert_item": Example(_on_item("list_a"), another=_on_item("list_b"), before=_checklists),
+    "checklist.list": Example(lambda w: {"task_id": w.tasks[0]}, before=_checklists),
+    "task.tree": Example(lambda w: {"task_id": w.tasks[0]}, before=_families),
+    "task.get_by_key": Example(lambda w: {"room": w.tenant, "key": "kit-2"}),
+    "task.archive": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_families,
+        touch=_TOUCH_TASK,
+    ),
+    "task.unarchive": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_archived,
+    ),
+    "tasks.archive": Example(
         lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[1], w.tasks[0], NEW_ID]},
         another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[2]]},
         before=_families,

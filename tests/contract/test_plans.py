@@ -23,14 +23,15 @@ LOGGED: Final = 20_000
 NEIGHBOURS: Final = 5_000
 """People of another tenant on the same server."""
 LARGE: Final = {
-    "tasks", "task_assignees", "comments", "dependencies", "room_events", "applied_commands", "rooms", "projects", "project_members",
+    "tasks", "task_assignees", "comments", "dependencies", "checklists", "checklist_items", "room_events", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
     "rules", "rule_runs", "rule_dues",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
 FILTERS: Final = dict.fromkeys((
-    "open", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
+    "open", "priority", "type", "tag", "label_id", "due_from", "due_before", "updated_since", "column_id", "status_id",
+    "open", "overdue", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
     "assignee_id", "parent_id", "text", "project_ids",
 ))  # fmt: skip
 PLACES: Final = {
@@ -77,12 +78,20 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "assignments_of": {},
     "assignees_of": {},
     # Lists.
-    "tasks_by_number": {},
-    "tasks_by_due": {},
-    "tasks_by_change": {},
+    "tasks_by_number": {"archived": False},
+    "tasks_by_due": {"archived": False},
+    "tasks_by_change": {"archived": False},
     "tasks_in_column": {"column_id": "column"},
     "tasks_assigned": {},
     "projects_of": {},
+    # Subtasks, archive, keys.
+    "found_task": {},
+    "recount_subtasks": {},
+    "task_tree": {},
+    "archive_tasks": {},
+    "archived_task": {},
+    "archived_with": {},
+    "task_by_key": {"key": "S1-1", "prefix": "S1", "number": 1},
     # Comments.
     "comment": {},
     "comments_newest": {},
@@ -96,6 +105,23 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "assign_many": {},
     "unassign_many": {},
     "delete_many_tasks": {},
+    # Watchers, labels, checklists.
+    "set_watchers": {},
+    "labels_of": {},
+    "labels_by_ids": {},
+    "count_labelled": {"label_id": "task"},
+    "take_label_off": {"label_id": "task"},
+    "checklists_of": {},
+    "checklist": {},
+    "place_checklist": {"name": "N"},
+    "spread_checklists": {},
+    "items_of_task": {},
+    "items_of_checklist": {},
+    "checklist_item": {},
+    "write_item": {},
+    "spread_items": {},
+    "remove_item": {},
+    "count_items": {},
     # Dependencies.
     "dependency": {},
     "dependency_ends": {},
@@ -187,6 +213,19 @@ class Large:
             for table in (
                 "rules",
                 "rule_runs",
+                "INSERT INTO checklists (tenant_id, project_id, task_id, id, name, position, created_by, created_at) "
+                "SELECT t.tenant_id, t.project_id, t.id, gen_random_uuid(), 'C', 'a0', t.created_by, now() FROM tasks AS t"
+            )
+            await db.execute(
+                "INSERT INTO checklist_items (tenant_id, task_id, checklist_id, id, text, position, created_by, created_at) "
+                "SELECT c.tenant_id, c.task_id, c.id, gen_random_uuid(), 'I', 'a0', c.created_by, now() FROM checklists AS c"
+            )
+            self.ids |= dict(await db.fetchrow(
+                "SELECT checklist_id AS checklist, id AS item FROM checklist_items WHERE task_id = $1", self.ids["task"]
+            ))  # fmt: skip
+            for table in (
+                "checklists",
+                "checklist_items",
                 "dependencies",
                 "room_events",
                 "applied_commands",
@@ -211,6 +250,10 @@ class Large:
             "runs": _json({
                 "id": uuid4(), "rule_id": ids["rule"], "trigger": "task.created", "outcome": "did", "actions": [],
             }),
+            "lag_minutes": 0, "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
+            "item_id": ids["item"], "text": None, "done_by": None, "done_at": None,
+            "time_zone": None, "all_day": False, "actual_minutes": None,
+            "parent_ids": [ids["task"]],
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
@@ -219,6 +262,7 @@ class Large:
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
                 "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [],
+                "watcher_ids": [], "label_ids": [],
             }),
             "head_rooms": [ids["project"]], "head_seqs": [2_000_000],
             "calls": _json({
@@ -235,6 +279,8 @@ class Large:
             for key, value in HOT[name].items()
         }
         writing = {"type": "task", "priority": "low"} if name in ("create_task", "update_task") else {}
+        if name == "write_item":
+            writing = {"id": ids["item"], "text": "T"}
         return {
             **FILTERS,
             **PLACES,

@@ -27,7 +27,7 @@ INSTANCE_TABLES = ["refresh_tokens", "half_sign_ins"]
 
 UNPEOPLED = {
     "api_keys", "audit_anchors", "audit_pending", "audit_seals", "custom_roles", "delegations", "group_members",
-    "groups", "project_shares", "rule_dues", "sso_domains", "sso_issuers", "task_assignees",
+    "groups", "project_shares", "rule_dues", "sso_domains", "sso_issuers", "task_assignees", "task_keys",
     "tenant_logos", "tenant_slugs",
 }  # fmt: skip
 """Tables that the named world has no rows in."""
@@ -138,6 +138,10 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     if not (await alice.send("rule.list", project_id=shared.project_id)).data.rules:
         assert (await alice.send("rule.create", room=shared.project, **a_rule())).success
         assert (await alice.send("task.create", room=shared.project, title="For the rule")).success
+    if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:
+        assert (await alice.send("label.create", room=shared.project, name="Wet", colour="#00f")).success
+        made = await alice.send("checklist.create", task_id=shared.tasks[0], name="Before", items=["Tape"])
+        assert made.success, made
     async with shared.sql() as db:
         await db.execute(
             "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "
