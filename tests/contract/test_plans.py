@@ -198,21 +198,6 @@ class Large:
                 "FROM tasks AS t) AS c WHERE c.before IS NOT NULL"
             )
             await db.execute(
-                "INSERT INTO rules (tenant_id, project_id, id, name, owner_id, enabled_at, trigger, definition, created_by, "
-                "created_at, updated_by, updated_at) SELECT p.tenant_id, p.id, gen_random_uuid(), 'A rule', p.updated_by, "
-                "now(), 'task.created', '{}', p.updated_by, now(), p.updated_by, now() FROM projects AS p"
-            )
-            await db.execute(
-                "INSERT INTO rule_runs (tenant_id, project_id, id, rule_id, at, trigger, outcome, actions) "
-                "SELECT r.tenant_id, r.project_id, gen_random_uuid(), r.id, now() - n * interval '1 minute', r.trigger, "
-                "'did', '[]' FROM rules AS r CROSS JOIN generate_series(1, 20) AS n"
-            )
-            self.ids["rule"] = await db.fetchval(
-                "SELECT id FROM rules WHERE project_id = $1", self.ids["project"]
-            )
-            for table in (
-                "rules",
-                "rule_runs",
                 "INSERT INTO checklists (tenant_id, project_id, task_id, id, name, position, created_by, created_at) "
                 "SELECT t.tenant_id, t.project_id, t.id, gen_random_uuid(), 'C', 'a0', t.created_by, now() FROM tasks AS t"
             )
@@ -223,6 +208,7 @@ class Large:
             self.ids |= dict(await db.fetchrow(
                 "SELECT checklist_id AS checklist, id AS item FROM checklist_items WHERE task_id = $1", self.ids["task"]
             ))  # fmt: skip
+            await self._fill_rules(db)
             for table in (
                 "checklists",
                 "checklist_items",
@@ -235,6 +221,21 @@ class Large:
             ):
                 await db.execute(f"ANALYZE {table}")
 
+    async def _fill_rules(self, db: Any) -> None:
+        await db.execute(
+            "INSERT INTO rules (tenant_id, project_id, id, name, owner_id, enabled_at, trigger, definition, created_by, "
+            "created_at, updated_by, updated_at) SELECT p.tenant_id, p.id, gen_random_uuid(), 'A rule', p.updated_by, "
+            "now(), 'task.created', '{}', p.updated_by, now(), p.updated_by, now() FROM projects AS p"
+        )
+        await db.execute(
+            "INSERT INTO rule_runs (tenant_id, project_id, id, rule_id, at, trigger, outcome, actions) "
+            "SELECT r.tenant_id, r.project_id, gen_random_uuid(), r.id, now() - n * interval '1 minute', r.trigger, "
+            "'did', '[]' FROM rules AS r CROSS JOIN generate_series(1, 20) AS n"
+        )
+        of_project = "SELECT id FROM rules WHERE project_id = $1"
+        self.ids["rule"] = await db.fetchval(of_project, self.ids["project"])
+        await db.execute("ANALYZE rules, rule_runs")
+
     def values(self, name: str) -> dict[str, Any]:
         """Every parameter that a hot statement may have."""
         ids = self.ids
@@ -245,7 +246,7 @@ class Large:
             "per_column": 501, "body": "Text", "number": 1_000_000, "key": "S1-0", "title": "Title", "description": "",
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
-            "lag_minutes": 0, "rule_id": ids["rule"], "trim_ids": [ids["rule"]], "keep": 5,
+            "rule_id": ids["rule"], "trim_ids": [ids["rule"]], "keep": 5,
             "counts": _json({"id": ids["rule"], "minute_at": NOW, "minute_runs": 1, "hour_at": NOW, "hour_runs": 1}),
             "runs": _json({
                 "id": uuid4(), "rule_id": ids["rule"], "trigger": "task.created", "outcome": "did", "actions": [],
