@@ -68,6 +68,7 @@ import handlers.work.bulk
 import handlers.work.checklists
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.find
 import handlers.work.keys
 import handlers.work.labels
 import handlers.work.moves
@@ -178,6 +179,7 @@ NOUNS: Final = (
     handlers.work.bulk,
     handlers.work.comments,
     handlers.work.dependencies,
+    handlers.work.find,
     handlers.work.schedule,
     handlers.work.assignments,
     handlers.work.automation,

@@ -90,27 +90,31 @@ def _answer(found: Schemas, spec: Spec) -> str:
     return ", ".join(listed) or "nothing"
 
 
-def _fields(found: Schemas, reference: Schema, prefix: str = "") -> Iterable[tuple[str, str, str, str]]:
+def _fields(
+    found: Schemas, reference: Schema, prefix: str = "", within: tuple[str, ...] = ()
+) -> Iterable[tuple[str, str, str, str]]:
     """A row for each field; those of an object within follow it."""
     definition = found.definition(reference)
     for name, field in definition.get("properties", {}).items():
-        inner = [choice for choice in _objects(field) if "properties" in found.definition(choice)]
-        listed = "items" in field
+        choices = [field, *field.get("anyOf", ())]
+        inner = [choice for choice in _objects(choices) if "properties" in found.definition(choice)]
+        listed = any("items" in choice for choice in choices)
         said = field.get("description", "")
         if len(inner) == 1:
             said = said or found.definition(inner[0]).get("description", "")
         kind = type_of(field)
         if inner:
-            kind = "list of objects" if listed else "object" + (" or null" if field.get("anyOf") else "")
+            kind = ("list of objects" if listed else "object") + (" or null" if field.get("anyOf") else "")
         yield f"`{prefix}{name}`", kind, _default(name, field, definition), said
-        for choice in inner:
-            yield from _fields(found, choice, f"{prefix}{name}{'[]' if listed else ''}.")
+        for one in inner:
+            if one["$ref"] not in within:  # else it holds more of its own kind
+                under = f"{prefix}{name}{'[]' if listed else ''}."
+                yield from _fields(found, one, under, (*within, one["$ref"]))
 
 
-def _objects(field: Schema) -> list[Schema]:
+def _objects(choices: list[Schema]) -> list[Schema]:
     """The objects that a field may hold, in a list or alone; several where one field of theirs says which it is."""
-    choices = [field, *field.get("anyOf", ())]
-    choices += [choice["items"] for choice in choices if "items" in choice]
+    choices = [*choices, *(choice["items"] for choice in choices if "items" in choice)]
     several = [choice for each in choices for choice in each.get("oneOf", ()) if "$ref" in choice]
     return several or [choice for choice in choices if "$ref" in choice][:1]
 
