@@ -74,6 +74,7 @@ import handlers.work.labels
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
+import handlers.work.rule_alarms
 import handlers.work.rules
 import handlers.work.schedule
 import handlers.work.subtasks
@@ -183,6 +184,7 @@ NOUNS: Final = (
     handlers.work.schedule,
     handlers.work.assignments,
     handlers.work.automation,
+    handlers.work.rule_alarms,
     handlers.insight.audit,
     handlers.rooms,
     server.session,

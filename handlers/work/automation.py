@@ -22,8 +22,10 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Internal, ValidationFailed
 from handlers.groups import add_reactions
 from handlers.registry import Entity, Event, rules
+from handlers.work.filters import tasks_matching
 from handlers.work.rule_actions import Work, perform
-from handlers.work.rule_triggers import fits, happenings
+from handlers.work.rule_clock import due_moments, look_for_due, tells_of_due
+from handlers.work.rule_triggers import WhenDue, fits, happenings
 from handlers.work.rules import Definition, RuleDeed, definition
 from storage.ids import new_id
 from storage.postgres import BAD_VALUE, LOST, Row
@@ -65,11 +67,14 @@ class Rated:
     """When the history last said that it acts too often."""
     fresh_minute: bool = False
 
-    def count(self, now: datetime) -> None:
+    def turn(self, now: datetime) -> None:
+        """Begin a new minute or hour where the old one is over."""
         if self.minute_at is None or now - self.minute_at >= MINUTE:
             self.minute_at, self.minute_runs, self.fresh_minute = now, 0, True
         if self.hour_at is None or now - self.hour_at >= HOUR:
             self.hour_at, self.hour_runs = now, 0
+
+    def count(self) -> None:
         self.minute_runs += 1
         self.hour_runs += 1
 
@@ -94,13 +99,27 @@ class Chain:
     counted: dict[UUID, Rated] = field(default_factory=dict)
     created: int = 0
     owners: dict[UUID, Tx | None] = field(default_factory=dict)
+    due: list[datetime] = field(default_factory=list)
+    """When rules have to act because of due dates that came to be in this command."""
 
-    async def follow(self, events: Sequence[Event]) -> list[Event]:
+    async def start(self, turns: Iterable[tuple[Rated, UUID | None]]) -> list[Event]:
+        """Have rules act on tasks, or on none, because the clock says so; returns that and all that follows."""
+        told = list[Event]()
+        for rated, task_id in turns:
+            caused = await self.attempt(rated, task_id)
+            told += caused
+            told += await self.follow(caused, frozenset({rated.id}))
+        await self.end()
+        return told
+
+    async def follow(self, events: Sequence[Event], led_to: frozenset[UUID] = frozenset()) -> list[Event]:
         """All that follows from some events, in the order in which it was written."""
         told = list[Event]()
-        waiting = deque([(events, frozenset[UUID]())])
+        waiting = deque([(events, led_to)])
+        dues = [each.rule.when for each in self.rules if isinstance(each.rule.when, WhenDue)]
         while waiting:
             causes, before = waiting.popleft()
+            self.due += due_moments(causes, dues, self.tx.now)
             for happened in happenings(causes):
                 for rated in self.rules:
                     if fits(rated.rule.when, happened):
@@ -127,7 +146,7 @@ class Chain:
             self._tell_once(rated, task_id)
             return []
         self.acted.add((rated.id, task_id))
-        owner = await self._owner(rated)
+        owner = await self.owner(rated)
         if owner is None:
             self._note(
                 rated, task_id, "skipped", "owner", "Its owner does not take part in the project any more"
@@ -137,8 +156,6 @@ class Chain:
         if task_id and task is None:
             self._note(rated, task_id, "skipped", "gone", "There is no such task any more")
             return []
-        rated.count(self.tx.now)
-        self.counted[rated.id] = rated
         return await self._act(rated, owner, task)
 
     def _refusal(self, rated: Rated, task_id: UUID | None, before: frozenset[UUID]) -> tuple[str, str] | None:
@@ -172,7 +189,7 @@ class Chain:
             or sum(hour for _, hour in all_of_them) >= settings.project_rule_runs_per_hour
         )
 
-    async def _owner(self, rated: Rated) -> Tx | None:
+    async def owner(self, rated: Rated) -> Tx | None:
         """A transaction's view for the owner of a rule, with the rights that she has now."""
         if rated.owner_id not in self.owners:
             self.owners[rated.owner_id] = await owner_tx(self.tx, rated.owner_id)
@@ -185,6 +202,9 @@ class Chain:
         task_id = task["id"] if task else None
         try:
             async with session.savepoint():
+                if not await _holds(owner, rated.rule, task):
+                    self._note(rated, task_id, "skipped", "condition", "Its condition does not hold")
+                    return []
                 for action in rated.rule.then:
                     deeds.append(RuleDeed(do=action.do, outcome="failed"))
                     done = await perform(work, action)
@@ -199,6 +219,7 @@ class Chain:
             self._failed(rated, task_id, deeds, said_of(error))
             return [_ran(self.runs[-1], owner)]
         self.created = work.created
+        self._count(rated)
         self._note(rated, task_id, "did", deeds=deeds)
         return [
             _ran(self.runs[-1], owner),
@@ -211,20 +232,31 @@ class Chain:
         if deeds:
             deeds[-1].outcome, deeds[-1].message = "failed", error.message
         deeds += [RuleDeed(do=action.do, outcome="not_reached") for action in rated.rule.then[len(deeds) :]]
+        self._count(rated)
         self._note(rated, task_id, "failed", error.code, error.message, deeds)
+
+    def _count(self, rated: Rated) -> None:
+        rated.turn(self.tx.now)
+        rated.count()
+        self.counted[rated.id] = rated
 
     def _note(
         self, rated: Rated, task_id: UUID | None, outcome: str, reason: str | None = None,
         message: str | None = None, deeds: Iterable[RuleDeed] = (),
     ) -> None:  # fmt: skip
+        rated.turn(self.tx.now)
+        if rated.fresh_minute:
+            self.counted[rated.id] = rated
         self.runs.append({
             "id": new_id(), "rule_id": rated.id, "task_id": task_id, "trigger": rated.rule.when.on,
             "cause_id": None if self.by_clock else self.tx.actor.user_id, "outcome": outcome, "reason": reason,
             "message": message, "actions": [deed.model_dump(exclude_none=True) for deed in deeds],
         })  # fmt: skip
 
-    def record(self) -> None:
-        """Write the history with the commit."""
+    async def end(self) -> None:
+        """Write the history with the commit, and set the clock for due dates."""
+        if self.due:
+            await look_for_due(self.tx, max(min(self.due), self.tx.now))
         if not self.runs:
             return
         counted = list(self.counted.values())
@@ -247,12 +279,21 @@ class Chain:
 async def follow(tx: Tx, events: Sequence[Event], triggers: Sequence[str]) -> list[Event]:
     """What the rules of a project make of a command's events."""
     waited_for = frozenset(triggers)
-    if not any(happened.kinds & waited_for for happened in happenings(events)):
+    if not any(happened.kinds & waited_for for happened in happenings(events)) and not (
+        "task.due" in waited_for and tells_of_due(events)
+    ):
         return []
     chain = Chain(tx, await enabled_rules(tx))
     told = await chain.follow(events)
-    chain.record()
+    await chain.end()
     return told
+
+
+async def _holds(owner: Tx, rule: Definition, task: Row | None) -> bool:
+    """Whether a rule's condition does; without a task there is none to hold."""
+    if rule.condition is None or task is None:
+        return True
+    return bool(await tasks_matching(owner, rule.condition, [task["id"]], at="condition"))
 
 
 async def enabled_rules(tx: Tx) -> list[Rated]:

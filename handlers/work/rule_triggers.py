@@ -17,7 +17,7 @@ from storage.rooms import timestamp
 
 FieldName = Literal[
     "title", "description", "type", "priority", "status_id", "column_id", "parent_id", "assignee_ids", "tags",
-    "start_at", "due_at", "estimate_minutes",
+    "start_at", "due_at", "estimate_minutes", "actual_minutes", "label_ids",
 ]  # fmt: skip
 Value = Annotated[str, StringConstraints(max_length=500), AfterValidator(no_nul)]
 Values = Annotated[list[Value], Field(max_length=50)]
@@ -56,7 +56,7 @@ class WhenChanged(Payload):
     """Fields of a task got other values. Of lists `was` is what went, and `becomes` what came."""
 
     on: Literal["task.changed"]
-    fields: list[FieldName] = Field(min_length=1, max_length=12, description="One of these.")
+    fields: list[FieldName] = Field(min_length=1, max_length=14, description="One of these.")
     was: Values | None = Field(None, description="The value before is one of these, as text; none is empty.")
     becomes: Values | None = Field(None, description="The value now is one of these, as text; none is empty.")
 
@@ -103,7 +103,15 @@ class WhenDue(Payload):
 
 
 Trigger = Annotated[
-    WhenCreated | WhenMoved | WhenCompleted | WhenReopened | WhenChanged | WhenAssigned | WhenCommented,
+    WhenCreated
+    | WhenMoved
+    | WhenCompleted
+    | WhenReopened
+    | WhenChanged
+    | WhenAssigned
+    | WhenCommented
+    | WhenScheduled
+    | WhenDue,
     Field(discriminator="on"),
 ]
 

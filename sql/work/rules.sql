@@ -62,6 +62,40 @@ FROM rules AS r
 WHERE r.tenant_id = :tenant_id AND r.project_id = :project_id AND r.enabled
 ORDER BY r.created_at, r.id;
 
+-- set_next_strike :exec
+UPDATE rules SET next_at = :next_at WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :rule_id;
+
+-- The tasks that a rule by the clock is about, in the order of their numbers.
+-- tasks_for_rule :many
+SELECT t.id, t.number FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.number > :after_number
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL AND {where: true}
+ORDER BY t.number
+LIMIT :max_rows;
+
+-- What rules have to do with due dates, the earliest first: each rule once for each due date of an open task, but not
+-- for what was due before it was switched on.
+-- tasks_due_for_rules :many
+SELECT r.id AS rule_id, t.id AS task_id, t.due_at, m.moment
+FROM rules AS r
+JOIN tasks AS t ON t.tenant_id = r.tenant_id AND t.project_id = r.project_id
+CROSS JOIN LATERAL (
+    SELECT t.due_at + coalesce((r.definition -> 'when' ->> 'minutes')::bigint, 0) * interval '1 minute' AS moment
+) AS m
+LEFT JOIN rule_dues AS d ON d.tenant_id = r.tenant_id AND d.rule_id = r.id AND d.task_id = t.id
+WHERE r.tenant_id = :tenant_id AND r.project_id = :project_id AND r.enabled AND r.trigger = 'task.due'
+    AND t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.due_at IS NOT NULL AND t.completed_at IS NULL
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL
+    AND m.moment >= r.enabled_at AND d.due_at IS DISTINCT FROM t.due_at
+ORDER BY m.moment, r.id, t.id
+LIMIT :max_rows;
+
+-- remember_due :exec
+INSERT INTO rule_dues (tenant_id, rule_id, task_id, due_at)
+SELECT :tenant_id, d.rule_id, d.task_id, d.due_at
+FROM unnest(:rule_ids::uuid [], :task_ids::uuid [], :due_ats::timestamptz []) AS d (rule_id, task_id, due_at)
+ON CONFLICT (tenant_id, rule_id, task_id) DO UPDATE SET due_at = excluded.due_at;
+
 -- count_columns :value
 SELECT count(*) FROM board_columns
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = ANY(:column_ids::uuid []) AND deleted_at IS NULL;

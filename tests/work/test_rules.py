@@ -287,6 +287,30 @@ async def test_what_a_rule_names_must_be_there(
         assert made.error.code == "VALIDATION_ERROR", made
 
 
+async def test_a_condition_decides(alice: Person, bob: Person, board: Board) -> None:
+    of_bob = {"field": "assignees", "op": "has_any", "value": [bob.id]}
+    urgent = {"field": "priority", "op": "in", "value": ["high", "urgent"]}
+    rule = await _rule(alice, board.room, {"on": "comment.added"}, TAG, condition={"and": [of_bob, urgent]})
+    for changes, tags in (
+        ({"priority": "high"}, []),
+        ({"assignee_ids": [bob.id]}, ["seen"]),
+    ):
+        assert (await bob.send("task.update", task_id=board.first, changes=changes)).success
+        assert (await bob.send("comment.add", task_id=board.first, body="Hm")).success
+        assert (await _task(bob, board.first)).tags == tags
+    assert [(run.outcome, run.reason) for run in await _runs(alice, board.room)] == [
+        ("did", None), ("skipped", "condition"),
+    ]  # fmt: skip
+    listed = (await alice.send("rule.list", project_id=board.project)).data.rules[0]
+    assert listed.condition == {"and": [of_bob, urgent]}
+    lifted = await alice.send("rule.update", rule_id=rule, condition=None)
+    assert lifted.data.rule.condition is None
+    assert (await bob.send("comment.add", task_id=board.second, body="Hm")).success
+    assert (await _task(bob, board.second)).tags == ["seen"]
+    wrong = await alice.send("rule.update", rule_id=rule, condition={"field": "nothing", "op": "is_empty"})
+    assert "condition.field" in wrong.error.field_errors
+
+
 async def test_off_is_off(alice: Person, board: Board) -> None:
     rule = await _rule(alice, board.room, CREATED, TAG)
     assert (await alice.send("rule.disable", rule_id=rule)).data.rule.enabled is False
