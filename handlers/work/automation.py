@@ -22,9 +22,9 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Internal, ValidationFailed
 from handlers.groups import add_reactions
 from handlers.registry import Entity, Event, rules
+from handlers.work.project_rules import Definition, RuleDeed, definition
 from handlers.work.rule_actions import Work, perform
 from handlers.work.rule_triggers import fits, happenings
-from handlers.work.rules import Definition, RuleDeed, definition
 from storage.ids import new_id
 from storage.postgres import BAD_VALUE, LOST, Row
 
