@@ -31,10 +31,10 @@ PLURALS: Final = {
     "view": "views",
 }
 
-BESIDE: Final = frozenset(
-    {"checklist", "checklist_item", "checklist_items", "comment", "notice", "rule", "run"}
-    {"checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
-)
+BESIDE: Final = frozenset({
+    "checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits",
+    "notice", "rule", "run",
+})  # fmt: skip
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 
 Store = dict[str, dict[str, Any]]
