@@ -66,20 +66,24 @@ import handlers.work.automation
 import handlers.work.boards
 import handlers.work.bulk
 import handlers.work.checklists
+import handlers.work.columns
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.find
 import handlers.work.keys
 import handlers.work.labels
+import handlers.work.layouts
 import handlers.work.moves
 import handlers.work.parts
+import handlers.work.project_rules
 import handlers.work.projects
 import handlers.work.rule_alarms
-import handlers.work.rules
 import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.tasks
+import handlers.work.views
 import handlers.work.watchers
+import handlers.work.workflow
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -166,10 +170,13 @@ NOUNS: Final = (
     handlers.platform.impersonation,
     handlers.platform.nodes,
     handlers.work.projects,
-    handlers.work.rules,
+    handlers.work.project_rules,
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.views,
+    handlers.work.workflow,
+    handlers.work.layouts,
     handlers.work.watchers,
     handlers.work.labels,
     handlers.work.checklists,
@@ -178,6 +185,7 @@ NOUNS: Final = (
     handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
+    handlers.work.columns,
     handlers.work.comments,
     handlers.work.dependencies,
     handlers.work.find,

@@ -23,10 +23,10 @@ from handlers.errors import AtriumError, Internal, ValidationFailed
 from handlers.groups import add_reactions
 from handlers.registry import Entity, Event, rules
 from handlers.work.filters import tasks_matching
+from handlers.work.project_rules import Definition, RuleDeed, definition
 from handlers.work.rule_actions import Work, perform
 from handlers.work.rule_clock import due_moments, look_for_due, tells_of_due
 from handlers.work.rule_triggers import WhenDue, fits, happenings
-from handlers.work.rules import Definition, RuleDeed, definition
 from storage.ids import new_id
 from storage.postgres import BAD_VALUE, LOST, Row
 

@@ -69,11 +69,12 @@ def _falls_on(when: WhenScheduled, day: date) -> bool:
     return True
 
 
-async def plan_strike(tx: Tx, rule_id: UUID, when: WhenScheduled, after: datetime) -> None:
-    """Set the alarm for a schedule's next occurrence after a moment."""
+async def plan_strike(tx: Tx, rule_id: UUID, when: WhenScheduled, after: datetime) -> datetime:
+    """Set the alarm for a schedule's next occurrence after a moment; returns when that is."""
     moment = next_moment(when, after)
     await tx.exec("set_next_strike", rule_id=rule_id, next_at=moment)
     await set_alarms(tx, [Alarm(_key(rule_id), moment, "rule.strike", Strike(rule_id=rule_id, at=moment))])
+    return moment
 
 
 async def go_on(tx: Tx, strike: Strike, after: int) -> None:

@@ -1,318 +1,157 @@
-"""Rules of a project: when something happens, and a condition holds, something else is done.
+"""What may be refused to a task on its way: a full column, a transition that the workflow does not have, a missing field.
 
-A rule acts for its owner, whoever wrote it last, with the rights that she has at that moment. What rules do, and why one did
-nothing, is in their history. How they run: `handlers/work/automation.py`.
+Decided under the room's lock from what was read there, so it holds however many move at once.
 """
 
-from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints
 
+from handlers.access import ROLES, Role
 from handlers.context import Tx
-from handlers.errors import Conflict, NotFound, constraint
-from handlers.paging import LAST_ID, LAST_MOMENT, decode_cursor, encode_cursor, moment
-from handlers.registry import (
-    Entity,
-    Event,
-    Name,
-    Outcome,
-    Page,
-    Pagination,
-    Paging,
-    Payload,
-    Reply,
-    Timestamp,
-    command,
-    locator,
-    query,
-    unique,
-)
-from handlers.work.rule_actions import MOST, NEEDS, Action, named
-from handlers.work.rule_triggers import Trigger, WhenMoved
-from storage.ids import new_id
-from storage.postgres import Row
+from handlers.errors import Conflict
+from handlers.registry import Entity, Ids, Payload, no_nul
 
-locator("rule_id", "project_of_rule")
-constraint("rules_pkey", "id", "A rule with this id exists")
+LimitMode = Literal["hard", "warn"]
 
-Actions = Annotated[list[Action], Field(min_length=1, max_length=MOST)]
+REQUIRABLE: Final = (
+    "description", "assignee_ids", "tags", "label_ids", "parent_id", "start_at", "due_at", "estimate_minutes", "actual_minutes",
+)  # fmt: skip
+"""Fields of a task that a status or a transition may ask for; `fields.<key>` is one that the tenant has defined."""
 
 
-class Definition(Payload):
-    """What a rule waits for, and what it does."""
-
-    when: Trigger
-    then: Actions
-
-
-class Rule(Entity):
-    """A rule, whole."""
-
-    id: UUID
-    project_id: UUID
-    name: str
-    owner_id: UUID = Field(description="With whose rights it acts: whoever wrote it last.")
-    enabled: bool
-    when: Trigger
-    then: Actions
-    version: int
-    created_by: UUID
-    created_at: Timestamp
-    updated_at: Timestamp
-
-    @classmethod
-    def of(cls, row: Row) -> Self:
-        return cls.model_validate({**dict(row), **orjson.loads(row["definition"])})
+def _requirable(name: str) -> str:
+    if name not in REQUIRABLE and not name.startswith("fields."):
+        raise ValueError(f"is none of {', '.join(REQUIRABLE)} or fields.<key>")
+    return name
 
 
-class RulePart(Entity):
-    """A rule as far as everybody in the project hears of it."""
+FieldName = Annotated[
+    str, StringConstraints(min_length=1, max_length=60), AfterValidator(no_nul), AfterValidator(_requirable)
+]
+FieldNames = Annotated[
+    list[FieldName], Field(max_length=20), AfterValidator(lambda names: list(dict.fromkeys(names)))
+]
+Roles = Annotated[list[Role], Field(max_length=len(ROLES)), AfterValidator(lambda some: sorted(set(some)))]
+
+
+class Transition(Payload):
+    """A status that tasks may go to from another one."""
+
+    to_id: UUID
+    roles: Roles = Field([], description="Roles in the project that may take a task there.")
+    user_ids: Ids = Field([], description="People who may as well. Neither roles nor people: everybody.")
+    required_fields: FieldNames = Field([], description="What a task must have to go there from here.")
+
+
+class OverLimit(Entity):
+    """A column that holds more than its limit, which only warns; `id` is the column's."""
 
     id: UUID
-    removed: Literal[True] | None = None
-    name: str | None = None
-    enabled: bool | None = None
-    version: int | None = None
+    wip_limit: int
+    held: int
 
 
-class RuleCreated(Event, name="rule.created"):
-    """A rule came to be."""
-
-    rule: RulePart
-
-
-class RuleUpdated(Event, name="rule.updated"):
-    """A rule was changed, or switched on or off."""
-
-    rule: RulePart
-
-
-class RuleDeleted(Event, name="rule.deleted"):
-    """A rule is no more."""
-
-    rule: RulePart
-
-
-class CreateRule(Definition):
-    id: UUID | None = Field(None, description="UUID of the new rule, where the client makes it.")
-    name: Name
-    enabled: bool = True
-
-
-class UpdateRule(Payload):
-    rule_id: UUID
-    name: Name | None = None
-    when: Trigger | None = None
-    then: Actions | None = None
-
-    @model_validator(mode="after")
-    def something(self) -> "UpdateRule":
-        if not self.model_fields_set - {"rule_id"}:
-            raise ValueError("names no field to change")
-        return self
-
-
-class OneRule(Payload):
-    rule_id: UUID
-
-
-class ListRules(Payload):
-    project_id: UUID
-
-
-class ListRuns(Paging):
-    project_id: UUID
-    rule_id: UUID | None = Field(None, description="Of this rule only.")
-
-
-class RuleReply(Reply):
-    rule: Rule
-
-
-class RuleList(Reply):
-    rules: list[Rule]
-
-
-class RuleDeed(Entity):
-    """What became of one action of a run."""
-
-    do: str
-    outcome: Literal["done", "unchanged", "failed", "undone", "not_reached"] = Field(
-        description="`undone`: what it did was taken back, for a later action failed."
-    )
-    message: str | None = None
-
-
-class RuleRun(Entity):
-    """One time that a rule acted, or might have."""
-
-    id: UUID
-    rule_id: UUID
-    task_id: UUID | None
-    at: Timestamp
-    trigger: str
-    cause_id: UUID | None = Field(description="Whoever caused it; null for the clock.")
-    outcome: Literal["did", "skipped", "failed"]
-    reason: str | None = Field(
-        description="Why it did nothing: `condition`, `owner` (she is no member of the project any more), `gone` (the "
-        "task), `loop`, `depth`, `many`, `rate`, or the code of the error with which an action failed."
-    )
-    message: str | None
-    actions: list[RuleDeed]
-
-    @classmethod
-    def of(cls, row: Row) -> Self:
-        return cls.model_validate({**dict(row), "actions": orjson.loads(row["actions"])})
-
-
-class RuleRunList(Reply):
-    runs: list[RuleRun]
-
-
-@command("rule.create", needs="automation.manage", rest="POST /projects/{project_id}/rules", status=201)
-async def create(tx: Tx, cmd: CreateRule) -> Outcome[RuleCreated, RuleReply]:
-    """Make a rule. Nobody makes one do what he may not do himself."""
-    await _check(tx, cmd)
-    if await tx.value("count_rules") >= tx.settings.rules_per_project:
-        raise Conflict(
-            f"A project has at most {tx.settings.rules_per_project} rules",
-            details={"limit": tx.settings.rules_per_project},
-        )
-    row = await tx.one("create_rule", cmd, id=cmd.id or new_id(), **_columns(cmd))
-    await _settle(tx)
-    return Outcome([RuleCreated(rule=_part(row))], RuleReply(rule=Rule.of(row)))
-
-
-@command(
-    "rule.update",
-    needs="automation.manage",
-    rest="PUT /projects/{project_id}/rules/{rule_id}",
-    versioned=True,
-)
-async def update(tx: Tx, cmd: UpdateRule) -> Outcome[RuleUpdated, RuleReply]:
-    """Change a rule; whoever does is its owner from then on."""
-    row = await _rule(tx, cmd.rule_id)
-    tx.check_version(row, Rule)
-    before = definition(row["definition"])
-    fresh = Definition(when=cmd.when or before.when, then=cmd.then or before.then)
-    await _check(tx, fresh)
-    row = await tx.one("update_rule", cmd, name=cmd.name or row["name"], **_columns(fresh))
-    await _settle(tx)
-    return Outcome([RuleUpdated(rule=_part(row))], RuleReply(rule=Rule.of(row)))
-
-
-@command("rule.enable", needs="automation.manage", rest="POST /projects/{project_id}/rules/{rule_id}/enable")
-async def enable(tx: Tx, cmd: OneRule) -> RuleUpdated:
-    """Switch a rule on."""
-    return await _switch(tx, cmd.rule_id, enabled=True)
-
-
-@command(
-    "rule.disable", needs="automation.manage", rest="POST /projects/{project_id}/rules/{rule_id}/disable"
-)
-async def disable(tx: Tx, cmd: OneRule) -> RuleUpdated:
-    """Switch a rule off."""
-    return await _switch(tx, cmd.rule_id, enabled=False)
-
-
-@command(
-    "rule.delete",
-    needs="automation.manage",
-    rest="DELETE /projects/{project_id}/rules/{rule_id}",
-    versioned=True,
-)
-async def delete(tx: Tx, cmd: OneRule) -> RuleDeleted:
-    """Delete a rule, and its history with it."""
-    tx.check_version(await _rule(tx, cmd.rule_id), Rule)
-    await tx.exec("delete_rule", cmd)
-    await _settle(tx)
-    return RuleDeleted(rule=RulePart(id=cmd.rule_id, removed=True))
-
-
-@query("rule.list", needs="automation.manage", rest="GET /projects/{project_id}/rules")
-async def list_rules(tx: Tx, ask: ListRules) -> RuleList:
-    """All rules of a project, in the order in which they were made; that is also the order in which they act."""
-    return RuleList(rules=[Rule.of(row) for row in await tx.many("rules_of")])
-
-
-@query("rule.runs", needs="automation.manage", rest="GET /projects/{project_id}/rules/runs")
-async def list_runs(tx: Tx, ask: ListRuns) -> Page[RuleRunList]:
-    """What the rules of a project did, and why they did nothing; the newest first."""
-    place_at, place_id = decode_cursor(ask.cursor, moment, UUID) or (LAST_MOMENT, LAST_ID)
-    if ask.rule_id is not None:
-        await _rule(tx, ask.rule_id)
-    statement = "runs_of_project" if ask.rule_id is None else "runs_of_rule"
-    rows = await tx.many(statement, ask, place_at=place_at, place_id=place_id, max_rows=ask.limit + 1)
-    last = rows[ask.limit - 1] if len(rows) > ask.limit else None
-    more = encode_cursor(last["at"], last["id"]) if last else None
-    return Page(
-        RuleRunList(runs=[RuleRun.of(row) for row in rows[: ask.limit]]),
-        Pagination(limit=ask.limit, next=more),
+def check_limit(column: Mapping[str, Any], held: int | None) -> OverLimit | None:
+    """Whether one more task is more than a column should hold; CONFLICT where it is more than it may."""
+    limit = column["wip_limit"]
+    if limit is None or held is None or held < limit:
+        return None
+    if column["limit_mode"] == "warn":
+        return OverLimit(id=column["id"], wip_limit=limit, held=held + 1)
+    raise Conflict(
+        f"{column['name']} is full: it holds {held} of at most {limit}",
+        details={"rule": "wip_limit", "column_id": column["id"], "wip_limit": limit, "held": held},
     )
 
 
-@lru_cache(maxsize=2048)
-def definition(text: str) -> Definition:
-    """What a rule was stored as."""
-    return Definition.model_validate_json(text)
+def check_step(tx: Tx, task: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """CONFLICT where a task, as it will be, may not go from one status to another. Both are rows of `statuses`."""
+    if old["id"] == new["id"]:
+        return
+    transitions = transitions_of(old)
+    required = list(new["required_fields"])
+    if transitions is not None:
+        mine = [one for one in transitions if _may(tx, one)]
+        taken = next((one for one in mine if one.to_id == new["id"]), None)
+        if taken is None:
+            known = any(one.to_id == new["id"] for one in transitions)
+            rule = "transition_permission" if known else "transition"
+            raise _refused(rule, old, new, [one.to_id for one in mine], [])
+        required += [name for name in taken.required_fields if name not in required]
+    if missing := missing_fields(task, required):
+        allowed = None if transitions is None else [one.to_id for one in transitions if _may(tx, one)]
+        raise _refused("required_fields", old, new, allowed, missing)
 
 
-async def check_named(tx: Tx, columns: list[UUID], statuses: list[UUID], people: list[UUID]) -> str | None:
-    """What is missing of the columns, statuses and people that a rule names; None where all are there."""
-    if columns and await tx.value("count_columns", column_ids=unique(columns)) != len(set(columns)):
-        return "There is no such column"
-    if statuses and await tx.value("count_statuses", status_ids=unique(statuses)) != len(set(statuses)):
-        return "There is no such status"
-    if people:
-        found = {row["user_id"] for row in await tx.many("assignable", user_ids=unique(people))}
-        if strangers := sorted({str(one) for one in people if one not in found}):
-            return f"These people cannot see this project: {', '.join(strangers)}"
-    return None
+def check_entry(task: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """CONFLICT where a new task lacks what its status asks for. A task may begin in any status."""
+    if missing := missing_fields(task, new["required_fields"]):
+        raise _refused("required_fields", None, new, None, missing)
 
 
-async def _check(tx: Tx, rule: Definition) -> None:
-    """Whether what a rule names is there, and its owner-to-be may do what it does."""
-    for action in rule.then:
-        tx.require(NEEDS[action.do])
-    columns, statuses, people = list[UUID](), list[UUID](), list[UUID]()
-    if isinstance(rule.when, WhenMoved):
-        columns += [*rule.when.from_column_ids, *rule.when.to_column_ids]
-    for action in rule.then:
-        its_columns, its_statuses, its_people = named(action)
-        columns += its_columns
-        statuses += its_statuses
-        people += its_people
-    if missing := await check_named(tx, columns, statuses, people):
-        raise NotFound(missing)
+def transitions_of(status: Mapping[str, Any]) -> list[Transition] | None:
+    """Where tasks may go from a status; None where they may go anywhere."""
+    stored = status["transitions"]
+    if stored is None:
+        return None
+    found = orjson.loads(stored) if isinstance(stored, str) else stored
+    return [one if isinstance(one, Transition) else Transition.model_validate(one) for one in found]
 
 
-async def _switch(tx: Tx, rule_id: UUID, *, enabled: bool) -> RuleUpdated:
-    await _rule(tx, rule_id)
-    row = await tx.one("switch_rule", rule_id=rule_id, enabled=enabled)
-    await _settle(tx)
-    return RuleUpdated(rule=_part(row))
+def next_status(old: Mapping[str, Any], shown: list[UUID]) -> UUID:
+    """The status that a task gets in a column: its own, or the first that the workflow lets it have."""
+    if old["id"] in shown:
+        return UUID(str(old["id"]))
+    ways = {one.to_id for one in transitions_of(old) or ()}
+    return next((status_id for status_id in shown if status_id in ways), shown[0])
 
 
-async def _settle(tx: Tx) -> None:
-    """Let the room's row say what its rules wait for: without any, nothing is ever asked for them."""
-    tx.session.values["triggers"] = await tx.value("settle_triggers")
-    tx.session.values.pop("rules", None)
+def missing_fields(task: Mapping[str, Any], required: Iterable[str]) -> list[str]:
+    """Which of these fields a task has nothing in."""
+    return [name for name in required if _value(task, name) in (None, "", [], {})]
 
 
-async def _rule(tx: Tx, rule_id: UUID) -> Row:
-    row = await tx.maybe("rule", rule_id=rule_id)
-    if row is None:
-        raise NotFound("There is no such rule")
-    return row
+def _value(task: Mapping[str, Any], name: str) -> Any:
+    """A field of a task; `fields.<key>` is in an object that the database may give as text."""
+    if not name.startswith("fields."):
+        return task[name]
+    fields = dict(task).get("fields")
+    fields = orjson.loads(fields) if isinstance(fields, str) else fields
+    return (fields or {}).get(name.partition(".")[2])
 
 
-def _columns(rule: Definition) -> dict[str, Any]:
-    body = rule.model_dump_json(include={"when", "then"}, exclude_unset=True)
-    return {"trigger": rule.when.on, "definition": body}
+def _may(tx: Tx, transition: Transition) -> bool:
+    if not transition.roles and not transition.user_ids:
+        return True
+    return tx.rights.role in transition.roles or tx.actor.user_id in transition.user_ids
 
 
-def _part(row: Row) -> RulePart:
-    return RulePart(**{name: row[name] for name in ("id", "name", "enabled", "version")})
+_MESSAGES: Final = {
+    "transition": "A task does not go from {old} to {new}",
+    "transition_permission": "You may not take a task from {old} to {new}",
+    "required_fields": "{new} asks for what this task does not have: {missing}",
+}
+
+
+def _refused(
+    rule: str,
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any],
+    allowed: list[UUID] | None,
+    missing: list[str],
+) -> Conflict:
+    words = _MESSAGES[rule].format(old=old and old["name"], new=new["name"], missing=", ".join(missing))
+    return Conflict(
+        words,
+        details={
+            "rule": rule,
+            "from": old and old["id"],
+            "to": new["id"],
+            "allowed": allowed,
+            "missing": missing,
+        },
+    )

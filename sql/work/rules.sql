@@ -31,6 +31,7 @@ RETURNING *;
 UPDATE rules
 SET
     name = :name, owner_id = :actor_id, trigger = :trigger, definition = :definition, enabled_at = :now,
+    next_at = NULL,
     version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :rule_id
 RETURNING *;
@@ -39,6 +40,7 @@ RETURNING *;
 UPDATE rules
 SET
     enabled = :enabled, enabled_at = CASE WHEN enabled THEN enabled_at ELSE :now END,
+    next_at = NULL,
     version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :rule_id
 RETURNING *;
