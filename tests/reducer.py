@@ -35,6 +35,9 @@ BESIDE: Final = frozenset({
     "checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits",
     "notice", "rule", "run",
 })  # fmt: skip
+BESIDE: Final = frozenset(
+    {"allocation", "checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
+)
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 
 Store = dict[str, dict[str, Any]]
