@@ -31,11 +31,12 @@ PLURALS: Final = {
     "view": "views",
 }
 
-BESIDE: Final = frozenset({
-    "checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits",
-    "notice", "rule", "run",
-})  # fmt: skip
+BESIDE: Final = frozenset(
+    {"allocation", "checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
+)
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
+OF_RULES: Final = frozenset({"notice", "rule", "run"})
+"""The same of rules, which only those read who may change them."""
 
 Store = dict[str, dict[str, Any]]
 
@@ -53,7 +54,7 @@ def fold(store: Store, events: Iterable[dict[str, Any]]) -> Store:
     """Apply events in their order."""
     for event in events:
         for key, value in event["data"].items():
-            if key == "was" or key in BESIDE:
+            if key == "was" or key in BESIDE | OF_RULES:
                 continue
             if key not in PLURALS and key not in PLURALS.values():
                 raise AssertionError(f"{event.get('name', event)}: what is {key}?")

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from storage.postgres import LOGIN_ROLE
-from tests.contract.examples import a_rule, importing
+from tests.contract.examples import a_rule, importing, planned
 from tests.world import LOGIN_PASSWORD, World
 
 TENANT_TABLES = """
@@ -130,14 +130,16 @@ async def test_every_function_of_the_owner_has_a_safe_search_path(shared: World)
 async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) -> None:
     alice = shared.person("alice")
     await importing(shared, alice)
+    if not (await alice.send("rule.list", project_id=shared.project_id)).data.rules:
+        assert (await alice.send("rule.create", room=shared.project, **a_rule())).success
+        assert (await alice.send("task.create", room=shared.project, title="For the rule")).success
     link = await alice.rest("POST", f"/tenants/{shared.tenant_id}/invitations", json={})
     assert link.success, link
     comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")
     assert comment.success, comment
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
-    if not (await alice.send("rule.list", project_id=shared.project_id)).data.rules:
-        assert (await alice.send("rule.create", room=shared.project, **a_rule())).success
-        assert (await alice.send("task.create", room=shared.project, title="For the rule")).success
+    await planned(shared, alice)
+    assert (await alice.send("budget.set", project_id=shared.project_id, minutes=60)).success
     assert (await alice.send("column.collapse", column_id=shared.columns["Done"])).success
     assert (await alice.send("view.create", project_id=shared.project_id, name="Mine")).success
     if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:
