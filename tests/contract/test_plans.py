@@ -165,6 +165,10 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "record_rule_runs": {},
     "runs_of_project": {},
     "runs_of_rule": {},
+    "set_next_strike": {},
+    "tasks_for_rule": {},
+    "tasks_due_for_rules": {},
+    "remember_due": {},
     # Projects.
     "children_of": {},
     "held_by": {"project_ids": ["project"]},
@@ -275,6 +279,7 @@ class Large:
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
             "rule_id": ids["rule"], "trim_ids": [ids["rule"]], "keep": 5,
+            "next_at": NOW, "rule_ids": [ids["rule"]], "due_ats": [NOW],
             "counts": _json({"id": ids["rule"], "minute_at": NOW, "minute_runs": 1, "hour_at": NOW, "hour_runs": 1}),
             "runs": _json({
                 "id": uuid4(), "rule_id": ids["rule"], "trigger": "task.created", "outcome": "did", "actions": [],
