@@ -242,8 +242,9 @@ class Group:
         if call.principal.authority is None:
             access.require_in_use(self.tenant_status)
         archived = self.archived
-        if call.spec.within:
-            project = RoomKey(self.room.tenant_id, "project", getattr(call.payload, call.spec.within))
+        project_id = getattr(call.payload, call.spec.within) if call.spec.within else None
+        if project_id is not None:
+            project = RoomKey(self.room.tenant_id, "project", project_id)
             await self.session.many("lock_rooms", room_ids=[project.id])  # before any row of the project
             rights = await read_rights(self.session, project, call.principal)
             archived = await self.session.value("is_archived", project_id=project.id)

@@ -336,7 +336,8 @@ def command(
 ) -> Callable[[H], H]:
     """Register a command: `handler(tx, payload)` returns its event, its events, or an Outcome.
 
-    `within` names the field with the project whose rights count, where the command's room is the tenant's. With
+    `within` names the field with the project whose rights count, where the command's room is the
+    tenant's; those of the tenant do where it is None. With
     `archived` it may be carried out in an archived project too.
     """
     return _register(

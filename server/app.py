@@ -82,8 +82,10 @@ import handlers.work.project_members
 import handlers.work.project_rules
 import handlers.work.projects
 import handlers.work.rule_alarms
+import handlers.work.rule_tests
 import handlers.work.schedule
 import handlers.work.subtasks
+import handlers.work.task_templates
 import handlers.work.tasks
 import handlers.work.trash
 import handlers.work.views
@@ -203,6 +205,8 @@ NOUNS: Final = (
     handlers.work.assignments,
     handlers.work.automation,
     handlers.work.rule_alarms,
+    handlers.work.rule_tests,
+    handlers.work.task_templates,
     handlers.insight.audit,
     handlers.rooms,
     server.session,

@@ -366,6 +366,9 @@ class Settings(BaseSettings):
         48, ge=24, description="How long a command id is remembered and its reply repeated (hours)."
     )
     log_retention: int = Field(30, ge=1, description="How long events stay in the room log (days).")
+    task_templates: int = Field(
+        200, ge=0, le=10_000, description="Task templates of one project, and of the tenant, at most (count)."
+    )
     rules_per_project: int = Field(50, ge=0, le=1000, description="Rules of one project at most (count).")
     rule_runs_per_command: int = Field(
         100, ge=1, le=1000, description="How often rules may act because of one command (count)."

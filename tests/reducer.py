@@ -35,8 +35,8 @@ BESIDE: Final = frozenset(
     {"allocation", "checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
 )
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
-OF_RULES: Final = frozenset({"notice", "rule", "run"})
-"""The same of rules, which only those read who may change them."""
+OF_RULES: Final = frozenset({"notice", "rule", "run", "template"})
+"""The same of rules and templates."""
 
 Store = dict[str, dict[str, Any]]
 

@@ -142,7 +142,7 @@ class Chain:
             most = f"Rules act at most {self.tx.settings.rule_runs_per_command} times in one command"
             self._note(rated, task_id, "skipped", "many", most)
             return []
-        if self._too_often(rated):
+        if self.too_often(rated):
             self._tell_once(rated, task_id)
             return []
         self.acted.add((rated.id, task_id))
@@ -178,7 +178,7 @@ class Chain:
                 rated, task_id, "skipped", "rate", "It, or all rules of the project, acted too often lately"
             )
 
-    def _too_often(self, rated: Rated) -> bool:
+    def too_often(self, rated: Rated) -> bool:
         now, settings = self.tx.now, self.tx.settings
         minute, hour = rated.lately(now)
         if minute >= settings.rule_runs_per_minute or hour >= settings.rule_runs_per_hour:
@@ -202,7 +202,7 @@ class Chain:
         task_id = task["id"] if task else None
         try:
             async with session.savepoint():
-                if not await _holds(owner, rated.rule, task):
+                if not await holds(owner, rated.rule, task):
                     self._note(rated, task_id, "skipped", "condition", "Its condition does not hold")
                     return []
                 for action in rated.rule.then:
@@ -289,7 +289,7 @@ async def follow(tx: Tx, events: Sequence[Event], triggers: Sequence[str]) -> li
     return told
 
 
-async def _holds(owner: Tx, rule: Definition, task: Row | None) -> bool:
+async def holds(owner: Tx, rule: Definition, task: Row | None) -> bool:
     """Whether a rule's condition does; without a task there is none to hold."""
     if rule.condition is None or task is None:
         return True

@@ -29,10 +29,9 @@ from handlers.registry import (
     command,
     locator,
     query,
-    unique,
 )
 from handlers.work.filters import Filter, condition
-from handlers.work.rule_actions import MOST, NEEDS, Action, named, needs_task
+from handlers.work.rule_actions import MOST, NEEDS, Action, Named, needs_task
 from handlers.work.rule_clock import forget_strikes, look_for_due, plan_strike
 from handlers.work.rule_triggers import Trigger, WhenDue, WhenMoved, WhenScheduled
 from storage.ids import new_id
@@ -281,19 +280,6 @@ def definition(text: str) -> Definition:
     return Definition.model_validate_json(text)
 
 
-async def check_named(tx: Tx, columns: list[UUID], statuses: list[UUID], people: list[UUID]) -> str | None:
-    """What is missing of the columns, statuses and people that a rule names; None where all are there."""
-    if columns and await tx.value("count_columns", column_ids=unique(columns)) != len(set(columns)):
-        return "There is no such column"
-    if statuses and await tx.value("count_statuses", status_ids=unique(statuses)) != len(set(statuses)):
-        return "There is no such status"
-    if people:
-        found = {row["user_id"] for row in await tx.many("assignable", user_ids=unique(people))}
-        if strangers := sorted({str(one) for one in people if one not in found}):
-            return f"These people cannot see this project: {', '.join(strangers)}"
-    return None
-
-
 async def _check(tx: Tx, rule: Definition) -> None:
     """Whether what a rule names is there, and its owner-to-be may do what it does."""
     for action in rule.then:
@@ -304,16 +290,18 @@ async def _check(tx: Tx, rule: Definition) -> None:
         )
     if rule.condition is not None:
         await condition(tx, rule.condition, at="condition")
-    columns, statuses, people = list[UUID](), list[UUID](), list[UUID]()
-    if isinstance(rule.when, WhenMoved):
-        columns += [*rule.when.from_column_ids, *rule.when.to_column_ids]
-    for action in rule.then:
-        its_columns, its_statuses, its_people = named(action)
-        columns += its_columns
-        statuses += its_statuses
-        people += its_people
-    if missing := await check_named(tx, columns, statuses, people):
+    if missing := await names(rule).missing(tx):
         raise NotFound(missing)
+
+
+def names(rule: Definition) -> Named:
+    """What a rule names."""
+    found = Named()
+    if isinstance(rule.when, WhenMoved):
+        found.column_ids += [*rule.when.from_column_ids, *rule.when.to_column_ids]
+    for action in rule.then:
+        found.add(action)
+    return found
 
 
 async def _switch(tx: Tx, rule_id: UUID, *, enabled: bool) -> RuleUpdated:

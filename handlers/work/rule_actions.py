@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from handlers.context import Tx
 from handlers.entry import permit
-from handlers.errors import NotFound
+from handlers.errors import Conflict, NotFound
 from handlers.registry import SPECS, Entity, Event, Ids, Outcome, Payload, Title, no_nul, unique
 from handlers.work.comments import Body
 from handlers.work.tasks import Minutes, Priority, Tags, TaskCreated, Type
@@ -21,6 +21,8 @@ from storage.rooms import RoomKey
 
 MOST: Final = 10
 """Actions of one rule (count)."""
+MOST_CREATED: Final = 200
+"""Tasks that rules create in one command (count)."""
 FARTHEST: Final = 366 * 24 * 60
 """The farthest that a rule sets a date from now (minutes)."""
 
@@ -83,6 +85,22 @@ class DoTag(Payload):
     remove: Tags = []
 
 
+class DoLabel(Payload):
+    """Give the task labels of the project, or take them off it."""
+
+    do: Literal["label"]
+    add: Ids = []
+    remove: Ids = []
+
+
+class DoWatch(Payload):
+    """Have people watch the task."""
+
+    do: Literal["watch"]
+    user_ids: Ids = []
+    roles: list[Literal["assignees", "creator", "actor"]] = Field([], max_length=3)
+
+
 class DoComment(Payload):
     """Comment on the task, as the rule's owner."""
 
@@ -113,14 +131,35 @@ class DoCreate(Payload):
     below: bool = Field(False, description="As a subtask of the task.")
 
 
+class DoCreateFrom(Payload):
+    """Create what a template says: a task with its subtasks and checklists."""
+
+    do: Literal["create_from_template"]
+    template_id: UUID = Field(description="Of this project, or of the tenant.")
+    title: Title | None = Field(None, description=f"Unset: the template's. {WORDS}")
+    column_id: UUID | None = Field(None, description="Unset: the first column.")
+    below: bool = Field(False, description="As a subtask of the task.")
+
+
 Action = Annotated[
-    DoSet | DoMove | DoAssign | DoUnassign | DoTag | DoComment | DoNotify | DoCreate,
+    DoSet
+    | DoMove
+    | DoAssign
+    | DoUnassign
+    | DoTag
+    | DoLabel
+    | DoWatch
+    | DoComment
+    | DoNotify
+    | DoCreate
+    | DoCreateFrom,
     Field(discriminator="do"),
 ]
 
 NEEDS: Final = {
     "set": "task.edit", "move": "task.edit", "assign": "task.edit", "unassign": "task.edit", "tag": "task.edit",
-    "comment": "comment.add", "notify": "project.view", "create_task": "task.create",
+    "label": "task.edit", "watch": "task.edit", "comment": "comment.add", "notify": "project.view",
+    "create_task": "task.create", "create_from_template": "task.create",
 }  # fmt: skip
 """What whoever makes a rule must be allowed to do himself."""
 
@@ -160,45 +199,93 @@ def needs_task(action: Action) -> bool:
     """Whether an action is about a task, so that a rule without one cannot do it."""
     if isinstance(action, DoNotify):
         return bool(action.roles)
-    return not isinstance(action, DoCreate) or action.below
+    return not isinstance(action, DoCreate | DoCreateFrom) or action.below
 
 
-def named(action: Action) -> tuple[list[UUID], list[UUID], list[UUID]]:
-    """The columns, statuses and people that an action names."""
-    columns = [getattr(action, "column_id", None)]
-    statuses = [getattr(action, "status_id", None)]
-    people = [*getattr(action, "user_ids", ()), *getattr(action, "assignee_ids", ())]
-    return [one for one in columns if one], [one for one in statuses if one], people
+@dataclass(slots=True)
+class Named:
+    """What rules name, and must be there."""
+
+    column_ids: list[UUID] = field(default_factory=list)
+    status_ids: list[UUID] = field(default_factory=list)
+    user_ids: list[UUID] = field(default_factory=list)
+    label_ids: list[UUID] = field(default_factory=list)
+    template_ids: list[UUID] = field(default_factory=list)
+
+    def add(self, action: Action) -> None:
+        if (column_id := getattr(action, "column_id", None)) is not None:
+            self.column_ids.append(column_id)
+        if isinstance(action, DoSet) and action.status_id is not None:
+            self.status_ids.append(action.status_id)
+        if isinstance(action, DoLabel):
+            self.label_ids += action.add
+        if isinstance(action, DoCreateFrom):
+            self.template_ids.append(action.template_id)
+        if isinstance(action, DoCreate):
+            self.user_ids += action.assignee_ids
+        elif isinstance(action, DoAssign | DoWatch | DoNotify):
+            self.user_ids += action.user_ids
+
+    async def missing(self, tx: Tx) -> str | None:
+        """What of it is not there, for people; None where all is."""
+        for ids, statement, what in (
+            (self.column_ids, "columns_there", "column"),
+            (self.status_ids, "statuses_there", "status"),
+            (self.label_ids, "labels_there", "label"),
+            (self.template_ids, "templates_there", "template"),
+        ):
+            if ids and await tx.value(statement, ids=unique(ids)) != len(set(ids)):
+                return f"There is no such {what}"
+        if self.user_ids:
+            found = {row["user_id"] for row in await tx.many("assignable", user_ids=unique(self.user_ids))}
+            if strangers := sorted({str(one) for one in self.user_ids if one not in found}):
+                return f"These people cannot see this project: {', '.join(strangers)}"
+        return None
 
 
 async def perform(work: Work, action: Action) -> list[Event]:
     """Do it; no events where there is nothing to do. Raises what the command for it would raise."""
-    task = work.task
-    if needs_task(action) and task is None:
-        raise NotFound("There is no such task")
+    if needs_task(action):
+        _of(work.task)
+    changes = _changes(work, action)
+    if changes is not None:
+        return await _update(work, changes)
     match action:
-        case DoSet():
-            return await _update(work, _fields(work.tx, action))
         case DoMove():
             return await _move(work, action.column_id)
-        case DoAssign():
-            people = [*action.user_ids, *_people(work, action.roles)]
-            return await _update(work, {"assignee_ids": _more(_of(task)["assignee_ids"], people)})
-        case DoUnassign():
-            left = [
-                one for one in _of(task)["assignee_ids"] if action.user_ids and one not in action.user_ids
-            ]
-            return await _update(work, {"assignee_ids": left})
-        case DoTag():
-            kept = [tag for tag in _of(task)["tags"] if tag not in action.remove]
-            return await _update(work, {"tags": _more(kept, action.add)})
+        case DoWatch():
+            return await _watch(work, unique([*action.user_ids, *_people(work, action.roles)]))
         case DoComment():
-            said = {"task_id": _of(task)["id"], "body": words(action.body, task)}
+            said = {"task_id": _of(work.task)["id"], "body": words(action.body, work.task)}
             return await send(work.tx, "comment.add", said)
         case DoNotify():
             return await _notify(work, action)
         case DoCreate():
             return await _create(work, action)
+        case DoCreateFrom():
+            return await _create_from(work, action)
+    raise TypeError(action.do)
+
+
+def _changes(work: Work, action: Action) -> dict[str, Any] | None:
+    """The fields that an action is to give other values; None for one that is about something else."""
+    if not isinstance(action, DoSet | DoAssign | DoUnassign | DoTag | DoLabel):
+        return None
+    task = _of(work.task)
+    match action:
+        case DoSet():
+            return _fields(work.tx, action)
+        case DoAssign():
+            people = [*action.user_ids, *_people(work, action.roles)]
+            return {"assignee_ids": _more(task["assignee_ids"], people)}
+        case DoUnassign():
+            left = [one for one in task["assignee_ids"] if action.user_ids and one not in action.user_ids]
+            return {"assignee_ids": left}
+        case DoTag():
+            return {"tags": _more([tag for tag in task["tags"] if tag not in action.remove], action.add)}
+        case DoLabel():
+            kept = [label for label in task["label_ids"] if label not in action.remove]
+            return {"label_ids": _more(kept, action.add)}
 
 
 def _of(task: Row | None) -> Row:
@@ -271,8 +358,34 @@ async def _create(work: Work, action: DoCreate) -> list[Event]:
         fields["parent_id"] = _of(work.task)["id"]
     if action.due_in_minutes is not None:
         fields["due_at"] = tx.now + timedelta(minutes=action.due_in_minutes)
-    events = await send(tx, "task.create", fields)
+    return _counted(work, await send(tx, "task.create", fields))
+
+
+async def _create_from(work: Work, action: DoCreateFrom) -> list[Event]:
+    fields: dict[str, Any] = {"template_id": action.template_id}
+    if action.title is not None:
+        fields["title"] = words(action.title, work.task)[:500]
+    if action.column_id is not None:
+        fields["column_id"] = action.column_id
+    if action.below:
+        fields["parent_id"] = _of(work.task)["id"]
+    return _counted(work, await send(work.tx, "task.create_from_template", fields))
+
+
+def _counted(work: Work, events: list[Event]) -> list[Event]:
     work.created += sum(isinstance(event, TaskCreated) for event in events)
+    if work.created > MOST_CREATED:
+        raise Conflict(
+            f"Rules create at most {MOST_CREATED} tasks in one command", details={"limit": MOST_CREATED}
+        )
+    return events
+
+
+async def _watch(work: Work, user_ids: list[UUID]) -> list[Event]:
+    events, task = list[Event](), _of(work.task)
+    for user_id in user_ids:
+        if user_id not in task["watcher_ids"]:
+            events += await send(work.tx, "task.watch", {"task_id": task["id"], "user_id": user_id})
     return events
 
 

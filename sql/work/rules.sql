@@ -98,9 +98,20 @@ SELECT :tenant_id, d.rule_id, d.task_id, d.due_at
 FROM unnest(:rule_ids::uuid [], :task_ids::uuid [], :due_ats::timestamptz []) AS d (rule_id, task_id, due_at)
 ON CONFLICT (tenant_id, rule_id, task_id) DO UPDATE SET due_at = excluded.due_at;
 
--- count_columns :value
+-- Of what rules name, how much there is.
+-- columns_there :value
 SELECT count(*) FROM board_columns
-WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = ANY(:column_ids::uuid []) AND deleted_at IS NULL;
+WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = ANY(:ids::uuid []) AND deleted_at IS NULL;
+
+-- statuses_there :value
+SELECT count(*) FROM statuses WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = ANY(:ids::uuid []);
+
+-- labels_there :value
+SELECT count(*) FROM labels WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = ANY(:ids::uuid []);
+
+-- templates_there :value
+SELECT count(*) FROM task_templates
+WHERE tenant_id = :tenant_id AND (project_id IS NULL OR project_id = :project_id) AND id = ANY(:ids::uuid []);
 
 -- What rules did in one command, how often they did lately, and of the history no more than is kept.
 -- record_rule_runs :exec

@@ -174,6 +174,24 @@ async def _comments(world: World, alice: Person) -> None:
         world.made[name] = made.data.comment.id
 
 
+TEMPLATE: Final[list[Payload]] = [
+    {"title": "Paint the wall", "priority": "high", "due_in_minutes": 600, "checklist": ["Tape", "Brush"]},
+    {"title": "First coat", "below": 0, "estimate_minutes": 60},
+    {"title": "Dry", "below": 1, "tags": ["wait"]},
+]
+"""A task with a subtask, which has one as well."""
+
+
+async def _templates(world: World, alice: Person) -> None:
+    """A template of the tenant, and one of the project."""
+    for template_id, project_id in ((NEW_ID, None), (OTHER_ID, world.project_id)):
+        made = await alice.send(
+            "task_template.create", room=world.tenant, id=template_id, project_id=project_id, name="Wall",
+            tasks=TEMPLATE,
+        )  # fmt: skip
+        assert made.success, made
+
+
 def a_rule(**more: Any) -> Payload:
     """A rule about new tasks."""
     return {
@@ -1001,6 +1019,41 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"room": w.tenant, "import_id": OTHER_ID},
         before=importing,
     ),
+    # Task templates.
+    "task_template.create": Example(
+        lambda w: {"room": w.tenant, "project_id": w.project_id, "name": "A wall", "tasks": TEMPLATE},
+        another=lambda w: {"room": w.tenant, "name": "A wall", "tasks": TEMPLATE[:1]},
+    ),
+    "task_template.list": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_templates),
+    "task_template.list_shared": Example(lambda w: {"room": w.tenant}, before=_templates),
+    "task_template.update": Example(
+        lambda w: {"room": w.tenant, "template_id": NEW_ID, "name": "Renamed"},
+        another=lambda w: {"room": w.tenant, "template_id": NEW_ID, "tasks": TEMPLATE[:1]},
+        before=_templates,
+        touch=(
+            "task_template.update",
+            lambda w: {"room": w.tenant, "template_id": NEW_ID, "tasks": TEMPLATE[:2]},
+        ),
+    ),
+    "task_template.delete": Example(
+        lambda w: {"room": w.tenant, "template_id": OTHER_ID, "project_id": w.project_id},
+        another=lambda w: {"room": w.tenant, "template_id": NEW_ID},
+        before=_templates,
+        touch=(
+            "task_template.update",
+            lambda w: {
+                "room": w.tenant,
+                "template_id": OTHER_ID,
+                "project_id": w.project_id,
+                "name": "Touched",
+            },
+        ),
+    ),
+    "task.create_from_template": Example(
+        lambda w: {"room": w.project, "template_id": NEW_ID, "assignee_ids": [w.user_ids["bob"]]},
+        another=lambda w: {"room": w.project, "template_id": OTHER_ID, "title": "Another"},
+        before=_templates,
+    ),
     # Rules.
     "rule.create": Example(
         lambda w: {
@@ -1017,6 +1070,9 @@ EXAMPLES: Final[dict[str, Example]] = {
     ),
     "rule.list": Example(lambda w: {"project_id": w.project_id}, before=_rules),
     "rule.runs": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_rules),
+    "rule.test": Example(
+        lambda w: {"room": w.project, "rule_id": NEW_ID, "task_id": w.tasks[0]}, before=_rules
+    ),
     "rule.update": Example(
         lambda w: {"room": w.project, "rule_id": NEW_ID, "name": "Renamed", "when": {"on": "comment.added"}},
         another=lambda w: {

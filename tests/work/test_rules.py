@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from tests.contract.examples import TEMPLATE
 from tests.world import Board, Person, World
 
 Definition = dict[str, Any]
@@ -143,6 +144,50 @@ async def test_what_rules_do(world: World, alice: Person, bob: Person, board: Bo
     )
     [run] = await _runs(alice, board.room)
     assert {deed.outcome for deed in run.actions} == {"done"}
+
+
+async def test_rules_label_watch_and_create_from_templates(
+    world: World, alice: Person, bob: Person, board: Board
+) -> None:
+    label = (await alice.send("label.create", room=board.room, name="Wet", colour="#00f")).data.label.id
+    template = await alice.send("task_template.create", room=world.tenant, name="Wall", tasks=TEMPLATE)
+    await _rule(
+        alice, board.room, {"on": "comment.added"},
+        {"do": "label", "add": [label]}, {"do": "watch", "user_ids": [world.user_ids["manager"]], "roles": ["actor"]},
+        {"do": "create_from_template", "template_id": template.data.template.id, "title": "As {key}", "below": True},
+    )  # fmt: skip
+    assert (await bob.send("comment.add", task_id=board.first, body="Paint it")).success
+    task = await _task(bob, board.first)
+    assert (task.label_ids, task.subtask_total) == ([label], 1)
+    assert set(task.watcher_ids) >= {world.user_ids["manager"], bob.id}
+    created = (await bob.hears("task.created")).data.task
+    assert (created.title, created.parent_id) == (f"As {task.key}", board.first)
+    [run] = await _runs(alice, board.room)
+    assert [deed.outcome for deed in run.actions] == ["done"] * 3
+
+
+async def test_a_rule_can_be_tried_out(world: World, alice: Person, board: Board) -> None:
+    manager = world.person("manager")
+    high = {"field": "priority", "op": "eq", "value": "high"}
+    rule = await _rule(
+        manager, board.room, CREATED, TAG, {"do": "move", "column_id": board.hold}, condition=high
+    )
+    asked = {"room": board.room, "rule_id": rule, "task_id": board.first}
+    tried = (await alice.call("rule.test", asked)).data
+    assert (tried.would_act, [one.reason for one in tried.hindrances]) == (False, ["condition"])
+    assert (await alice.send("task.update", task_id=board.first, changes={"priority": "high"})).success
+    assert (await alice.call("rule.test", asked)).data.would_act
+    assert (await alice.send("rule.disable", rule_id=rule)).success
+    assert (await alice.send("column.delete", column_id=board.hold)).success
+    part = {"project_id": board.project, "user_id": world.user_ids["manager"]}
+    tried = (await alice.call("rule.test", asked)).data
+    assert [(one.reason, one.action) for one in tried.hindrances] == [("disabled", None), ("NOT_FOUND", 1)]
+    assert (await alice.send("project.add_member", **part, role="viewer")).success
+    tried = (await alice.call("rule.test", asked)).data
+    assert [(one.reason, one.action) for one in tried.hindrances][1:] == [("FORBIDDEN", 0), ("FORBIDDEN", 1)]
+    assert (await alice.send("member.deactivate", room=world.tenant, user_id=part["user_id"])).success
+    assert (await alice.call("rule.test", asked)).data.hindrances[-1].reason == "owner"
+    assert await _runs(alice, board.room) == []
 
 
 async def test_what_is_so_already_is_left_alone(alice: Person, board: Board) -> None:
