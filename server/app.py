@@ -64,9 +64,11 @@ import handlers.work.allocations
 import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.automation
+import handlers.work.backlog
 import handlers.work.boards
 import handlers.work.budgets
 import handlers.work.bulk
+import handlers.work.burndown
 import handlers.work.checklists
 import handlers.work.columns
 import handlers.work.comments
@@ -84,6 +86,8 @@ import handlers.work.projects
 import handlers.work.rule_alarms
 import handlers.work.rule_tests
 import handlers.work.schedule
+import handlers.work.sprint_tasks
+import handlers.work.sprints
 import handlers.work.subtasks
 import handlers.work.task_templates
 import handlers.work.tasks
@@ -202,6 +206,10 @@ NOUNS: Final = (
     handlers.work.dependencies,
     handlers.work.find,
     handlers.work.schedule,
+    handlers.work.sprints,
+    handlers.work.sprint_tasks,
+    handlers.work.backlog,
+    handlers.work.burndown,
     handlers.work.assignments,
     handlers.work.automation,
     handlers.work.rule_alarms,
