@@ -316,23 +316,41 @@ class Large:
         self.ids["rule"] = await db.fetchval(of_project, self.ids["project"])
         await db.execute("ANALYZE rules, rule_runs")
 
+    def _of_rules(self) -> dict[str, Any]:
+        ids = self.ids
+        return {
+            "rule_id": ids["rule"],
+            "trim_ids": [ids["rule"]],
+            "keep": 5,
+            "template_id": uuid4(),
+            "next_at": NOW,
+            "rule_ids": [ids["rule"]],
+            "due_ats": [NOW],
+            "counts": _json(
+                {"id": ids["rule"], "minute_at": NOW, "minute_runs": 1, "hour_at": NOW, "hour_runs": 1}
+            ),
+            "runs": _json(
+                {
+                    "id": uuid4(),
+                    "rule_id": ids["rule"],
+                    "trigger": "task.created",
+                    "outcome": "did",
+                    "actions": [],
+                }
+            ),
+        }
+
     def values(self, name: str) -> dict[str, Any]:
         """Every parameter that a hot statement may have."""
         ids = self.ids
         usual = {
+            **self._of_rules(),
             "tenant_id": ids["tenant"], "room_id": ids["project"], "project_id": ids["project"], "now": NOW,
             "task_id": ids["task"], "entity_id": ids["task"], "comment_id": ids["comment"], "actor_id": ids["actor"],
             "user_id": ids["actor"], "id": uuid4(), "sees_all": True, "people": [ids["actor"]], "group_id": None,
             "per_column": 501, "body": "Text", "number": 1_000_000, "key": "S1-0", "title": "Title", "description": "",
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
-            "rule_id": ids["rule"], "trim_ids": [ids["rule"]], "keep": 5, "template_id": uuid4(),
-            "next_at": NOW, "rule_ids": [ids["rule"]], "due_ats": [NOW],
-            "counts": _json({"id": ids["rule"], "minute_at": NOW, "minute_runs": 1, "hour_at": NOW, "hour_runs": 1}),
-            "runs": _json({
-                "id": uuid4(), "rule_id": ids["rule"], "trigger": "task.created", "outcome": "did", "actions": [],
-            }),
-            "lag_minutes": 0, "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
             "lag_minutes": 0, "sprint_id": ids["project"], "to_sprint_id": None, "shown": 3, "place": "l000000100000",
             "place_number": 1000, "reach": 5, "anchor_id": ids["task"], "timezone": "Europe/Zurich", "last": 6,
             "subtasks": True,
