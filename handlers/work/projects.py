@@ -330,7 +330,8 @@ async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated | ProjectPro
         changes["settings"] = project_settings.changed(row["settings"], cmd.settings)
     await _check_changes(tx, row, changes)
     fresh = await tx.one("update_project", cmd, **{**dict(row), **changes, "now": tx.now})
-    await auto_archive.set_alarm(tx, fresh)
+    if auto_archive.moment(fresh) != auto_archive.moment(row):  # else what was taken out would go back
+        await auto_archive.set_alarm(tx, fresh)
     if _lets_guests_in(fresh) != _lets_guests_in(row):
         await tx.rights_changed()
     told = both(tx, cmd.project_id, _updated(row, fresh, (*changes, "completed_at")))

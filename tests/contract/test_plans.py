@@ -78,6 +78,8 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "delete_tasks": {},
     "is_below": {"parent_id": "task"},
     "whereabouts": {},
+    "archived_families": {},
+    "unarchive_tasks": {},
     "board_layout": {},
     "board_layouts_of": {},
     "keep_board_layout": {"column_ids": []},
@@ -208,6 +210,14 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "budget": {},
     "deleted_projects": {},
     "deleted_tasks": {},
+    "task_figures": {},
+    "next_milestones": {},
+    "held_in": {},
+    "shape_to_copy": {"source_id": "project"},
+    "tasks_to_copy": {"source_id": "project"},
+    "first_day": {"source_id": "project"},
+    "purge_tasks": {"older_than": FIRST_MOMENT, "most": 1000},
+    "purge_project_tasks": {"most": 1000},
 }
 """Statement -> what it is given beside the usual."""
 
@@ -523,6 +533,14 @@ async def test_it_is_loaded_once(large: Large) -> None:
         )
         wrong += "FROM comments AS c WHERE c.tenant_id = $1 AND c.task_id = t.id AND c.deleted_at IS NULL)"
         assert await db.fetchval(wrong, tenant_id) == 0
+        statement = statements()["reckon_progress"]
+        values = {
+            "tenant_id": tenant_id,
+            "project_ids": await db.fetchval(f"SELECT array_agg(id) FROM projects {of}", tenant_id),
+        }
+        rows = await db.fetch(statement.sql, *(values[key] for key in statement.params))
+        assert [row["id"] for row in rows if row["fresh"] != row["progress"]] == []
+        assert any(row["progress"] for row in rows)
 
 
 async def test_people_work_in_it(large: Large) -> None:
