@@ -362,7 +362,7 @@ async def _create(work: Work, action: DoCreate) -> list[Event]:
 
 
 async def _create_from(work: Work, action: DoCreateFrom) -> list[Event]:
-    fields: dict[str, Any] = {"template_id": action.template_id}
+    fields: dict[str, Any] = {"project_id": work.tx.room.id, "template_id": action.template_id}
     if action.title is not None:
         fields["title"] = words(action.title, work.task)[:500]
     if action.column_id is not None:

@@ -166,6 +166,7 @@ class ListShared(Paging):
 
 
 class CreateFromTemplate(Payload):
+    project_id: UUID
     id: UUID | None = Field(None, description="UUID of the new task, where the client makes it.")
     template_id: UUID
     title: Title | None = Field(None, description="Unset: the template's.")

@@ -1238,8 +1238,8 @@ EXAMPLES: Final[dict[str, Example]] = {
         ),
     ),
     "task.create_from_template": Example(
-        lambda w: {"room": w.project, "template_id": NEW_ID, "assignee_ids": [w.user_ids["bob"]]},
-        another=lambda w: {"room": w.project, "template_id": OTHER_ID, "title": "Another"},
+        lambda w: {"project_id": w.project_id, "template_id": NEW_ID, "assignee_ids": [w.user_ids["bob"]]},
+        another=lambda w: {"project_id": w.project_id, "template_id": OTHER_ID, "title": "Another"},
         before=_templates,
     ),
     # Rules.

@@ -18,7 +18,7 @@ async def test_a_tree_of_tasks_in_one_command(world: World, alice: Person, bob: 
     template = await _template(alice, world, TEMPLATE)
     start = "2030-03-01T08:00:00Z"
     made = await bob.send(
-        "task.create_from_template", room=board.room, template_id=template, title="The north wall", start=start,
+        "task.create_from_template", project_id=board.project, template_id=template, title="The north wall", start=start,
         column_id=board.doing, parent_id=board.first, assignee_ids=[bob.id],
     )  # fmt: skip
     assert made.success, made
@@ -55,10 +55,9 @@ async def test_a_template_is_the_tenants_or_a_projects(
         ("task_template.list", {"project_id": other}), ("task_template.list_shared", {"room": world.tenant}),
     ):  # fmt: skip
         assert [one.id for one in (await alice.call(name, payload)).data.templates] == [shared]
-    room = f"project:{other}"
-    assert (await alice.send("task.create_from_template", room=room, template_id=shared)).success
+    assert (await alice.send("task.create_from_template", project_id=other, template_id=shared)).success
     assert (
-        await alice.send("task.create_from_template", room=room, template_id=own)
+        await alice.send("task.create_from_template", project_id=other, template_id=own)
     ).error.code == "NOT_FOUND"
     for wrong in (
         {"template_id": shared, "project_id": board.project}, {"template_id": own},
@@ -93,7 +92,7 @@ async def test_what_makes_no_tree_is_refused(world: World, alice: Person, board:
         made = await alice.send("task_template.create", room=world.tenant, name="Wall", tasks=tasks)
         assert made.error.code == "VALIDATION_ERROR", tasks
     whole = await _template(alice, world, [one, *[{"title": "Another", "below": 0}] * (MOST - 1)])
-    asked = {"room": board.room, "template_id": whole}
+    asked = {"project_id": board.project, "template_id": whole}
     made = await alice.call("task.create_from_template", asked, patience=60)
     assert made.data.created == MOST
 
@@ -107,6 +106,6 @@ async def test_it_is_all_or_nothing(world: World, alice: Person, board: Board) -
     assert (await alice.send("column.update", column_id=board.todo, name="Later")).success
     moved = await alice.send("column.move", column_id=board.hold, before_id=board.todo)
     assert moved.success
-    refused = await alice.send("task.create_from_template", room=board.room, template_id=template)
+    refused = await alice.send("task.create_from_template", project_id=board.project, template_id=template)
     assert refused.error.code == "CONFLICT"
     assert len((await alice.snapshot(board.room)).snapshot.tasks) == len(before.snapshot.tasks)
