@@ -74,6 +74,7 @@ import handlers.work.columns
 import handlers.work.comments
 import handlers.work.copies
 import handlers.work.dependencies
+import handlers.work.fields
 import handlers.work.find
 import handlers.work.keys
 import handlers.work.labels
@@ -213,6 +214,7 @@ NOUNS: Final = (
     handlers.work.columns,
     handlers.work.comments,
     handlers.work.dependencies,
+    handlers.work.fields,
     handlers.work.find,
     handlers.work.schedule,
     handlers.work.sprints,

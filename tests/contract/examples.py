@@ -126,6 +126,27 @@ async def _assigned(world: World, alice: Person) -> None:
         assert (await alice.send("task.update", task_id=task_id, changes=mine)).success
 
 
+async def _own_field(world: World, alice: Person) -> None:
+    ask = {"project_id": world.project_id, "type": "number"}
+    assert (await alice.send("field.create", **ask, id=NEW_ID, key="hours", name="Hours")).success
+    assert (await alice.send("field.create", **ask, id=OTHER_ID, key="rate", name="Rate")).success
+
+
+async def _uncomputed(world: World, alice: Person) -> None:
+    """A formula that is younger than the value it needs."""
+    await _own_field(world, alice)
+    for task_id in world.tasks[:2]:
+        assert (await alice.send("task.update", task_id=task_id, changes={"fields": {"hours": 4}})).success
+    ask = {
+        "project_id": world.project_id,
+        "key": "days",
+        "name": "Days",
+        "type": "formula",
+        "formula": "hours / 8",
+    }
+    assert (await alice.send("field.create", **ask)).success
+
+
 async def _chain(world: World, alice: Person) -> None:
     """The second task waits for the first, the third for the second."""
     for name, at in (("edge", 1), ("next_edge", 2)):
@@ -512,6 +533,35 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_trash_task,
     ),
     "task.list_assigned": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_assigned),
+    "field.list": Example(lambda w: {"project_id": w.project_id}, before=_own_field),
+    "field.create": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "id": NEW_ID,
+            "key": "size",
+            "name": "Size",
+            "type": "select",
+            "options": ["S", "L"],
+        },
+        another=lambda w: {"project_id": w.project_id, "key": "hours", "name": "Hours", "type": "number"},
+    ),
+    "field.update": Example(
+        lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Time", "required": True},
+        another=lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Work"},
+        before=_own_field,
+        touch=("field.update", lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Toil"}),
+    ),
+    "field.delete": Example(
+        lambda w: {"project_id": w.project_id, "field_id": NEW_ID},
+        another=lambda w: {"project_id": w.project_id, "field_id": OTHER_ID},
+        before=_own_field,
+        touch=("field.update", lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Toil"}),
+    ),
+    "field.compute": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": w.project_id, "after_number": 1},
+        before=_uncomputed,
+    ),
     "tasks.find": Example(
         lambda w: {
             "project_id": w.project_id,
