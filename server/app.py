@@ -73,6 +73,7 @@ import handlers.work.columns
 import handlers.work.comments
 import handlers.work.copies
 import handlers.work.dependencies
+import handlers.work.fields
 import handlers.work.find
 import handlers.work.keys
 import handlers.work.labels
@@ -90,6 +91,7 @@ import handlers.work.sprints
 import handlers.work.subtasks
 import handlers.work.tasks
 import handlers.work.trash
+import handlers.work.unarchive
 import handlers.work.views
 import handlers.work.watchers
 import handlers.work.workflow
@@ -199,12 +201,14 @@ NOUNS: Final = (
     handlers.work.checklists,
     handlers.work.subtasks,
     handlers.work.archive,
+    handlers.work.unarchive,
     handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.columns,
     handlers.work.comments,
     handlers.work.dependencies,
+    handlers.work.fields,
     handlers.work.find,
     handlers.work.schedule,
     handlers.work.sprints,
