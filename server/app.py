@@ -90,6 +90,7 @@ import handlers.work.trash
 import handlers.work.views
 import handlers.work.watchers
 import handlers.work.workflow
+import server.schedules
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -209,6 +210,7 @@ NOUNS: Final = (
     handlers.rooms,
     server.session,
     server.signals,
+    server.schedules,
 )
 """Every module that registers something callable, by name: nothing is found by scanning."""
 
@@ -323,6 +325,7 @@ async def close_node(node: Node) -> None:
     await node.sealer.stop()
     await node.lag.stop()
     await node.maintenance.stop()
+    await node.gateway.schedules.stop()
     await node.gateway.presence.stop()
     await node.hub.stop()
     await node.outbound.close()
