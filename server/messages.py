@@ -154,7 +154,7 @@ class Received(Wire):
     """It was received; there is nothing to tell."""
 
 
-class Watched(Wire):
+class WatchedSchedule(Wire):
     """The schedule as it is; `schedule.changed` comes with every other one."""
 
     schedule: Schedule
@@ -167,7 +167,7 @@ ANSWERS: Final[dict[str, type[Wire]]] = {
     "presence.set": Received,
     "typing.start": Received,
     "typing.stop": Received,
-    "schedule.watch": Watched,
+    "schedule.watch": WatchedSchedule,
     "schedule.unwatch": Left,
 }
 """Control or signal -> `data` of its answer."""
