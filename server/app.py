@@ -63,6 +63,7 @@ import handlers.rooms
 import handlers.work.allocations
 import handlers.work.archive
 import handlers.work.assignments
+import handlers.work.automation
 import handlers.work.backlog
 import handlers.work.boards
 import handlers.work.budgets
@@ -84,11 +85,15 @@ import handlers.work.parts
 import handlers.work.progress
 import handlers.work.project_archive
 import handlers.work.project_members
+import handlers.work.project_rules
 import handlers.work.projects
+import handlers.work.rule_alarms
+import handlers.work.rule_tests
 import handlers.work.schedule
 import handlers.work.sprint_tasks
 import handlers.work.sprints
 import handlers.work.subtasks
+import handlers.work.task_templates
 import handlers.work.tasks
 import handlers.work.trash
 import handlers.work.unarchive
@@ -183,6 +188,7 @@ NOUNS: Final = (
     handlers.platform.impersonation,
     handlers.platform.nodes,
     handlers.work.projects,
+    handlers.work.project_rules,
     handlers.work.project_members,
     handlers.work.project_archive,
     handlers.work.trash,
@@ -217,6 +223,10 @@ NOUNS: Final = (
     handlers.work.backlog,
     handlers.work.burndown,
     handlers.work.assignments,
+    handlers.work.automation,
+    handlers.work.rule_alarms,
+    handlers.work.rule_tests,
+    handlers.work.task_templates,
     handlers.insight.audit,
     handlers.rooms,
     server.session,
@@ -333,8 +343,8 @@ async def close_node(node: Node) -> None:
     node.ready = False
     await node.importer.stop()
     await node.alarms.stop()
-    await node.reckoner.stop()
     await node.gateway.drain()  # at once, where it has been done
+    await node.reckoner.stop()
     await node.outbox.stop()
     await node.refusals.stop()
     await node.sealer.stop()
