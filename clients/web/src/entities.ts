@@ -8,7 +8,9 @@ export interface Project extends Entity {
   key?: string
   description?: string | null
   status?: string
-  archived?: boolean
+  type?: string
+  archived_at?: string | null
+  progress?: number | null
 }
 
 export interface Board extends Entity {
@@ -78,6 +80,7 @@ export interface Dependency extends Entity {
 export interface Comment extends Entity {
   task_id: string
   author_id: string
+  author_name?: string
   body: string
   created_at: string
   edited_at: string | null
@@ -107,4 +110,13 @@ export interface RoomEvent {
   actor: { id: string; name: string } | null
   command_id: string | null
   data: Record<string, unknown>
+}
+
+/** One line of the activity feed. */
+export interface Entry {
+  room: string
+  seq: number
+  at: string
+  actor: { id: string; name: string } | null
+  text: string
 }

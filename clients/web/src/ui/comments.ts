@@ -93,7 +93,7 @@ export class Comments extends LightElement {
   }
 
   #comment(comment: Comment): TemplateResult {
-    const name = this.room.store.one<Member>('members', comment.author_id)?.name ?? 'Somebody'
+    const name = comment.author_name ?? this.room.store.one<Member>('members', comment.author_id)?.name ?? 'Somebody'
     return html`<li>
       ${avatar({ id: comment.author_id, name })}
       <div>

@@ -23,7 +23,7 @@ export class Projects extends LightElement {
   }
 
   protected override render(): TemplateResult {
-    const projects = this.projects?.filter((project) => !project.archived).sort((a, b) => a.name.localeCompare(b.name))
+    const projects = this.projects?.filter(isWorkedOn).sort((a, b) => a.name.localeCompare(b.name))
     return html`<main class="projects">
       <h1>Projects</h1>
       ${projects?.length === 0 ? html`<p class="empty">There is no project here yet.</p>` : nothing}
@@ -44,12 +44,18 @@ export class Projects extends LightElement {
   }
 }
 
+/** Neither put away nor there to be copied. */
+function isWorkedOn({ archived_at, type }: Project): boolean {
+  return !archived_at && type !== 'template'
+}
+
 function tile(project: Project): TemplateResult {
   return html`<li>
     <a class="tile" href=${hashOf({ project: project.id })}>
       ${project.key ? html`<span class="project-key">${project.key}</span>` : nothing}
       <span class="tile-name">${project.name}</span>
       ${project.description ? html`<span class="tile-text">${project.description}</span>` : nothing}
+      ${project.progress ? html`<progress max="100" value=${project.progress} title="${project.progress} % done"></progress>` : nothing}
       ${project.status && project.status !== 'active' ? html`<span class="chip">${project.status.replace('_', ' ')}</span>` : nothing}
     </a>
   </li>`

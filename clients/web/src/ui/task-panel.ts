@@ -11,6 +11,7 @@ import { avatar } from './avatar'
 import { labelView, PRIORITY } from './card'
 import './checklists'
 import { dayOf, endOf } from './due'
+import './activity'
 import './comments'
 import { bars, bin, cross } from './icons'
 import { LightElement } from './light'
@@ -108,7 +109,8 @@ export class TaskPanel extends LightElement {
           ? nothing
           : html`<atrium-checklists .live=${this.live} .room=${this.room} .task=${card.id} .revision=${this.revision} ?mayEdit=${mayEdit}></atrium-checklists>
               <atrium-task-links .live=${this.live} .room=${this.room} .task=${card.id} .revision=${this.revision} ?mayEdit=${mayEdit}></atrium-task-links>
-              <atrium-comments .live=${this.live} .room=${this.room} .task=${card.id} .revision=${this.revision}></atrium-comments>`}
+              <atrium-comments .live=${this.live} .room=${this.room} .task=${card.id} .revision=${this.revision}></atrium-comments>
+              <atrium-activity .live=${this.live} .room=${this.room} .task=${card.id} .revision=${this.revision}></atrium-activity>`}
       </div>
     </aside>`
   }

@@ -63,6 +63,7 @@ export class Workspace extends LightElement {
       keep: keptChanges(session.user?.id ?? ''),
     })
     addEventListener('hashchange', this.#navigate)
+    addEventListener('keydown', this.#takeBack)
     this.#navigate()
     if (session.tenant) this.#live.start()
   }
@@ -74,6 +75,7 @@ export class Workspace extends LightElement {
   override disconnectedCallback(): void {
     super.disconnectedCallback()
     removeEventListener('hashchange', this.#navigate)
+    removeEventListener('keydown', this.#takeBack)
     this.#live.stop()
   }
 
@@ -176,6 +178,24 @@ export class Workspace extends LightElement {
     if (!data) return
     this.#tenant.apply({ project: data.project })
     location.hash = hashOf({ project: id })
+  }
+
+  /** Control and Z takes back one's own last change in the project, with Shift it comes again; where one types it is the field's. */
+  readonly #takeBack = (event: KeyboardEvent): void => {
+    const { project } = this.route
+    const typing = (event.target as HTMLElement).matches?.('input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]')
+    if (!project || typing || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== 'z') return
+    event.preventDefault()
+    void this.#step(event.shiftKey ? 'redo' : 'undo', project)
+  }
+
+  async #step(step: 'undo' | 'redo', project_id: string): Promise<void> {
+    const done = await this.#live.change(`history.${step}`, { project_id }, step === 'undo' ? 'take that back' : 'do that again')
+    const { entries } = (done?.change ?? {}) as { entries?: { text: string }[] }
+    if (!done) return
+    const said = `${step === 'undo' ? 'Taken back' : 'Done again'}: ${entries?.map(({ text }) => text).join('; ') || 'your last change'}`
+    const back = step === 'undo' ? 'redo' : 'undo'
+    this.toasts.show(said, { action: { label: back === 'redo' ? 'Redo' : 'Undo', run: () => void this.#step(back, project_id) } })
   }
 
   #delete({ detail: task }: CustomEvent<Task>): void {
