@@ -72,6 +72,7 @@ import handlers.work.labels
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
+import handlers.work.reactions
 import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.tasks
@@ -174,6 +175,7 @@ NOUNS: Final = (
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.comments,
+    handlers.work.reactions,
     handlers.work.dependencies,
     handlers.work.schedule,
     handlers.work.assignments,

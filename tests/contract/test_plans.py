@@ -23,7 +23,8 @@ LOGGED: Final = 20_000
 NEIGHBOURS: Final = 5_000
 """People of another tenant on the same server."""
 LARGE: Final = {
-    "tasks", "task_assignees", "comments", "dependencies", "checklists", "checklist_items", "room_events", "applied_commands", "rooms", "projects", "project_members",
+    "tasks", "task_assignees", "comments", "dependencies", "checklists", "checklist_items",
+    "comment_revisions", "room_events", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
@@ -96,6 +97,13 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "comments_newest": {},
     "comments_oldest": {},
     "add_comment": {"parent_id": None},
+    "found_comment": {},
+    "comment_revisions_of": {},
+    "settle_thread": {},
+    "set_reactions": {},
+    "mentioned_people": {},
+    "mentioned_teams": {},
+    "mentioned_roles": {},
     "edit_comment": {},
     "delete_comment": {},
     # Many at once.
@@ -197,7 +205,12 @@ class Large:
             self.ids |= dict(await db.fetchrow(
                 "SELECT checklist_id AS checklist, id AS item FROM checklist_items WHERE task_id = $1", self.ids["task"]
             ))  # fmt: skip
+            await db.execute(
+                "INSERT INTO comment_revisions (tenant_id, comment_id, version, body, author_id, written_at) "
+                "SELECT c.tenant_id, c.id, n, 'B', c.author_id, now() FROM comments AS c, generate_series(1, 10) AS n"
+            )
             for table in (
+                "comment_revisions",
                 "checklists",
                 "checklist_items",
                 "dependencies",
@@ -220,7 +233,9 @@ class Large:
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
             "lag_minutes": 0, "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
-            "item_id": ids["item"], "text": None, "done_by": None, "done_at": None,
+            "item_id": ids["item"], "text": None, "body_html": "Text", "mentions": "[]",
+            "reactions": "[]", "more_watchers": [ids["actor"]], "most_watchers": 200, "resolved_by": None, "resolved_at": None,
+            "before_version": 9, "group_ids": [uuid4()], "roles": ["manager"], "role_ids": [], "done_by": None, "done_at": None,
             "time_zone": None, "all_day": False, "actual_minutes": None,
             "parent_ids": [ids["task"]],
             # One of each, for what takes several.

@@ -134,6 +134,8 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     assert link.success, link
     comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")
     assert comment.success, comment
+    said = {"task_id": shared.tasks[0], "comment_id": comment.data.comment.id, "body": "Three coats"}
+    assert (await alice.call("comment.edit", said)).success
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
     if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:
         assert (await alice.send("label.create", room=shared.project, name="Wet", colour="#00f")).success
