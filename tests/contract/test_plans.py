@@ -207,7 +207,7 @@ class Large:
             ))  # fmt: skip
             await db.execute(
                 "INSERT INTO comment_revisions (tenant_id, comment_id, version, body, author_id, written_at) "
-                "SELECT c.tenant_id, c.id, n, 'B', c.author_id, now() FROM comments AS c, generate_series(1, 10) AS n"
+                "SELECT c.tenant_id, c.id, n, 'B', c.author_id, now() FROM comments AS c, generate_series(101, 110) AS n"
             )
             for table in (
                 "comment_revisions",
@@ -235,7 +235,7 @@ class Large:
             "lag_minutes": 0, "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
             "item_id": ids["item"], "text": None, "body_html": "Text", "mentions": "[]",
             "reactions": "[]", "more_watchers": [ids["actor"]], "most_watchers": 200, "resolved_by": None, "resolved_at": None,
-            "before_version": 9, "group_ids": [uuid4()], "roles": ["manager"], "role_ids": [], "done_by": None, "done_at": None,
+            "before_version": 200, "group_ids": [uuid4()], "roles": ["manager"], "role_ids": [], "done_by": None, "done_at": None,
             "time_zone": None, "all_day": False, "actual_minutes": None,
             "parent_ids": [ids["task"]],
             # One of each, for what takes several.
