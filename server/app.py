@@ -67,6 +67,7 @@ import handlers.work.bulk
 import handlers.work.checklists
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.find
 import handlers.work.keys
 import handlers.work.labels
 import handlers.work.moves
@@ -177,6 +178,7 @@ NOUNS: Final = (
     handlers.work.comments,
     handlers.work.reactions,
     handlers.work.dependencies,
+    handlers.work.find,
     handlers.work.schedule,
     handlers.work.assignments,
     handlers.insight.audit,

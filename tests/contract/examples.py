@@ -343,6 +343,37 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_trash_task,
     ),
     "task.list_assigned": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_assigned),
+    "tasks.find": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "filter": {
+                "and": [
+                    {"field": "open", "op": "eq", "value": True},
+                    {
+                        "or": [
+                            {"field": "text", "op": "contains", "value": "e"},
+                            {"field": "due_at", "op": "is_empty"},
+                        ]
+                    },
+                    {"not": {"field": "priority", "op": "in", "value": ["urgent"]}},
+                ]
+            },
+            "sort": [{"field": "priority", "order": "desc"}, {"field": "title"}],
+            "limit": 2,
+        },
+    ),
+    "tasks.find_everywhere": Example(
+        lambda w: {
+            "room": w.tenant,
+            "filter": {"field": "assignees", "op": "has_any", "value": ["me"]},
+            "limit": 1,
+        },
+        before=_assigned,
+    ),
+    "tasks.count": Example(lambda w: {"project_id": w.project_id, "group_by": "status_id"}),
+    "tasks.count_everywhere": Example(
+        lambda w: {"room": w.tenant, "group_by": "assignees"}, before=_assigned
+    ),
     "tasks.update": Example(
         lambda w: {
             "project_id": w.project_id,
@@ -1003,6 +1034,6 @@ def rest_call(spec: Spec, payload: Payload) -> tuple[str, str, dict[str, Any]]:
         else:
             value = room.partition(":")[2]
         path = path.replace(f"{{{name}}}", value)
-    if spec.kind == "query":
+    if spec.route.method == "GET":
         return spec.route.method, path, {"params": {key: str(value) for key, value in body.items()}}
     return spec.route.method, path, {"json": body}
