@@ -60,24 +60,33 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.allocations
 import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.boards
+import handlers.work.budgets
 import handlers.work.bulk
 import handlers.work.checklists
+import handlers.work.columns
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.find
 import handlers.work.keys
 import handlers.work.labels
+import handlers.work.layouts
 import handlers.work.moves
 import handlers.work.parts
+import handlers.work.project_archive
+import handlers.work.project_members
 import handlers.work.projects
 import handlers.work.reactions
 import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.tasks
+import handlers.work.trash
+import handlers.work.views
 import handlers.work.watchers
+import handlers.work.workflow
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -164,9 +173,17 @@ NOUNS: Final = (
     handlers.platform.impersonation,
     handlers.platform.nodes,
     handlers.work.projects,
+    handlers.work.project_members,
+    handlers.work.project_archive,
+    handlers.work.trash,
+    handlers.work.budgets,
+    handlers.work.allocations,
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.views,
+    handlers.work.workflow,
+    handlers.work.layouts,
     handlers.work.watchers,
     handlers.work.labels,
     handlers.work.checklists,
@@ -175,6 +192,7 @@ NOUNS: Final = (
     handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
+    handlers.work.columns,
     handlers.work.comments,
     handlers.work.reactions,
     handlers.work.dependencies,

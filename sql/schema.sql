@@ -1005,6 +1005,27 @@ CREATE TABLE public.alarms (
 
 ALTER TABLE ONLY public.alarms FORCE ROW LEVEL SECURITY;
 
+-- TABLE: allocations
+
+CREATE TABLE public.allocations (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    minutes_per_week bigint NOT NULL,
+    start_on date NOT NULL,
+    end_on date,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT allocations_forwards CHECK ((end_on >= start_on)),
+    CONSTRAINT allocations_minutes_per_week_check CHECK ((minutes_per_week > 0))
+);
+
+ALTER TABLE ONLY public.allocations FORCE ROW LEVEL SECURITY;
+
 -- TABLE: api_keys
 
 CREATE TABLE public.api_keys (
@@ -1118,11 +1139,26 @@ CREATE TABLE public.board_columns (
     updated_by uuid NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     deleted_at timestamp with time zone,
+    color text,
+    limit_mode text DEFAULT 'hard'::text NOT NULL,
     CONSTRAINT board_columns_has_status CHECK ((cardinality(status_ids) > 0)),
     CONSTRAINT board_columns_wip_limit_check CHECK ((wip_limit > 0))
 );
 
 ALTER TABLE ONLY public.board_columns FORCE ROW LEVEL SECURITY;
+
+-- TABLE: board_layouts
+
+CREATE TABLE public.board_layouts (
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    board_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    column_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    lanes text[] DEFAULT '{}'::text[] NOT NULL
+);
+
+ALTER TABLE ONLY public.board_layouts FORCE ROW LEVEL SECURITY;
 
 -- TABLE: boards
 
@@ -1134,10 +1170,31 @@ CREATE TABLE public.boards (
     "position" text NOT NULL COLLATE pg_catalog."C",
     version bigint DEFAULT 1 NOT NULL,
     updated_by uuid NOT NULL,
-    updated_at timestamp with time zone NOT NULL
+    updated_at timestamp with time zone NOT NULL,
+    swimlanes text DEFAULT 'none'::text NOT NULL,
+    deleted_at timestamp with time zone
 );
 
 ALTER TABLE ONLY public.boards FORCE ROW LEVEL SECURITY;
+
+-- TABLE: budgets
+
+CREATE TABLE public.budgets (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    minutes bigint,
+    amount bigint,
+    currency text,
+    hourly_rate bigint,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT budgets_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT budgets_hourly_rate_check CHECK ((hourly_rate >= 0)),
+    CONSTRAINT budgets_minutes_check CHECK ((minutes >= 0)),
+    CONSTRAINT budgets_money_has_a_currency CHECK (((currency IS NOT NULL) OR ((amount IS NULL) AND (hourly_rate IS NULL))))
+);
+
+ALTER TABLE ONLY public.budgets FORCE ROW LEVEL SECURITY;
 
 -- TABLE: checklist_items
 
@@ -1555,31 +1612,6 @@ CREATE TABLE public.project_members (
 
 ALTER TABLE ONLY public.project_members FORCE ROW LEVEL SECURITY;
 
--- VIEW: project_parts
-
-CREATE VIEW public.project_parts WITH (security_invoker='true') AS
- SELECT tenant_id,
-    project_id,
-    user_id,
-    role,
-    shared_roles,
-    (direct AND ((expires_at IS NULL) OR (expires_at > statement_timestamp()))) AS direct
-   FROM public.project_members pm
-  WHERE ((shared_roles IS NOT NULL) OR (expires_at IS NULL) OR (expires_at > statement_timestamp()));
-
--- TABLE: project_shares
-
-CREATE TABLE public.project_shares (
-    tenant_id uuid NOT NULL,
-    id uuid NOT NULL,
-    project_id uuid NOT NULL,
-    group_id uuid NOT NULL,
-    role text,
-    CONSTRAINT project_shares_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text])))
-);
-
-ALTER TABLE ONLY public.project_shares FORCE ROW LEVEL SECURITY;
-
 -- TABLE: projects
 
 CREATE TABLE public.projects (
@@ -1599,11 +1631,59 @@ CREATE TABLE public.projects (
     updated_by uuid NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     deleted_at timestamp with time zone,
+    type text DEFAULT 'standard'::text NOT NULL,
+    parent_id uuid,
+    owner_id uuid,
+    unit_id uuid,
+    template_id uuid,
+    completed_at timestamp with time zone,
+    archived_at timestamp with time zone,
+    purged_at timestamp with time zone,
+    progress bigint DEFAULT 0 NOT NULL,
+    progress_by text DEFAULT 'count'::text NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    budget_version bigint DEFAULT 0 NOT NULL,
     CONSTRAINT projects_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
-    CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['planning'::text, 'active'::text, 'on_hold'::text, 'completed'::text, 'cancelled'::text])))
+    CONSTRAINT projects_progress_by_check CHECK ((progress_by = ANY (ARRAY['count'::text, 'estimate'::text]))),
+    CONSTRAINT projects_progress_check CHECK (((progress >= 0) AND (progress <= 100))),
+    CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['planning'::text, 'active'::text, 'on_hold'::text, 'completed'::text, 'cancelled'::text]))),
+    CONSTRAINT projects_type_check CHECK ((type = ANY (ARRAY['standard'::text, 'template'::text, 'portfolio'::text, 'program'::text])))
 );
 
 ALTER TABLE ONLY public.projects FORCE ROW LEVEL SECURITY;
+
+-- VIEW: project_parts
+
+CREATE VIEW public.project_parts WITH (security_invoker='true') AS
+ SELECT tenant_id,
+    project_id,
+    user_id,
+    role,
+    shared_roles,
+    (direct AND ((expires_at IS NULL) OR (expires_at > statement_timestamp()))) AS direct
+   FROM public.project_members pm
+  WHERE (((shared_roles IS NOT NULL) OR (expires_at IS NULL) OR (expires_at > statement_timestamp())) AND
+        CASE
+            WHEN ( SELECT (m.role = 'guest'::text)
+               FROM public.members m
+              WHERE ((m.tenant_id = pm.tenant_id) AND (m.user_id = pm.user_id))) THEN ( SELECT COALESCE(((p.settings ->> 'allow_guest_access'::text))::boolean, true) AS "coalesce"
+               FROM public.projects p
+              WHERE ((p.tenant_id = pm.tenant_id) AND (p.id = pm.project_id)))
+            ELSE true
+        END);
+
+-- TABLE: project_shares
+
+CREATE TABLE public.project_shares (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    role text,
+    CONSTRAINT project_shares_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text])))
+);
+
+ALTER TABLE ONLY public.project_shares FORCE ROW LEVEL SECURITY;
 
 -- TABLE: provider_sessions
 
@@ -1799,6 +1879,12 @@ CREATE TABLE public.statuses (
     name text NOT NULL,
     category text NOT NULL,
     "position" text NOT NULL COLLATE pg_catalog."C",
+    color text,
+    required_fields text[] DEFAULT '{}'::text[] NOT NULL,
+    transitions jsonb,
+    version bigint DEFAULT 1 NOT NULL,
+    updated_by uuid,
+    updated_at timestamp with time zone,
     CONSTRAINT statuses_category_check CHECK ((category = ANY (ARRAY['backlog'::text, 'todo'::text, 'in_progress'::text, 'blocked'::text, 'done'::text, 'cancelled'::text])))
 );
 
@@ -1868,6 +1954,8 @@ CREATE TABLE public.tasks (
     label_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
     checklist_total bigint DEFAULT 0 NOT NULL,
     checklist_done bigint DEFAULT 0 NOT NULL,
+    moved_by uuid,
+    moved_at timestamp with time zone,
     CONSTRAINT tasks_estimate_minutes_check CHECK ((estimate_minutes >= 0)),
     CONSTRAINT tasks_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT tasks_type_check CHECK ((type = ANY (ARRAY['task'::text, 'milestone'::text, 'bug'::text, 'feature'::text, 'epic'::text, 'story'::text])))
@@ -1964,6 +2052,29 @@ CREATE TABLE public.users (
     CONSTRAINT users_status_check CHECK ((status = ANY (ARRAY['active'::text, 'inactive'::text, 'suspended'::text, 'pending'::text])))
 );
 
+-- TABLE: views
+
+CREATE TABLE public.views (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    owner_id uuid NOT NULL,
+    shared boolean NOT NULL,
+    board_id uuid,
+    name text NOT NULL,
+    layout text NOT NULL,
+    filter jsonb NOT NULL,
+    sort jsonb NOT NULL,
+    swimlanes text NOT NULL,
+    fields text[] NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.views FORCE ROW LEVEL SECURITY;
+
 -- CONSTRAINT: account_tokens account_tokens_pkey
 
 ALTER TABLE ONLY public.account_tokens
@@ -1973,6 +2084,11 @@ ALTER TABLE ONLY public.account_tokens
 
 ALTER TABLE ONLY public.alarms
     ADD CONSTRAINT alarms_pkey PRIMARY KEY (tenant_id, key);
+
+-- CONSTRAINT: allocations allocations_pkey
+
+ALTER TABLE ONLY public.allocations
+    ADD CONSTRAINT allocations_pkey PRIMARY KEY (tenant_id, id);
 
 -- CONSTRAINT: api_keys api_keys_pkey
 
@@ -2009,15 +2125,30 @@ ALTER TABLE ONLY public.audit_seals
 ALTER TABLE ONLY public.audit_seals
     ADD CONSTRAINT audit_seals_pkey PRIMARY KEY (tenant_id, seq);
 
+-- CHECK CONSTRAINT: board_columns board_columns_limit_mode_check
+
+ALTER TABLE public.board_columns
+    ADD CONSTRAINT board_columns_limit_mode_check CHECK ((limit_mode = ANY (ARRAY['hard'::text, 'warn'::text]))) NOT VALID;
+
 -- CONSTRAINT: board_columns board_columns_pkey
 
 ALTER TABLE ONLY public.board_columns
     ADD CONSTRAINT board_columns_pkey PRIMARY KEY (tenant_id, id);
 
+-- CONSTRAINT: board_layouts board_layouts_pkey
+
+ALTER TABLE ONLY public.board_layouts
+    ADD CONSTRAINT board_layouts_pkey PRIMARY KEY (tenant_id, user_id, board_id);
+
 -- CONSTRAINT: boards boards_pkey
 
 ALTER TABLE ONLY public.boards
     ADD CONSTRAINT boards_pkey PRIMARY KEY (tenant_id, id);
+
+-- CONSTRAINT: budgets budgets_pkey
+
+ALTER TABLE ONLY public.budgets
+    ADD CONSTRAINT budgets_pkey PRIMARY KEY (tenant_id, project_id);
 
 -- CONSTRAINT: checklist_items checklist_items_pkey
 
@@ -2359,6 +2490,11 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
+-- CONSTRAINT: views views_pkey
+
+ALTER TABLE ONLY public.views
+    ADD CONSTRAINT views_pkey PRIMARY KEY (tenant_id, id);
+
 -- INDEX: account_tokens_user_idx
 
 CREATE INDEX account_tokens_user_idx ON public.account_tokens USING btree (user_id, purpose);
@@ -2370,6 +2506,14 @@ CREATE INDEX alarms_due_idx ON public.alarms USING btree (try_at);
 -- INDEX: alarms_room_idx
 
 CREATE INDEX alarms_room_idx ON public.alarms USING btree (tenant_id, room_id);
+
+-- INDEX: allocations_project_idx
+
+CREATE INDEX allocations_project_idx ON public.allocations USING btree (tenant_id, project_id, start_on, id);
+
+-- INDEX: allocations_user_idx
+
+CREATE INDEX allocations_user_idx ON public.allocations USING btree (tenant_id, user_id, start_on);
 
 -- INDEX: api_keys_expiring_idx
 
@@ -2410,6 +2554,10 @@ CREATE INDEX board_columns_board_idx ON public.board_columns USING btree (tenant
 -- INDEX: board_columns_project_idx
 
 CREATE INDEX board_columns_project_idx ON public.board_columns USING btree (tenant_id, project_id);
+
+-- INDEX: board_layouts_project_idx
+
+CREATE INDEX board_layouts_project_idx ON public.board_layouts USING btree (tenant_id, project_id);
 
 -- INDEX: boards_project_idx
 
@@ -2563,9 +2711,21 @@ CREATE INDEX project_members_user_idx ON public.project_members USING btree (ten
 
 CREATE INDEX project_shares_group_idx ON public.project_shares USING btree (tenant_id, group_id);
 
+-- INDEX: projects_deleted_idx
+
+CREATE INDEX projects_deleted_idx ON public.projects USING btree (tenant_id, deleted_at, id) WHERE (deleted_at IS NOT NULL);
+
 -- INDEX: projects_name_idx
 
 CREATE INDEX projects_name_idx ON public.projects USING btree (tenant_id, name, id) WHERE (deleted_at IS NULL);
+
+-- INDEX: projects_parent_idx
+
+CREATE INDEX projects_parent_idx ON public.projects USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
+
+-- INDEX: projects_unit_idx
+
+CREATE INDEX projects_unit_idx ON public.projects USING btree (tenant_id, unit_id) WHERE (unit_id IS NOT NULL);
 
 -- INDEX: provider_sessions_sid_idx
 
@@ -2615,6 +2775,10 @@ CREATE INDEX task_keys_task_idx ON public.task_keys USING btree (tenant_id, task
 
 CREATE INDEX tasks_column_idx ON public.tasks USING btree (tenant_id, column_id, "position", id) WHERE ((deleted_at IS NULL) AND (archived_at IS NULL));
 
+-- INDEX: tasks_deleted_idx
+
+CREATE INDEX tasks_deleted_idx ON public.tasks USING btree (tenant_id, deleted_at, id) WHERE (deleted_at IS NOT NULL);
+
 -- INDEX: tasks_parent_idx
 
 CREATE INDEX tasks_parent_idx ON public.tasks USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
@@ -2659,6 +2823,14 @@ CREATE INDEX users_platform_admin_idx ON public.users USING btree (id) WHERE pla
 
 CREATE INDEX users_status_idx ON public.users USING btree (status, id);
 
+-- INDEX: views_owner_idx
+
+CREATE INDEX views_owner_idx ON public.views USING btree (tenant_id, owner_id) WHERE (NOT shared);
+
+-- INDEX: views_project_idx
+
+CREATE INDEX views_project_idx ON public.views USING btree (tenant_id, project_id, name, id);
+
 -- TRIGGER: audit_anchors append_only
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_anchors FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
@@ -2681,6 +2853,16 @@ ALTER TABLE ONLY public.account_tokens
 ALTER TABLE ONLY public.alarms
     ADD CONSTRAINT alarms_tenant_id_room_id_fkey FOREIGN KEY (tenant_id, room_id) REFERENCES public.rooms(tenant_id, id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: allocations allocations_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.allocations
+    ADD CONSTRAINT allocations_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: allocations allocations_tenant_id_user_id_fkey
+
+ALTER TABLE ONLY public.allocations
+    ADD CONSTRAINT allocations_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.members(tenant_id, user_id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: api_keys api_keys_tenant_id_user_id_fkey
 
 ALTER TABLE ONLY public.api_keys
@@ -2691,10 +2873,25 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.board_columns
     ADD CONSTRAINT board_columns_tenant_id_board_id_fkey FOREIGN KEY (tenant_id, board_id) REFERENCES public.boards(tenant_id, id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: board_layouts board_layouts_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.board_layouts
+    ADD CONSTRAINT board_layouts_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: board_layouts board_layouts_tenant_id_user_id_fkey
+
+ALTER TABLE ONLY public.board_layouts
+    ADD CONSTRAINT board_layouts_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.members(tenant_id, user_id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: boards boards_tenant_id_project_id_fkey
 
 ALTER TABLE ONLY public.boards
     ADD CONSTRAINT boards_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: budgets budgets_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.budgets
+    ADD CONSTRAINT budgets_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: checklist_items checklist_items_tenant_id_checklist_id_fkey
 
@@ -2886,6 +3083,11 @@ ALTER TABLE ONLY public.project_shares
 ALTER TABLE ONLY public.project_shares
     ADD CONSTRAINT project_shares_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: projects projects_parent_fkey
+
+ALTER TABLE ONLY public.projects
+    ADD CONSTRAINT projects_parent_fkey FOREIGN KEY (tenant_id, parent_id) REFERENCES public.projects(tenant_id, id) NOT VALID;
+
 -- FK CONSTRAINT: projects projects_tenant_id_fkey
 
 ALTER TABLE ONLY public.projects
@@ -2981,9 +3183,18 @@ ALTER TABLE ONLY public.tenant_slugs
 ALTER TABLE ONLY public.totps
     ADD CONSTRAINT totps_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: views views_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.views
+    ADD CONSTRAINT views_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
 -- ROW SECURITY: alarms
 
 ALTER TABLE public.alarms ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: allocations
+
+ALTER TABLE public.allocations ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: api_keys
 
@@ -3013,9 +3224,17 @@ ALTER TABLE public.audit_seals ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.board_columns ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: board_layouts
+
+ALTER TABLE public.board_layouts ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: boards
 
 ALTER TABLE public.boards ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: budgets
+
+ALTER TABLE public.budgets ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: checklist_items
 
@@ -3205,6 +3424,10 @@ ALTER TABLE public.tasks ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY tenant ON public.alarms TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: allocations tenant
+
+CREATE POLICY tenant ON public.allocations TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: api_keys tenant
 
 CREATE POLICY tenant ON public.api_keys TO atrium_app USING ((tenant_id = public.current_tenant()));
@@ -3233,9 +3456,17 @@ CREATE POLICY tenant ON public.audit_seals TO atrium_app USING ((tenant_id = pub
 
 CREATE POLICY tenant ON public.board_columns TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: board_layouts tenant
+
+CREATE POLICY tenant ON public.board_layouts TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: boards tenant
 
 CREATE POLICY tenant ON public.boards TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: budgets tenant
+
+CREATE POLICY tenant ON public.budgets TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: checklist_items tenant
 
@@ -3353,6 +3584,10 @@ CREATE POLICY tenant ON public.tenant_slugs TO atrium_app USING ((tenant_id = pu
 
 CREATE POLICY tenant ON public.tenants TO atrium_app USING ((id = public.current_tenant()));
 
+-- POLICY: views tenant
+
+CREATE POLICY tenant ON public.views TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- ROW SECURITY: tenant_logos
 
 ALTER TABLE public.tenant_logos ENABLE ROW LEVEL SECURITY;
@@ -3364,6 +3599,10 @@ ALTER TABLE public.tenant_slugs ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: tenants
 
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: views
+
+ALTER TABLE public.views ENABLE ROW LEVEL SECURITY;
 
 -- ACL: FUNCTION adopt(person uuid, organization uuid)
 
@@ -3672,6 +3911,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.account_tokens TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alarms TO atrium_app;
 
+-- ACL: TABLE allocations
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.allocations TO atrium_app;
+
 -- ACL: TABLE api_keys
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO atrium_app;
@@ -3700,9 +3943,17 @@ GRANT SELECT,INSERT ON TABLE public.audit_seals TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.board_columns TO atrium_app;
 
+-- ACL: TABLE board_layouts
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.board_layouts TO atrium_app;
+
 -- ACL: TABLE boards
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.boards TO atrium_app;
+
+-- ACL: TABLE budgets
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.budgets TO atrium_app;
 
 -- ACL: TABLE checklist_items
 
@@ -3804,6 +4055,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.profiles TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_members TO atrium_app;
 
+-- ACL: TABLE projects
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.projects TO atrium_app;
+
 -- ACL: TABLE project_parts
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_parts TO atrium_app;
@@ -3811,10 +4066,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_parts TO atrium_app;
 -- ACL: TABLE project_shares
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_shares TO atrium_app;
-
--- ACL: TABLE projects
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.projects TO atrium_app;
 
 -- ACL: TABLE provider_sessions
 
@@ -3895,6 +4146,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.totps TO atrium_app;
 -- ACL: TABLE users
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO atrium_app;
+
+-- ACL: TABLE views
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.views TO atrium_app;
 
 -- DEFAULT ACL: DEFAULT PRIVILEGES FOR TABLES
 

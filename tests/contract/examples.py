@@ -55,6 +55,40 @@ async def _two_projects(world: World, alice: Person) -> None:
     assert (await alice.send("project.create", name="Bathroom", id=NEW_ID)).success
 
 
+async def _program(world: World, alice: Person) -> None:
+    """A program with the second of two projects in it."""
+    program = {"name": "Houses", "id": OTHER_ID, "type": "program"}
+    assert (await alice.call("project.create", program)).success
+    assert (await alice.send("project.create", name="Bathroom", id=NEW_ID, parent_id=OTHER_ID)).success
+
+
+async def _archived_projects(world: World, alice: Person) -> None:
+    await _two_projects(world, alice)
+    for project_id in (world.project_id, NEW_ID):
+        assert (await alice.send("project.archive", project_id=project_id)).success
+
+
+async def _trash(world: World, alice: Person) -> None:
+    """Two projects in the trash, beside the one that everything is about."""
+    for project_id in (NEW_ID, OTHER_ID):
+        assert (await alice.send("project.create", name="Bathroom", id=project_id)).success
+        assert (await alice.send("project.delete", project_id=project_id)).success
+
+
+async def _budgeted(world: World, alice: Person) -> None:
+    budget = {"minutes": 6000, "amount": 1_000_000, "currency": "EUR", "hourly_rate": 9500}
+    assert (await alice.send("budget.set", project_id=world.project_id, **budget)).success
+
+
+async def planned(world: World, alice: Person) -> None:
+    """Bob planned twice for the project."""
+    for name, minutes in (("allocation", 1200), ("second allocation", 1800)):
+        planned = {"user_id": world.user_ids["bob"], "minutes_per_week": minutes, "start_on": "2026-12-01"}
+        made = await alice.send("allocation.add", project_id=world.project_id, **planned)
+        assert made.success, made
+        world.made[name] = made.data.allocation.id
+
+
 async def _families(world: World, alice: Person) -> None:
     """Tasks with subtasks and assignees: what a deletion takes along."""
     await _chain(world, alice)
@@ -91,6 +125,43 @@ async def _chain(world: World, alice: Person) -> None:
         made = await alice.send("dependency.add", task_id=world.tasks[at], depends_on_id=world.tasks[at - 1])
         assert made.success, made
         world.made[name] = made.data.dependency.id
+
+
+async def _second_board(world: World, alice: Person) -> None:
+    """A board like the first one, whose columns warn when they hold more than one task."""
+    made = await alice.send("board.create", room=world.project, name="Night shift", like_id=world.board_id)
+    assert made.success, made
+    world.made["board"] = made.data.board.id
+    for column in made.data.columns:
+        limit = {"column_id": column.id, "limit": 1, "mode": "warn"}
+        assert (await alice.call("column.set_limit", limit)).success
+
+
+async def _folded(world: World, person: Person) -> None:
+    for name, fold in (
+        ("column.collapse", {"column_id": world.columns["Done"]}),
+        ("lane.collapse", {"board_id": world.board_id, "lane": "low"}),
+    ):
+        assert (await person.call(name, fold)).success
+
+
+async def _views(world: World, person: Person) -> None:
+    """Two views of somebody's: where she may a shared one, else a private one, and another one."""
+    for name, shared in (("view", False), ("other view", False), ("view", True)):
+        made = await person.send("view.create", project_id=world.project_id, name=name, shared=shared)
+        if made.success:
+            world.made[name] = made.data.view.id
+
+
+async def _workflow(world: World, alice: Person) -> None:
+    """Transitions to and from the first status, and a task in the trash that has it."""
+    ways = [
+        {"from_id": world.statuses["In progress"], "to": [{"to_id": world.statuses["Not started"]}]},
+        {"from_id": world.statuses["On hold"], "to": []},
+    ]
+    ruled = await alice.send("workflow.set_transitions", project_id=world.project_id, transitions=ways)
+    assert ruled.success, ruled
+    assert (await alice.send("task.delete", task_id=world.tasks[4])).success
 
 
 async def _comments(world: World, alice: Person) -> None:
@@ -285,6 +356,8 @@ async def _delegated(world: World, alice: Person) -> None:
 
 
 _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
+_TOUCH_VIEW = ("view.update", lambda w: {"view_id": w.made.get("view", NEW_ID), "name": "Touched"})
+_TOUCH_STATUS = ("status.update", lambda w: {"status_id": w.statuses["On hold"], "name": "Touched"})
 _TOUCH_BOARD = ("board.update", lambda w: {"board_id": w.board_id, "name": "Touched"})
 _TOUCH_COLUMN = ("column.update", lambda w: {"column_id": w.columns["On hold"], "name": "Touched"})
 _TOUCH_PROJECT = ("project.update", lambda w: {"project_id": w.project_id, "name": "Touched"})
@@ -326,7 +399,12 @@ EXAMPLES: Final[dict[str, Example]] = {
         touch=_TOUCH_TASK,
     ),
     "task.move": Example(
-        lambda w: {"task_id": w.tasks[0], "column_id": w.columns["Done"]},
+        lambda w: {
+            "task_id": w.tasks[0],
+            "column_id": w.columns["Done"],
+            "from_column_id": w.columns["To do"],
+            "status_id": w.statuses["Cancelled"],
+        },
         another=lambda w: {"task_id": w.tasks[0], "column_id": w.columns["On hold"]},
         before=_part_of_another,
         touch=_TOUCH_TASK,
@@ -382,6 +460,7 @@ EXAMPLES: Final[dict[str, Example]] = {
             "add_tags": ["kitchen"],
             "add_assignee_ids": [w.user_ids["bob"]],
             "remove_assignee_ids": [w.user_ids["alice"]],
+            "versions": {w.tasks[1]: 1, w.tasks[2]: 7},
         },
         another=lambda w: {"project_id": w.project_id, "task_ids": w.tasks[3:], "add_tags": ["bath"]},
         before=_families,
@@ -537,8 +616,118 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"board_id": w.board_id, "name": "Renamed again"},
         touch=_TOUCH_BOARD,
     ),
+    "board.move": Example(
+        lambda w: {"board_id": w.board_id},
+        another=lambda w: {"board_id": w.board_id, "before_id": w.made.get("board", NEW_ID)},
+        before=_second_board,
+        touch=_TOUCH_BOARD,
+    ),
+    "board.delete": Example(
+        lambda w: {"board_id": w.board_id, "move_to": w.made.get("board", NEW_ID)},
+        another=lambda w: {"board_id": w.board_id},
+        before=_second_board,
+        touch=_TOUCH_BOARD,
+    ),
+    # What one looks at, and how.
+    "column.collapse": Example(
+        lambda w: {"column_id": w.columns["Done"]}, another=lambda w: {"column_id": w.columns["On hold"]}
+    ),
+    "column.expand": Example(
+        lambda w: {"column_id": w.columns["Done"]},
+        another=lambda w: {"column_id": w.columns["On hold"]},
+        before=_folded,
+    ),
+    "lane.collapse": Example(
+        lambda w: {"board_id": w.board_id, "lane": "urgent"},
+        another=lambda w: {"board_id": w.board_id, "lane": "none"},
+        before=_folded,
+    ),
+    "lane.expand": Example(
+        lambda w: {"board_id": w.board_id, "lane": "low"},
+        another=lambda w: {"board_id": w.board_id, "lane": "high"},
+        before=_folded,
+    ),
+    "view.create": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "name": "What I owe",
+            "board_id": w.board_id,
+            "filter": {"assignee_id": w.user_ids["alice"], "open": True},
+            "sort": [{"field": "due_at"}, {"field": "title", "descending": True}],
+            "swimlanes": "priority",
+            "fields": ["title", "due_at"],
+        },
+        another=lambda w: {"project_id": w.project_id, "name": "All"},
+    ),
+    "view.update": Example(
+        lambda w: {"view_id": w.made.get("view", NEW_ID), "name": "Mine", "layout": "list", "board_id": None},
+        another=lambda w: {"view_id": w.made.get("view", NEW_ID), "swimlanes": "assignee"},
+        before=_views,
+        touch=_TOUCH_VIEW,
+    ),
+    "view.delete": Example(
+        lambda w: {"view_id": w.made.get("view", NEW_ID)},
+        another=lambda w: {"view_id": w.made.get("other view", NEW_ID)},
+        before=_views,
+        touch=_TOUCH_VIEW,
+    ),
+    "view.list": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_views),
+    # The workflow.
+    "status.create": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "name": "In review",
+            "category": "in_progress",
+            "color": "#fc0",
+            "required_fields": ["assignee_ids"],
+            "column_id": w.columns["In progress"],
+        },
+        another=lambda w: {"project_id": w.project_id, "name": "Waiting", "category": "blocked"},
+    ),
+    "status.update": Example(
+        lambda w: {"status_id": w.statuses["Not started"], "category": "done", "color": "#123456"},
+        another=lambda w: {"status_id": w.statuses["Not started"], "required_fields": ["due_at"]},
+        touch=(
+            "status.update",
+            lambda w: {"status_id": w.statuses["Not started"], "name": "Touched"},
+        ),
+    ),
+    "status.move": Example(
+        lambda w: {"status_id": w.statuses["On hold"], "before_id": w.statuses["Not started"]},
+        another=lambda w: {"status_id": w.statuses["On hold"]},
+        touch=_TOUCH_STATUS,
+    ),
+    "status.delete": Example(
+        lambda w: {"status_id": w.statuses["Not started"], "replace_with": w.statuses["On hold"]},
+        another=lambda w: {"status_id": w.statuses["Cancelled"]},
+        before=_workflow,
+        touch=(
+            "status.update",
+            lambda w: {"status_id": w.statuses["Not started"], "name": "Touched"},
+        ),
+    ),
+    "workflow.set_transitions": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "transitions": [
+                {
+                    "from_id": w.statuses["Not started"],
+                    "to": [
+                        {"to_id": w.statuses["In progress"], "required_fields": ["assignee_ids"]},
+                        {"to_id": w.statuses["Cancelled"], "roles": ["owner", "manager"]},
+                    ],
+                },
+                {"from_id": w.statuses["Cancelled"], "to": []},
+            ],
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "transitions": [{"from_id": w.statuses["Not started"], "to": None}],
+        },
+        before=_workflow,
+    ),
     "column.create": Example(
-        lambda w: {"board_id": w.board_id, "name": "Waiting", "wip_limit": 3},
+        lambda w: {"board_id": w.board_id, "name": "Waiting", "wip_limit": 3, "limit_mode": "warn"},
         another=lambda w: {"board_id": w.board_id, "name": "Waiting", "wip_limit": 4},
     ),
     "column.update": Example(
@@ -573,15 +762,98 @@ EXAMPLES: Final[dict[str, Example]] = {
             "start_on": "2026-12-01",
             "end_on": "2026-12-24",
             "member_ids": [w.user_ids["bob"]],
+            "parent_id": OTHER_ID,
+            "owner_id": w.user_ids["manager"],
+            "progress_by": "estimate",
+            "settings": {"auto_archive_days": 30},
         },
         another=lambda w: {"room": w.tenant, "name": "Garden fence"},
+        before=_program,
     ),
     "project.get": Example(lambda w: {"project_id": w.project_id}),
     "project.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_two_projects),
     "project.update": Example(
-        lambda w: {"project_id": w.project_id, "description": "With an island", "end_on": "2027-01-31"},
+        lambda w: {
+            "project_id": w.project_id,
+            "description": "With an island",
+            "status": "completed",
+            "parent_id": OTHER_ID,
+            "owner_id": w.user_ids["bob"],
+            "end_on": "2027-01-31",
+            "settings": {"auto_archive_days": 30, "require_approval": True},
+        },
         another=lambda w: {"project_id": w.project_id, "end_on": None, "name": "Big kitchen"},
+        before=_program,
         touch=_TOUCH_PROJECT,
+    ),
+    "project.archive": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": NEW_ID},
+        before=_two_projects,
+        touch=_TOUCH_PROJECT,
+    ),
+    "project.unarchive": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": NEW_ID},
+        before=_archived_projects,
+    ),
+    "project.purge": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": NEW_ID},
+        before=_trash_projects,
+    ),
+    "trash.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_trash),
+    "budget.get": Example(lambda w: {"project_id": w.project_id}, before=_budgeted),
+    "budget.set": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "minutes": 6000,
+            "amount": 1_000_000,
+            "currency": "EUR",
+            "hourly_rate": 9500,
+        },
+        another=lambda w: {"project_id": w.project_id, "minutes": 60},
+    ),
+    "allocation.add": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "user_id": w.user_ids["bob"],
+            "minutes_per_week": 1200,
+            "start_on": "2026-12-01",
+            "end_on": "2027-01-31",
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "user_id": w.user_ids["alice"],
+            "minutes_per_week": 600,
+            "start_on": "2026-12-01",
+        },
+    ),
+    "allocation.update": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "allocation_id": w.made.get("allocation", NEW_ID),
+            "minutes_per_week": 600,
+            "end_on": "2027-01-31",
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "allocation_id": w.made.get("allocation", NEW_ID),
+            "start_on": "2026-11-30",
+        },
+        before=planned,
+    ),
+    "allocation.remove": Example(
+        lambda w: {"project_id": w.project_id, "allocation_id": w.made.get("allocation", NEW_ID)},
+        another=lambda w: {
+            "project_id": w.project_id,
+            "allocation_id": w.made.get("second allocation", NEW_ID),
+        },
+        before=planned,
+    ),
+    "allocation.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=planned),
+    "allocation.report": Example(
+        lambda w: {"room": w.tenant, "from_on": "2026-12-02", "weeks": 2}, before=planned
     ),
     "project.delete": Example(
         lambda w: {"project_id": w.project_id},

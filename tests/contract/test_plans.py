@@ -30,6 +30,8 @@ LARGE: Final = {
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
 FILTERS: Final = dict.fromkeys((
+    "open", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
+    "assignee_id", "parent_id", "text", "project_ids", "status", "owner_id", "unit_id", "in_archive",
     "open", "priority", "type", "tag", "label_id", "due_from", "due_before", "updated_since", "column_id", "status_id",
     "open", "overdue", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
     "assignee_id", "parent_id", "text", "project_ids",
@@ -54,6 +56,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "room_heads": {},
     # Opening a board.
     "project": {},
+    "is_archived": {},
     "snapshot_tasks": {},
     "boards_of": {},
     "columns_of": {},
@@ -65,7 +68,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "move_contexts": {},
     "open_for_moves": {},
     "move_tasks": {},
-    "landing_column": {"status_id": None},
+    "landing_column": {"status_id": None, "beside": None},
     "next_task_number": {},
     "create_task": {"column_id": "column", "status_id": "status"},
     "update_task": {"column_id": "column", "status_id": "status"},
@@ -73,6 +76,24 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "replace_assignees": {},
     "delete_tasks": {},
     "is_below": {"parent_id": "task"},
+    "whereabouts": {},
+    "board_layout": {},
+    "board_layouts_of": {},
+    "keep_board_layout": {"column_ids": []},
+    "view": {},
+    "views_by_name": {},
+    "shared_views_of": {},
+    "own_views_of": {},
+    "column_ends": {},
+    "tasks_on_board": {},
+    "place_tasks": {},
+    "tasks_of_status": {"status_id": "status"},
+    "tasks_in_status": {"status_id": "status"},
+    "tasks_not_shown": {"column_id": "column"},
+    "retag_tasks": {"old_id": "status", "new_id": "status", "done": True},
+    "parents_of_status": {"status_id": "status"},
+    "retag_stored": {"old_id": "status", "new_id": "status"},
+    "statuses_by_ids": {},
     "column_order": {"column_id": "column"},
     "rebalance_tasks": {},
     "assignments_of": {},
@@ -141,6 +162,13 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "dependencies_of_project": {},
     "dependencies_of_tasks": {},
     "tasks_to_schedule": {},
+    # Projects.
+    "children_of": {},
+    "held_by": {"project_ids": ["project"]},
+    "reckon_progress": {"project_ids": ["project"]},
+    "budget": {},
+    "deleted_projects": {},
+    "deleted_tasks": {},
 }
 """Statement -> what it is given beside the usual."""
 
@@ -241,7 +269,7 @@ class Large:
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
-            "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "before_ids": [None],
+            "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "board_id": uuid4(), "view_id": uuid4(), "shared": None, "lanes": [],  "before_ids": [None], "wanted_ids": [None],
             "after_ids": [None], "versions": [2], "completed": [None],
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
@@ -259,7 +287,11 @@ class Large:
             }),
         }  # fmt: skip
         own = {
-            key: ids.get(value, value) if isinstance(value, str) else value
+            key: [ids[one] for one in value]
+            if isinstance(value, list)
+            else ids.get(value, value)
+            if isinstance(value, str)
+            else value
             for key, value in HOT[name].items()
         }
         writing = {"type": "task", "priority": "low"} if name in ("create_task", "update_task") else {}
@@ -336,6 +368,8 @@ async def test_it_reads_by_an_index(large: Large, name: str) -> None:
         ("tasks_assigned", {"open": True, "due_from": NOW}),
         ("tasks_assigned", {"sees_all": False}),
         ("projects_of", {"sees_all": False}),
+        ("projects_of", {"parent_id": LAST_ID}),
+        ("deleted_tasks", {"sees_all": False}),
     ],
 )
 async def test_filters_keep_to_the_index(large: Large, name: str, more: dict[str, Any]) -> None:

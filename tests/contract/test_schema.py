@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from storage.postgres import LOGIN_ROLE
-from tests.contract.examples import importing
+from tests.contract.examples import importing, planned
 from tests.world import LOGIN_PASSWORD, World
 
 TENANT_TABLES = """
@@ -137,6 +137,10 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     said = {"task_id": shared.tasks[0], "comment_id": comment.data.comment.id, "body": "Three coats"}
     assert (await alice.call("comment.edit", said)).success
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
+    await planned(shared, alice)
+    assert (await alice.send("budget.set", project_id=shared.project_id, minutes=60)).success
+    assert (await alice.send("column.collapse", column_id=shared.columns["Done"])).success
+    assert (await alice.send("view.create", project_id=shared.project_id, name="Mine")).success
     if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:
         assert (await alice.send("label.create", room=shared.project, name="Wet", colour="#00f")).success
         made = await alice.send("checklist.create", task_id=shared.tasks[0], name="Before", items=["Tape"])
