@@ -63,9 +63,11 @@ import handlers.rooms
 import handlers.work.allocations
 import handlers.work.archive
 import handlers.work.assignments
+import handlers.work.backlog
 import handlers.work.boards
 import handlers.work.budgets
 import handlers.work.bulk
+import handlers.work.burndown
 import handlers.work.checklists
 import handlers.work.columns
 import handlers.work.comments
@@ -81,6 +83,8 @@ import handlers.work.project_members
 import handlers.work.projects
 import handlers.work.reactions
 import handlers.work.schedule
+import handlers.work.sprint_tasks
+import handlers.work.sprints
 import handlers.work.subtasks
 import handlers.work.tasks
 import handlers.work.trash
@@ -198,6 +202,10 @@ NOUNS: Final = (
     handlers.work.dependencies,
     handlers.work.find,
     handlers.work.schedule,
+    handlers.work.sprints,
+    handlers.work.sprint_tasks,
+    handlers.work.backlog,
+    handlers.work.burndown,
     handlers.work.assignments,
     handlers.insight.audit,
     handlers.rooms,
