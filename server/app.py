@@ -63,6 +63,7 @@ import handlers.rooms
 import handlers.work.allocations
 import handlers.work.archive
 import handlers.work.assignments
+import handlers.work.automation
 import handlers.work.backlog
 import handlers.work.boards
 import handlers.work.budgets
@@ -84,18 +85,23 @@ import handlers.work.parts
 import handlers.work.progress
 import handlers.work.project_archive
 import handlers.work.project_members
+import handlers.work.project_rules
 import handlers.work.projects
 import handlers.work.reactions
+import handlers.work.rule_alarms
+import handlers.work.rule_tests
 import handlers.work.schedule
 import handlers.work.sprint_tasks
 import handlers.work.sprints
 import handlers.work.subtasks
+import handlers.work.task_templates
 import handlers.work.tasks
 import handlers.work.trash
 import handlers.work.unarchive
 import handlers.work.views
 import handlers.work.watchers
 import handlers.work.workflow
+import server.schedules
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -183,6 +189,7 @@ NOUNS: Final = (
     handlers.platform.impersonation,
     handlers.platform.nodes,
     handlers.work.projects,
+    handlers.work.project_rules,
     handlers.work.project_members,
     handlers.work.project_archive,
     handlers.work.trash,
@@ -218,10 +225,15 @@ NOUNS: Final = (
     handlers.work.backlog,
     handlers.work.burndown,
     handlers.work.assignments,
+    handlers.work.automation,
+    handlers.work.rule_alarms,
+    handlers.work.rule_tests,
+    handlers.work.task_templates,
     handlers.insight.audit,
     handlers.rooms,
     server.session,
     server.signals,
+    server.schedules,
 )
 """Every module that registers something callable, by name: nothing is found by scanning."""
 
@@ -333,13 +345,14 @@ async def close_node(node: Node) -> None:
     node.ready = False
     await node.importer.stop()
     await node.alarms.stop()
-    await node.reckoner.stop()
     await node.gateway.drain()  # at once, where it has been done
+    await node.reckoner.stop()
     await node.outbox.stop()
     await node.refusals.stop()
     await node.sealer.stop()
     await node.lag.stop()
     await node.maintenance.stop()
+    await node.gateway.schedules.stop()
     await node.gateway.presence.stop()
     await node.hub.stop()
     await node.outbound.close()
