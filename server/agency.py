@@ -184,7 +184,7 @@ class Agency:
             sort=[{"field": "due_at"}],
         )  # fmt: skip
         await self.send(
-            "alice", "rule.create", project_id=project_id, name="Urgent bugs go to Alice",
+            "alice", "rule.create", room=self._room(project_id), name="Urgent bugs go to Alice",
             when={"on": "task.created"},
             condition={"and": [{"field": "type", "op": "eq", "value": "bug"},
                             {"field": "priority", "op": "eq", "value": "urgent"}]},

@@ -44,8 +44,8 @@ async def load(node: Node) -> bool:
         await _send(node, alice, ADMIT, email=f"{name}@acme.example", role=role, expires_at=expires)
     actors = {name: _principal(user_id, name.capitalize(), acme) for name, user_id in people.items()}
 
-    async def send(who: str, name: str, room: RoomKey | None = None, **fields: Any) -> Any:
-        return await _send(node, actors[who], name, room, **fields)
+    async def send(who: str, command: str, /, room: RoomKey | None = None, **fields: Any) -> Any:
+        return await _send(node, actors[who], command, room, **fields)
 
     await Agency(send, acme.id, people).tell()
     await _send(node, _principal(mallory, "Mallory", rival), "project.create", name="Rival plans")

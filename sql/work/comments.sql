@@ -26,7 +26,8 @@ WITH counted AS (
     FROM counted AS c
     RETURNING *
 )
-SELECT a.*, c.comment_count, c.watcher_ids, c.more_watch FROM added AS a CROSS JOIN counted AS c;
+SELECT a.*, c.comment_count, c.watcher_ids, c.more_watch, u.name AS author_name
+FROM added AS a CROSS JOIN counted AS c LEFT JOIN users AS u ON u.id = a.author_id;
 
 -- comment :maybe
 SELECT c.*, t.watcher_ids, t.unwatched_ids
@@ -78,14 +79,16 @@ FROM gone WHERE t.tenant_id = :tenant_id AND t.id = gone.task_id
 RETURNING t.comment_count;
 
 -- comments_newest :many
-SELECT c.* FROM comments AS c
+SELECT c.*, u.name AS author_name
+FROM comments AS c LEFT JOIN users AS u ON u.id = c.author_id
 WHERE c.tenant_id = :tenant_id AND c.task_id = :task_id AND c.deleted_at IS NULL
     AND (c.created_at, c.id) < (:place_at::timestamptz, :place_id::uuid)
 ORDER BY c.created_at DESC, c.id DESC
 LIMIT :max_rows;
 
 -- comments_oldest :many
-SELECT c.* FROM comments AS c
+SELECT c.*, u.name AS author_name
+FROM comments AS c LEFT JOIN users AS u ON u.id = c.author_id
 WHERE c.tenant_id = :tenant_id AND c.task_id = :task_id AND c.deleted_at IS NULL
     AND (c.created_at, c.id) > (:place_at::timestamptz, :place_id::uuid)
 ORDER BY c.created_at, c.id

@@ -97,6 +97,7 @@ async def test_tags_and_comments_reach_the_other_window(alice: Window, bob: Wind
     await other.get_by_label("New comment").fill("Black.")
     await other.get_by_label("New comment").press("Control+Enter")
     await expect(panel.locator(".comments .said")).to_have_text(["Which one? <b>Green</b>", "Black."])
+    await expect(panel.locator(".comments .who b")).to_have_text(["Alice", "Bob"])
     await panel.get_by_role("button", name="Remove the tag hot").click()
     await expect(bob.card("Tea").locator(".tag")).to_have_count(0)
 

@@ -80,8 +80,10 @@ export interface Dependency extends Entity {
 export interface Comment extends Entity {
   task_id: string
   author_id: string
-  author_name?: string
+  author_name: string | null
   body: string
+  /** Made safe by the server. */
+  body_html: string
   created_at: string
   edited_at: string | null
 }

@@ -1,6 +1,7 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit'
 import { customElement, property, state } from 'lit/decorators.js'
 import { repeat } from 'lit/directives/repeat.js'
+import { unsafeHTML } from 'lit/directives/unsafe-html.js'
 
 import type { Comment, Member } from '../entities'
 import type { Live } from '../live'
@@ -65,7 +66,16 @@ export class Comments extends LightElement {
     const body = field.value.trim()
     if (!body) return
     field.value = ''
-    void this.live.change('comment.add', { task_id: this.task, body }, 'comment')
+    void this.live.change('comment.add', { task_id: this.task, body: this.#mentioning(body) }, 'comment')
+  }
+
+  /** "@Bob" of the project's people as the server reads it. */
+  #mentioning(body: string): string {
+    const byName = new Map(this.room.store.all<Member>('members').map((member) => [member.name.toLowerCase(), member]))
+    return body.replace(/(^|\s)@(\p{L}+)/gu, (typed, before: string, name: string) => {
+      const member = byName.get(name.toLowerCase())
+      return member ? `${before}@[${member.name}](user:${member.id})` : typed
+    })
   }
 
   readonly #keys = (event: KeyboardEvent): void => {
@@ -93,12 +103,12 @@ export class Comments extends LightElement {
   }
 
   #comment(comment: Comment): TemplateResult {
-    const name = comment.author_name ?? this.room.store.one<Member>('members', comment.author_id)?.name ?? 'Somebody'
+    const name = comment.author_name ?? 'Somebody'
     return html`<li>
       ${avatar({ id: comment.author_id, name })}
       <div>
         <p class="who"><b>${name}</b> <time datetime=${comment.created_at}>${momentOf(comment.created_at)}</time>${comment.edited_at ? ' · edited' : nothing}</p>
-        <p class="said">${comment.body}</p>
+        <div class="said">${unsafeHTML(comment.body_html)}</div>
       </div>
     </li>`
   }
