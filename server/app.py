@@ -60,6 +60,7 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.approval
 import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.boards
@@ -67,6 +68,7 @@ import handlers.work.bulk
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.keys
+import handlers.work.links
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
@@ -165,6 +167,8 @@ NOUNS: Final = (
     handlers.work.subtasks,
     handlers.work.archive,
     handlers.work.keys,
+    handlers.work.links,
+    handlers.work.approval,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.comments,

@@ -1046,6 +1046,23 @@ CREATE TABLE public.applied_commands (
 
 ALTER TABLE ONLY public.applied_commands FORCE ROW LEVEL SECURITY;
 
+-- TABLE: approvals
+
+CREATE TABLE public.approvals (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    approver_ids uuid[] NOT NULL,
+    note text NOT NULL,
+    requested_by uuid NOT NULL,
+    requested_at timestamp with time zone NOT NULL,
+    answer text DEFAULT ''::text NOT NULL,
+    answered_by uuid,
+    answered_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.approvals FORCE ROW LEVEL SECURITY;
+
 -- TABLE: audit_anchors
 
 CREATE TABLE public.audit_anchors (
@@ -1757,6 +1774,22 @@ CREATE TABLE public.task_keys (
 
 ALTER TABLE ONLY public.task_keys FORCE ROW LEVEL SECURITY;
 
+-- TABLE: task_links
+
+CREATE TABLE public.task_links (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    other_id uuid NOT NULL,
+    type text NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT task_links_self_check CHECK ((task_id <> other_id)),
+    CONSTRAINT task_links_type_check CHECK ((type = ANY (ARRAY['relates'::text, 'duplicates'::text, 'causes'::text, 'clones'::text])))
+);
+
+ALTER TABLE ONLY public.task_links FORCE ROW LEVEL SECURITY;
+
 -- TABLE: tasks
 
 CREATE TABLE public.tasks (
@@ -1911,6 +1944,11 @@ ALTER TABLE ONLY public.api_keys
 
 ALTER TABLE ONLY public.applied_commands
     ADD CONSTRAINT applied_commands_pkey PRIMARY KEY (tenant_id, actor_id, command_id);
+
+-- CONSTRAINT: approvals approvals_pkey
+
+ALTER TABLE ONLY public.approvals
+    ADD CONSTRAINT approvals_pkey PRIMARY KEY (tenant_id, task_id);
 
 -- CONSTRAINT: audit_anchors audit_anchors_pkey
 
@@ -2197,6 +2235,16 @@ ALTER TABLE ONLY public.task_assignees
 ALTER TABLE ONLY public.task_keys
     ADD CONSTRAINT task_keys_pkey PRIMARY KEY (tenant_id, key);
 
+-- CONSTRAINT: task_links task_links_pair_key
+
+ALTER TABLE ONLY public.task_links
+    ADD CONSTRAINT task_links_pair_key UNIQUE (tenant_id, task_id, other_id, type);
+
+-- CONSTRAINT: task_links task_links_pkey
+
+ALTER TABLE ONLY public.task_links
+    ADD CONSTRAINT task_links_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: tasks tasks_number_key
 
 ALTER TABLE ONLY public.tasks
@@ -2294,6 +2342,10 @@ CREATE INDEX api_keys_user_idx ON public.api_keys USING btree (user_id) WHERE (r
 -- INDEX: applied_commands_at_idx
 
 CREATE INDEX applied_commands_at_idx ON public.applied_commands USING brin (at);
+
+-- INDEX: approvals_project_idx
+
+CREATE INDEX approvals_project_idx ON public.approvals USING btree (tenant_id, project_id);
 
 -- INDEX: audit_entries_action_idx
 
@@ -2499,6 +2551,10 @@ CREATE INDEX task_assignees_user_idx ON public.task_assignees USING btree (tenan
 
 CREATE INDEX task_keys_task_idx ON public.task_keys USING btree (tenant_id, task_id);
 
+-- INDEX: task_links_other_idx
+
+CREATE INDEX task_links_other_idx ON public.task_links USING btree (tenant_id, other_id);
+
 -- INDEX: tasks_column_idx
 
 CREATE INDEX tasks_column_idx ON public.tasks USING btree (tenant_id, column_id, "position", id) WHERE ((deleted_at IS NULL) AND (archived_at IS NULL));
@@ -2573,6 +2629,16 @@ ALTER TABLE ONLY public.alarms
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.members(tenant_id, user_id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: approvals approvals_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.approvals
+    ADD CONSTRAINT approvals_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: approvals approvals_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.approvals
+    ADD CONSTRAINT approvals_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: board_columns board_columns_tenant_id_board_id_fkey
 
@@ -2804,6 +2870,16 @@ ALTER TABLE ONLY public.task_assignees
 ALTER TABLE ONLY public.task_keys
     ADD CONSTRAINT task_keys_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: task_links task_links_tenant_id_other_id_fkey
+
+ALTER TABLE ONLY public.task_links
+    ADD CONSTRAINT task_links_tenant_id_other_id_fkey FOREIGN KEY (tenant_id, other_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: task_links task_links_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.task_links
+    ADD CONSTRAINT task_links_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: tasks tasks_tenant_id_column_id_fkey
 
 ALTER TABLE ONLY public.tasks
@@ -2850,6 +2926,10 @@ ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: applied_commands
 
 ALTER TABLE public.applied_commands ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: approvals
+
+ALTER TABLE public.approvals ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: audit_anchors
 
@@ -3039,6 +3119,10 @@ ALTER TABLE public.task_assignees ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.task_keys ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: task_links
+
+ALTER TABLE public.task_links ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: tasks
 
 ALTER TABLE public.tasks ENABLE ROW LEVEL SECURITY;
@@ -3054,6 +3138,10 @@ CREATE POLICY tenant ON public.api_keys TO atrium_app USING ((tenant_id = public
 -- POLICY: applied_commands tenant
 
 CREATE POLICY tenant ON public.applied_commands TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: approvals tenant
+
+CREATE POLICY tenant ON public.approvals TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: audit_anchors tenant
 
@@ -3162,6 +3250,10 @@ CREATE POLICY tenant ON public.task_assignees TO atrium_app USING ((tenant_id = 
 -- POLICY: task_keys tenant
 
 CREATE POLICY tenant ON public.task_keys TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: task_links tenant
+
+CREATE POLICY tenant ON public.task_links TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: tasks tenant
 
@@ -3506,6 +3598,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO atrium_app;
 
 GRANT SELECT,INSERT ON TABLE public.applied_commands TO atrium_app;
 
+-- ACL: TABLE approvals
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.approvals TO atrium_app;
+
 -- ACL: TABLE audit_anchors
 
 GRANT SELECT,INSERT ON TABLE public.audit_anchors TO atrium_app;
@@ -3681,6 +3777,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_assignees TO atrium_app;
 -- ACL: TABLE task_keys
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_keys TO atrium_app;
+
+-- ACL: TABLE task_links
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_links TO atrium_app;
 
 -- ACL: TABLE tasks
 

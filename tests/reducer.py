@@ -28,7 +28,7 @@ PLURALS: Final = {
     "user": "users",
 }
 
-BESIDE: Final = frozenset({"comment"})
+BESIDE: Final = frozenset({"approval", "link", "reminder", "series", "comment"})
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 
 Store = dict[str, dict[str, Any]]

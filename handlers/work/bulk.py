@@ -28,6 +28,7 @@ from handlers.work.tasks import (
     check_limit,
     check_people,
     parents_told,
+    unapproved,
 )
 from storage.postgres import Row
 
@@ -126,6 +127,8 @@ class _Board:
     """The statuses that each column shows."""
     is_done: Mapping[UUID, bool]
     place: _Place | None = None
+    asks_approval: bool = False
+    """Whether a task must be approved before it is done."""
 
 
 @dataclass(slots=True)
@@ -149,6 +152,8 @@ class _Decided:
         self.tasks.append(TaskPart(**part))
         self.was.append(Was(id=row["id"], **{name: row[name] for name in changed}))
         self.written.append({"id": row["id"], **{name: changed.get(name, row[name]) for name in WRITTEN}})
+        if "completed_at" in changed and row["series_id"] is not None:
+            self.tasks[-1].series_id = row["series_id"]
         if "status_id" in changed:
             self.parents.add(row["parent_id"])
         if "assignee_ids" in changed:
@@ -215,6 +220,7 @@ async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
     )
     if status_id is not None and status_id not in board.is_done:
         raise NotFound("There is no such status")
+    board.asks_approval = bool(await tx.value("requires_approval"))
     column = await tx.maybe("landing_column", column_id=cmd.column_id, status_id=status_id)
     if column is None and cmd.column_id is not None:
         raise NotFound("There is no such column")
@@ -234,9 +240,12 @@ def _fresh(cmd: UpdateTasks, board: _Board, row: Row, now: datetime) -> dict[str
         fresh["assignee_ids"] = _changed(row["assignee_ids"], cmd.add_assignee_ids, cmd.remove_assignee_ids)
         _at_most(MOST_ASSIGNEES, fresh["assignee_ids"], "assignees")
     if cmd.column_id is not None and board.place is not None:
-        fresh |= board.place.take(row)
         shown = board.place.column["status_ids"]
         fresh["status_id"] = row["status_id"] if row["status_id"] in shown else shown[0]
+    if "status_id" in fresh and _must_wait(board, row, fresh["status_id"]):
+        raise unapproved(row["approval"])
+    if cmd.column_id is not None and board.place is not None:
+        fresh |= board.place.take(row)
     elif "status_id" in fresh and fresh["status_id"] not in board.shows[row["column_id"]]:
         if board.place is None:
             raise Conflict("No column of this project shows that status")
@@ -244,6 +253,12 @@ def _fresh(cmd: UpdateTasks, board: _Board, row: Row, now: datetime) -> dict[str
     if "status_id" in fresh:
         fresh["completed_at"] = (row["completed_at"] or now) if board.is_done[fresh["status_id"]] else None
     return fresh
+
+
+def _must_wait(board: _Board, row: Row, status_id: UUID) -> bool:
+    """Whether a task has to be approved before it may have that status."""
+    new = board.is_done[status_id] and row["completed_at"] is None
+    return board.asks_approval and new and row["approval"] != "approved"
 
 
 def _changed(values: list[Any], more: list[Any], fewer: list[Any]) -> list[Any]:

@@ -15,7 +15,7 @@ from handlers.errors import AtriumError, Conflict, NotFound
 from handlers.registry import command, opening, together
 from handlers.work import positions
 from handlers.work.subtasks import recount
-from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was, check_limit
+from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was, check_limit, unapproved
 from storage.postgres import Row
 
 Move = tuple[Tx, MoveTask]
@@ -135,6 +135,8 @@ def _decide(tx: Tx, cmd: MoveTask, place: Row | None, decided: _Decided) -> _Pla
     if place["target_id"] is None:
         raise NotFound("There is no such column")
     tx.check_version(place, TaskPart)
+    if place["unapproved"]:
+        raise unapproved(place["approval"])
     if place["column_id"] != cmd.column_id and place["wip_limit"] is not None:
         held = place["held"] + decided.held[cmd.column_id]
         check_limit(place["column_name"], place["wip_limit"], held)
@@ -213,6 +215,8 @@ def _told(plan: _Plan) -> TaskMoved:
     changed = [name for name, value in fresh.items() if value != place[name]]
     if "completed_at" not in changed:
         del fresh["completed_at"]
+    elif place["series_id"] is not None:
+        fresh["series_id"] = place["series_id"]
     event = TaskMoved(
         task=TaskPart(id=place["id"], version=place["version"] + 1, updated_at=plan.tx.now, **fresh),
         was=Was(**{name: place[name] for name in changed}),

@@ -38,6 +38,7 @@ from storage.ids import new_id
 from storage.postgres import Row
 
 Type = Literal["task", "milestone", "bug", "feature", "epic", "story"]
+ApprovalState = Literal["none", "requested", "approved", "rejected"]
 Priority = Literal["low", "medium", "high", "urgent"]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50)]
 
@@ -91,6 +92,8 @@ class Task(Entity):
     archived_at: Timestamp | None = Field(description="Since when it is in the archive, and on no board.")
     estimate_minutes: int | None
     actual_minutes: int | None = Field(description="What it really took.")
+    approval: ApprovalState
+    series_id: UUID | None = Field(description="The series to which it belongs, where it recurs.")
     subtask_total: int = Field(description="Its direct subtasks, but for cancelled ones.")
     subtask_done: int = Field(description="How many of those are done.")
     comment_count: int
@@ -122,6 +125,8 @@ class TaskPart(Entity):
     completed_at: Timestamp | None = None
     estimate_minutes: int | None = None
     actual_minutes: int | None = None
+    approval: ApprovalState | None = None
+    series_id: UUID | None = None
     subtask_total: int | None = None
     subtask_done: int | None = None
     version: int | None = None
@@ -370,6 +375,8 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     )
     if row is None:
         raise NotFound("There is no such status")
+    if row["completed_at"] is not None:
+        await check_approval(tx, row)
     if cmd.assignee_ids:
         await tx.exec("replace_assignees", task_id=task_id, user_ids=cmd.assignee_ids)
     event = TaskCreated.of(row)
@@ -438,6 +445,8 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
         await tx.exec("replace_assignees", task_id=cmd.task_id, user_ids=changes["assignee_ids"])
     changed = [name for name in (*changes, "completed_at") if fresh[name] != row[name]]
     part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
+    if "completed_at" in changed and row["series_id"] is not None:
+        part["series_id"] = row["series_id"]
     event = TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
     counted = {row["parent_id"], fresh["parent_id"]} if {"parent_id", "status_id"} & {*changed} else ()
     if parents := await parents_told(tx, counted):
@@ -521,6 +530,17 @@ def check_limit(column: str, limit: int | None, held: int | None) -> None:
         )
 
 
+async def check_approval(tx: Tx, row: Row) -> None:
+    """CONFLICT where a task that is about to be done must be approved before."""
+    if row["approval"] != "approved" and await tx.value("requires_approval"):
+        raise unapproved(row["approval"])
+
+
+def unapproved(state: ApprovalState) -> Conflict:
+    """What is said where a task must be approved before it is done."""
+    return Conflict("The task must be approved before it is done", details={"approval": state})
+
+
 async def check_people(tx: Tx, user_ids: list[UUID], field: str) -> None:
     """VALIDATION_ERROR of a field that names somebody who may not be given tasks of the project."""
     if not user_ids:
@@ -541,8 +561,11 @@ async def _check_parent(tx: Tx, task_id: UUID, parent_id: UUID) -> None:
 
 async def _column_for(tx: Tx, row: Row, status_id: UUID) -> dict[str, Any]:
     """Where a task goes when its status changes: nowhere if its column shows the new one as well."""
-    if await tx.maybe("status_of_project", status_id=status_id) is None:
+    status = await tx.maybe("status_of_project", status_id=status_id)
+    if status is None:
         raise NotFound("There is no such status")
+    if status["category"] == "done" and row["completed_at"] is None:
+        await check_approval(tx, row)
     here = await tx.maybe("landing_column", column_id=row["column_id"], status_id=None)
     if here is not None and status_id in here["status_ids"]:
         return {}

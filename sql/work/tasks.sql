@@ -19,10 +19,15 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_i
 -- beside, and the card on the other side of the gap. The room lock keeps it true until the write.
 -- move_contexts :many
 SELECT
-    m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at, t.parent_id,
+    m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at,
+    t.parent_id, t.series_id, t.approval,
     (SELECT u.name FROM users AS u WHERE u.id = t.updated_by) AS updated_by_name,
     c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit,
     s.id AS new_status_id, s.category = 'done' AS done,
+    CASE WHEN s.category = 'done' AND t.completed_at IS NULL AND t.approval <> 'approved' THEN (
+        SELECT coalesce((to_jsonb(p) -> 'settings' ->> 'require_approval')::boolean, false)
+        FROM projects AS p WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id
+    ) END AS unapproved,
     CASE WHEN c.wip_limit IS NOT NULL THEN (
         SELECT count(*) FROM tasks AS held
         WHERE held.tenant_id = :tenant_id AND held.column_id = c.id

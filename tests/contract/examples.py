@@ -73,6 +73,25 @@ async def _families(world: World, alice: Person) -> None:
     ).success
 
 
+async def _asked(world: World, alice: Person) -> None:
+    for task_id in world.tasks[:2]:
+        people = {"approver_ids": [world.user_ids["alice"]]}
+        assert (await alice.send("task.request_approval", task_id=task_id, **people)).success
+
+
+async def _linked(world: World, alice: Person) -> None:
+    """The first task is linked to the second, and to one of another project."""
+    await _two_projects(world, alice)
+    other = await alice.send("task.create", room=f"project:{NEW_ID}", id=OTHER_ID, title="Elsewhere")
+    assert other.success, other
+    for name, other_id in (("link", OTHER_ID), ("next_link", world.tasks[1])):
+        made = await alice.send(
+            "link.add", project_id=world.project_id, task_id=world.tasks[0], other_id=other_id
+        )
+        assert made.success, made
+        world.made[name] = made.data.link.id
+
+
 async def _archived(world: World, alice: Person) -> None:
     await _families(world, alice)
     for task_id in world.tasks[:2]:
@@ -331,6 +350,52 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[2]]},
         before=_families,
     ),
+    # Links and approval.
+    "link.add": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "task_id": w.tasks[1],
+            "other_id": w.tasks[2],
+            "type": "duplicates",
+        },
+        another=lambda w: {"project_id": w.project_id, "task_id": w.tasks[1], "other_id": w.tasks[3]},
+    ),
+    "link.remove": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "task_id": w.tasks[0],
+            "link_id": w.made.get("link", NEW_ID),
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "task_id": w.tasks[0],
+            "link_id": w.made.get("next_link", NEW_ID),
+        },
+        before=_linked,
+    ),
+    "link.list": Example(lambda w: {"task_id": w.tasks[0]}, before=_linked),
+    "task.request_approval": Example(
+        lambda w: {
+            "task_id": w.tasks[0],
+            "approver_ids": [w.user_ids["carol"], w.user_ids["bob"]],
+            "note": "Good?",
+        },
+        another=lambda w: {"task_id": w.tasks[1], "approver_ids": [w.user_ids["bob"]]},
+        touch=_TOUCH_TASK,
+    ),
+    "task.approve": Example(
+        lambda w: {"task_id": w.tasks[0], "note": "Well done"},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_asked,
+        touch=_TOUCH_TASK,
+    ),
+    "task.reject": Example(
+        lambda w: {"task_id": w.tasks[0], "note": "The left one is crooked"},
+        another=lambda w: {"task_id": w.tasks[1], "note": "So is this"},
+        before=_asked,
+        touch=_TOUCH_TASK,
+    ),
+    "task.get_approval": Example(lambda w: {"task_id": w.tasks[0]}, before=_asked),
     # Comments.
     "comment.add": Example(
         lambda w: {"task_id": w.tasks[0], "body": "Is the *left* wall dry?"},

@@ -23,7 +23,7 @@ LOGGED: Final = 20_000
 NEIGHBOURS: Final = 5_000
 """People of another tenant on the same server."""
 LARGE: Final = {
-    "tasks", "task_assignees", "comments", "dependencies", "room_events", "applied_commands", "rooms", "projects", "project_members",
+    "tasks", "task_assignees", "comments", "dependencies", "task_links", "approvals", "room_events", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
@@ -90,6 +90,17 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "archived_task": {},
     "archived_with": {},
     "task_by_key": {"key": "S1-1", "prefix": "S1", "number": 1},
+    # Links, approval.
+    "link_ends": {"type": "relates"},
+    "add_link": {"type": "relates"},
+    "link": {},
+    "remove_link": {},
+    "links_of_task": {},
+    "approval": {},
+    "request_approval": {},
+    "answer_approval": {},
+    "set_approval": {"approval": "approved"},
+    "requires_approval": {},
     # Comments.
     "comment": {},
     "comments_newest": {},
@@ -189,7 +200,8 @@ class Large:
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
             "lag_minutes": 0, "time_zone": None, "all_day": False, "actual_minutes": None,
-            "parent_ids": [ids["task"]],
+            "parent_ids": [ids["task"]], "other_id": ids["other"], "link_id": uuid4(),
+            "approver_ids": [ids["actor"]], "note": "",
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
