@@ -179,8 +179,18 @@ class Large:
                 "SELECT t.*, lag(t.id) OVER (PARTITION BY t.tenant_id, t.project_id ORDER BY t.number) AS before "
                 "FROM tasks AS t) AS c WHERE c.before IS NOT NULL"
             )
+            await db.execute(
+                "INSERT INTO task_links (tenant_id, id, task_id, other_id, type, created_by, created_at) "
+                "SELECT tenant_id, gen_random_uuid(), task_id, depends_on_id, 'relates', created_by, now() FROM dependencies"
+            )
+            await db.execute(
+                "INSERT INTO approvals (tenant_id, project_id, task_id, approver_ids, note, requested_by, requested_at) "
+                "SELECT tenant_id, project_id, id, ARRAY[created_by], '', created_by, now() FROM tasks"
+            )
             for table in (
                 "dependencies",
+                "task_links",
+                "approvals",
                 "room_events",
                 "applied_commands",
                 "audit_entries",

@@ -135,6 +135,9 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")
     assert comment.success, comment
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
+    first, second = shared.tasks[:2]
+    await alice.send("link.add", project_id=shared.project_id, task_id=first, other_id=second)
+    await alice.send("task.request_approval", task_id=first, approver_ids=[shared.user_ids["bob"]])
     async with shared.sql() as db:
         await db.execute(
             "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "
