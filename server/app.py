@@ -72,6 +72,8 @@ import handlers.work.links
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
+import handlers.work.recurrence
+import handlers.work.reminders
 import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.tasks
@@ -169,6 +171,8 @@ NOUNS: Final = (
     handlers.work.keys,
     handlers.work.links,
     handlers.work.approval,
+    handlers.work.reminders,
+    handlers.work.recurrence,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.comments,

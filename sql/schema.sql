@@ -1584,6 +1584,26 @@ CREATE TABLE public.refresh_tokens (
     used_at timestamp with time zone
 );
 
+-- TABLE: reminders
+
+CREATE TABLE public.reminders (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    id uuid NOT NULL,
+    audience text NOT NULL,
+    before_minutes bigint,
+    at timestamp with time zone,
+    fires_at timestamp with time zone,
+    fired_at timestamp with time zone,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT reminders_audience_check CHECK ((audience = ANY (ARRAY['me'::text, 'all'::text]))),
+    CONSTRAINT reminders_when_check CHECK (((before_minutes IS NULL) <> (at IS NULL)))
+);
+
+ALTER TABLE ONLY public.reminders FORCE ROW LEVEL SECURITY;
+
 -- VIEW: rights_moments
 
 CREATE VIEW public.rights_moments WITH (security_invoker='true') AS
@@ -1657,6 +1677,28 @@ CREATE TABLE public.schema_migrations (
     checksum text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+-- TABLE: series
+
+CREATE TABLE public.series (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    rule text NOT NULL,
+    time_zone text NOT NULL,
+    mode text NOT NULL,
+    task_id uuid NOT NULL,
+    column_id uuid NOT NULL,
+    begins_at timestamp with time zone NOT NULL,
+    occurs_at timestamp with time zone NOT NULL,
+    made bigint DEFAULT 1 NOT NULL,
+    ended_at timestamp with time zone,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT series_mode_check CHECK ((mode = ANY (ARRAY['on_completion'::text, 'on_schedule'::text])))
+);
+
+ALTER TABLE ONLY public.series FORCE ROW LEVEL SECURITY;
 
 -- TABLE: sessions
 
@@ -2150,6 +2192,11 @@ ALTER TABLE ONLY public.recovery_codes
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);
 
+-- CONSTRAINT: reminders reminders_pkey
+
+ALTER TABLE ONLY public.reminders
+    ADD CONSTRAINT reminders_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: room_events room_events_pkey
 
 ALTER TABLE ONLY public.room_events
@@ -2164,6 +2211,11 @@ ALTER TABLE ONLY public.rooms
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
+
+-- CONSTRAINT: series series_pkey
+
+ALTER TABLE ONLY public.series
+    ADD CONSTRAINT series_pkey PRIMARY KEY (tenant_id, id);
 
 -- CHECK CONSTRAINT: sessions sessions_impersonator_check
 
@@ -2523,9 +2575,25 @@ CREATE INDEX recovery_codes_user_idx ON public.recovery_codes USING btree (user_
 
 CREATE INDEX refresh_tokens_session_idx ON public.refresh_tokens USING btree (session_id);
 
+-- INDEX: reminders_project_idx
+
+CREATE INDEX reminders_project_idx ON public.reminders USING btree (tenant_id, project_id);
+
+-- INDEX: reminders_task_idx
+
+CREATE INDEX reminders_task_idx ON public.reminders USING btree (tenant_id, task_id);
+
 -- INDEX: room_events_at_idx
 
 CREATE INDEX room_events_at_idx ON public.room_events USING brin (at);
+
+-- INDEX: series_project_idx
+
+CREATE INDEX series_project_idx ON public.series USING btree (tenant_id, project_id);
+
+-- INDEX: series_task_idx
+
+CREATE INDEX series_task_idx ON public.series USING btree (tenant_id, task_id);
 
 -- INDEX: sessions_impersonator_idx
 
@@ -2830,6 +2898,26 @@ ALTER TABLE ONLY public.recovery_codes
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: reminders reminders_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.reminders
+    ADD CONSTRAINT reminders_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: reminders reminders_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.reminders
+    ADD CONSTRAINT reminders_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: series series_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.series
+    ADD CONSTRAINT series_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: series series_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.series
+    ADD CONSTRAINT series_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: sessions sessions_user_id_fkey
 
 ALTER TABLE ONLY public.sessions
@@ -3091,6 +3179,10 @@ ALTER TABLE public.project_shares ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.projects ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: reminders
+
+ALTER TABLE public.reminders ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: room_events
 
 ALTER TABLE public.room_events ENABLE ROW LEVEL SECURITY;
@@ -3098,6 +3190,10 @@ ALTER TABLE public.room_events ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: rooms
 
 ALTER TABLE public.rooms ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: series
+
+ALTER TABLE public.series ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: sso_domains
 
@@ -3223,6 +3319,10 @@ CREATE POLICY tenant ON public.project_shares TO atrium_app USING ((tenant_id = 
 
 CREATE POLICY tenant ON public.projects TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: reminders tenant
+
+CREATE POLICY tenant ON public.reminders TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: room_events tenant
 
 CREATE POLICY tenant ON public.room_events TO atrium_app USING ((tenant_id = public.current_tenant()));
@@ -3230,6 +3330,10 @@ CREATE POLICY tenant ON public.room_events TO atrium_app USING ((tenant_id = pub
 -- POLICY: rooms tenant
 
 CREATE POLICY tenant ON public.rooms TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: series tenant
+
+CREATE POLICY tenant ON public.series TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: sso_domains tenant
 
@@ -3734,6 +3838,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.recovery_codes TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO atrium_app;
 
+-- ACL: TABLE reminders
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.reminders TO atrium_app;
+
 -- ACL: TABLE rights_moments
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rights_moments TO atrium_app;
@@ -3745,6 +3853,10 @@ GRANT SELECT,INSERT ON TABLE public.room_events TO atrium_app;
 -- ACL: TABLE rooms
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rooms TO atrium_app;
+
+-- ACL: TABLE series
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.series TO atrium_app;
 
 -- ACL: TABLE sessions
 

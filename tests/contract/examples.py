@@ -79,6 +79,27 @@ async def _asked(world: World, alice: Person) -> None:
         assert (await alice.send("task.request_approval", task_id=task_id, **people)).success
 
 
+async def _recurring(world: World, alice: Person) -> None:
+    for task_id in world.tasks[:2]:
+        due = {"due_at": "2150-03-04T17:00:00Z"}
+        assert (await alice.send("task.update", task_id=task_id, changes=due)).success
+        made = await alice.send("task.set_recurrence", task_id=task_id, rule="FREQ=WEEKLY")
+        assert made.success, made
+
+
+async def _due(world: World, alice: Person) -> None:
+    for task_id in world.tasks[:2]:
+        due = {"due_at": "2150-03-04T17:00:00Z"}
+        assert (await alice.send("task.update", task_id=task_id, changes=due)).success
+
+
+async def _reminders(world: World, alice: Person) -> None:
+    for name, audience in (("reminder", "me"), ("next_reminder", "all")):
+        made = await alice.send("reminder.add", task_id=world.tasks[0], before_minutes=30, audience=audience)
+        assert made.success, made
+        world.made[name] = made.data.reminder.id
+
+
 async def _linked(world: World, alice: Person) -> None:
     """The first task is linked to the second, and to one of another project."""
     await _two_projects(world, alice)
@@ -396,6 +417,35 @@ EXAMPLES: Final[dict[str, Example]] = {
         touch=_TOUCH_TASK,
     ),
     "task.get_approval": Example(lambda w: {"task_id": w.tasks[0]}, before=_asked),
+    # Reminders and recurrence.
+    "reminder.add": Example(
+        lambda w: {"task_id": w.tasks[0], "before_minutes": 30},
+        another=lambda w: {"task_id": w.tasks[0], "at": "2150-01-01T00:00:00Z", "audience": "all"},
+    ),
+    "reminder.remove": Example(
+        lambda w: {"task_id": w.tasks[0], "reminder_id": w.made.get("reminder", NEW_ID)},
+        another=lambda w: {"task_id": w.tasks[0], "reminder_id": w.made.get("next_reminder", NEW_ID)},
+        before=_reminders,
+    ),
+    "reminder.list": Example(lambda w: {"task_id": w.tasks[0]}, before=_reminders),
+    "task.set_recurrence": Example(
+        lambda w: {"task_id": w.tasks[0], "rule": "FREQ=MONTHLY;BYDAY=-1FR", "time_zone": "Europe/Berlin"},
+        another=lambda w: {"task_id": w.tasks[1], "rule": "FREQ=DAILY", "mode": "on_schedule"},
+        before=_due,
+        touch=_TOUCH_TASK,
+    ),
+    "task.skip_occurrence": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_recurring,
+        touch=_TOUCH_TASK,
+    ),
+    "task.stop_recurrence": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_recurring,
+    ),
+    "task.get_recurrence": Example(lambda w: {"task_id": w.tasks[0]}, before=_recurring),
     # Comments.
     "comment.add": Example(
         lambda w: {"task_id": w.tasks[0], "body": "Is the *left* wall dry?"},

@@ -23,7 +23,7 @@ LOGGED: Final = 20_000
 NEIGHBOURS: Final = 5_000
 """People of another tenant on the same server."""
 LARGE: Final = {
-    "tasks", "task_assignees", "comments", "dependencies", "task_links", "approvals", "room_events", "applied_commands", "rooms", "projects", "project_members",
+    "tasks", "task_assignees", "comments", "dependencies", "task_links", "approvals", "reminders", "series", "room_events", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
@@ -101,6 +101,25 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "answer_approval": {},
     "set_approval": {"approval": "approved"},
     "requires_approval": {},
+    # Reminders, recurrence.
+    "count_reminders": {},
+    "add_reminder": {},
+    "reminder": {},
+    "remove_reminder": {},
+    "reminders_of_task": {},
+    "reminder_to_fire": {},
+    "mark_fired": {},
+    "replan_reminders": {},
+    "series_of_task": {},
+    "set_series": {"id": "series"},
+    "join_series": {},
+    "shift_task": {},
+    "advance_series": {},
+    "end_series": {},
+    "series_to_make": {},
+    "task_of_series": {},
+    "column_of_series": {"column_id": "column"},
+    "copy_reminders": {"from_id": "other"},
     # Comments.
     "comment": {},
     "comments_newest": {},
@@ -187,8 +206,21 @@ class Large:
                 "INSERT INTO approvals (tenant_id, project_id, task_id, approver_ids, note, requested_by, requested_at) "
                 "SELECT tenant_id, project_id, id, ARRAY[created_by], '', created_by, now() FROM tasks"
             )
+            await db.execute(
+                "INSERT INTO reminders (tenant_id, project_id, task_id, id, audience, before_minutes, created_by, created_at) "
+                "SELECT tenant_id, project_id, id, gen_random_uuid(), 'me', 5, created_by, now() FROM tasks"
+            )
+            await db.execute(
+                "INSERT INTO series (tenant_id, project_id, id, rule, time_zone, mode, task_id, column_id, begins_at, "
+                "occurs_at, created_by, created_at) SELECT tenant_id, project_id, id, 'FREQ=DAILY', 'UTC', "
+                "'on_completion', id, column_id, now(), now(), created_by, now() FROM tasks"
+            )
+            await db.execute("UPDATE tasks SET series_id = id WHERE id = $1", self.ids["task"])
+            self.ids["series"] = self.ids["task"]
             for table in (
                 "dependencies",
+                "reminders",
+                "series",
                 "task_links",
                 "approvals",
                 "room_events",
@@ -210,7 +242,8 @@ class Large:
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
             "lag_minutes": 0, "time_zone": None, "all_day": False, "actual_minutes": None,
-            "parent_ids": [ids["task"]], "other_id": ids["other"], "link_id": uuid4(),
+            "parent_ids": [ids["task"]], "other_id": ids["other"], "reminder_id": uuid4(), "audience": "me", "before_minutes": 5, "at": None,
+            "series_id": ids["series"], "rule": "FREQ=DAILY", "mode": "on_schedule", "begins_at": NOW, "occurs_at": NOW, "link_id": uuid4(),
             "approver_ids": [ids["actor"]], "note": "",
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],

@@ -138,6 +138,9 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     first, second = shared.tasks[:2]
     await alice.send("link.add", project_id=shared.project_id, task_id=first, other_id=second)
     await alice.send("task.request_approval", task_id=first, approver_ids=[shared.user_ids["bob"]])
+    await alice.send("reminder.add", task_id=first, before_minutes=5)
+    await alice.send("task.update", task_id=first, changes={"due_at": "2150-03-04T17:00:00Z"})
+    await alice.send("task.set_recurrence", task_id=first, rule="FREQ=DAILY")
     async with shared.sql() as db:
         await db.execute(
             "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "
