@@ -138,6 +138,10 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     first, second = shared.tasks[:2]
     await alice.send("link.add", project_id=shared.project_id, task_id=first, other_id=second)
     await alice.send("task.request_approval", task_id=first, approver_ids=[shared.user_ids["bob"]])
+    if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:
+        assert (await alice.send("label.create", room=shared.project, name="Wet", colour="#00f")).success
+        made = await alice.send("checklist.create", task_id=shared.tasks[0], name="Before", items=["Tape"])
+        assert made.success, made
     async with shared.sql() as db:
         await db.execute(
             "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "
