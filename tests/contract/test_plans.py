@@ -24,8 +24,7 @@ NEIGHBOURS: Final = 5_000
 """People of another tenant on the same server."""
 LARGE: Final = {
     "tasks", "task_assignees", "comments", "dependencies", "task_links", "approvals", "room_events", "applied_commands", "rooms", "projects", "project_members",
-    "tasks", "task_assignees", "comments", "dependencies", "checklists", "checklist_items", "room_events", "applied_commands", "rooms", "projects", "project_members",
-    "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
+    "checklists", "checklist_items", "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
@@ -206,6 +205,7 @@ class Large:
                 "INSERT INTO approvals (tenant_id, project_id, task_id, approver_ids, note, requested_by, requested_at) "
                 "SELECT tenant_id, project_id, id, ARRAY[created_by], '', created_by, now() FROM tasks"
             )
+            await db.execute(
                 "INSERT INTO checklists (tenant_id, project_id, task_id, id, name, position, created_by, created_at) "
                 "SELECT t.tenant_id, t.project_id, t.id, gen_random_uuid(), 'C', 'a0', t.created_by, now() FROM tasks AS t"
             )
