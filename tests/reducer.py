@@ -29,8 +29,9 @@ PLURALS: Final = {
     "user": "users",
 }
 
-BESIDE: Final = frozenset({"approval", "link", "reminder", "series", "comment"})
-BESIDE: Final = frozenset({"checklist", "checklist_item", "checklist_items", "comment"})
+BESIDE: Final = frozenset(
+    {"approval", "checklist", "checklist_item", "checklist_items", "comment", "link", "reminder", "series"}
+)
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 
 Store = dict[str, dict[str, Any]]

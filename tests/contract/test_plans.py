@@ -243,10 +243,8 @@ class Large:
             "lag_minutes": 0, "time_zone": None, "all_day": False, "actual_minutes": None,
             "parent_ids": [ids["task"]], "other_id": ids["other"], "link_id": uuid4(),
             "approver_ids": [ids["actor"]], "note": "",
-            "lag_minutes": 0, "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
+            "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
             "item_id": ids["item"], "text": None, "done_by": None, "done_at": None,
-            "time_zone": None, "all_day": False, "actual_minutes": None,
-            "parent_ids": [ids["task"]],
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
