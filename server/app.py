@@ -65,9 +65,12 @@ import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.bulk
+import handlers.work.checklists
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.find
 import handlers.work.keys
+import handlers.work.labels
 import handlers.work.links
 import handlers.work.moves
 import handlers.work.parts
@@ -77,6 +80,7 @@ import handlers.work.reminders
 import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.tasks
+import handlers.work.watchers
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -166,6 +170,9 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.watchers,
+    handlers.work.labels,
+    handlers.work.checklists,
     handlers.work.subtasks,
     handlers.work.archive,
     handlers.work.keys,
@@ -177,6 +184,7 @@ NOUNS: Final = (
     handlers.work.bulk,
     handlers.work.comments,
     handlers.work.dependencies,
+    handlers.work.find,
     handlers.work.schedule,
     handlers.work.assignments,
     handlers.insight.audit,

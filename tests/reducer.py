@@ -15,6 +15,7 @@ PLURALS: Final = {
     "delegation": "delegations",
     "dependency": "dependencies",
     "job": "jobs",
+    "label": "labels",
     "member": "members",
     "participation": "participations",
     "project": "projects",
@@ -28,7 +29,9 @@ PLURALS: Final = {
     "user": "users",
 }
 
-BESIDE: Final = frozenset({"approval", "link", "reminder", "series", "comment"})
+BESIDE: Final = frozenset(
+    {"approval", "checklist", "checklist_item", "checklist_items", "comment", "link", "reminder", "series"}
+)
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 
 Store = dict[str, dict[str, Any]]

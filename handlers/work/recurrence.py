@@ -226,7 +226,16 @@ async def _make(tx: Tx, series: Row, occurs_at: datetime) -> TaskCreated:
     task_id, assignee_ids = new_id(), [user_id for user_id in last["assignee_ids"] if user_id in people]
     again: dict[str, Any] = {
         name: last[name]
-        for name in ("title", "description", "type", "priority", "tags", "estimate_minutes", "all_day")
+        for name in (
+            "title",
+            "description",
+            "type",
+            "priority",
+            "tags",
+            "label_ids",
+            "estimate_minutes",
+            "all_day",
+        )
     }
     row = await tx.one(
         "create_task",
@@ -243,6 +252,10 @@ async def _make(tx: Tx, series: Row, occurs_at: datetime) -> TaskCreated:
         time_zone=last["time_zone"],
         actual_minutes=None,
     )
+    tx.defer(
+        "set_watchers", task_id=task_id, watcher_ids=last["watcher_ids"], unwatched_ids=last["unwatched_ids"]
+    )
+    await tx.exec("copy_checklists", from_id=last["id"], task_id=task_id)
     row = await tx.one("join_series", task_id=task_id, series_id=series["id"])
     if assignee_ids:
         await tx.exec("replace_assignees", task_id=task_id, user_ids=assignee_ids)

@@ -1,6 +1,6 @@
 """Reminders: a word in one's own room at a moment, or some time before a task is due.
 
-One for oneself is told and shown to oneself alone; one for all reaches everybody who is given the task then. It is told
+One for oneself is told and shown to oneself alone; one for all reaches everybody who is given the task then or watches it. It is told
 once. It moves with the due date, and says nothing of a task that is done, archived or in the trash by then.
 """
 
@@ -94,7 +94,7 @@ class AddReminder(Payload):
     before_minutes: Before | None = Field(None, description="How long before the task is due (minutes).")
     at: When | None = Field(None, description="Or a moment.")
     audience: Audience = Field(
-        "me", description="`all`: whoever is given the task then. It needs `task.edit`."
+        "me", description="`all`: whoever is given the task then, or watches it. It needs `task.edit`."
     )
 
     @model_validator(mode="after")
@@ -120,7 +120,7 @@ class Reminders(Reply):
 
 @command("reminder.add", needs="project.view", rest="POST /tasks/{task_id}/reminders", status=201)
 async def add(tx: Tx, cmd: AddReminder) -> ReminderAdded:
-    """Be reminded of a task, or have everybody reminded who is given it. At most five for each."""
+    """Be reminded of a task, or have everybody reminded who is given it or watches it. At most five for each."""
     if cmd.audience == "all":
         tx.require("task.edit")
     task = await standing(tx, cmd.task_id)
@@ -161,7 +161,7 @@ async def fire(tx: Tx, cmd: FireReminder) -> Outcome[ReminderFired, Reply]:
     row = await tx.maybe("reminder_to_fire", cmd)
     if row is None:
         return Outcome([], Reply())
-    people = [row["created_by"]] if row["audience"] == "me" else row["assignee_ids"]
+    people = [row["created_by"]] if row["audience"] == "me" else [*row["assignee_ids"], *row["watcher_ids"]]
     seen = await tx.many("assignable", user_ids=people)
     await tx.exec("mark_fired", cmd)
     said = Reminded.of(row)

@@ -29,7 +29,7 @@ ORDER BY r.fires_at, r.id;
 
 -- Nothing where it was told, or where the task is not to be done any more.
 -- reminder_to_fire :maybe
-SELECT r.*, t.key, t.title, t.due_at, t.assignee_ids
+SELECT r.*, t.key, t.title, t.due_at, t.assignee_ids, t.watcher_ids
 FROM reminders AS r
 JOIN tasks AS t ON t.tenant_id = r.tenant_id AND t.id = r.task_id
 WHERE r.tenant_id = :tenant_id AND r.project_id = :project_id AND r.id = :reminder_id AND r.fired_at IS NULL

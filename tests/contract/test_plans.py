@@ -25,10 +25,13 @@ NEIGHBOURS: Final = 5_000
 LARGE: Final = {
     "tasks", "task_assignees", "comments", "dependencies", "task_links", "approvals", "reminders", "series", "room_events", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
+    "tasks", "task_assignees", "comments", "dependencies", "task_links", "approvals", "room_events", "applied_commands", "rooms", "projects", "project_members",
+    "checklists", "checklist_items", "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
 FILTERS: Final = dict.fromkeys((
+    "open", "priority", "type", "tag", "label_id", "due_from", "due_before", "updated_since", "column_id", "status_id",
     "open", "overdue", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
     "assignee_id", "parent_id", "text", "project_ids",
 ))  # fmt: skip
@@ -120,6 +123,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "task_of_series": {},
     "column_of_series": {"column_id": "column"},
     "copy_reminders": {"from_id": "other"},
+    "copy_checklists": {"from_id": "other"},
     # Comments.
     "comment": {},
     "comments_newest": {},
@@ -133,6 +137,23 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "assign_many": {},
     "unassign_many": {},
     "delete_many_tasks": {},
+    # Watchers, labels, checklists.
+    "set_watchers": {},
+    "labels_of": {},
+    "labels_by_ids": {},
+    "count_labelled": {"label_id": "task"},
+    "take_label_off": {"label_id": "task"},
+    "checklists_of": {},
+    "checklist": {},
+    "place_checklist": {"name": "N"},
+    "spread_checklists": {},
+    "items_of_task": {},
+    "items_of_checklist": {},
+    "checklist_item": {},
+    "write_item": {},
+    "spread_items": {},
+    "remove_item": {},
+    "count_items": {},
     # Dependencies.
     "dependency": {},
     "dependency_ends": {},
@@ -217,7 +238,19 @@ class Large:
             )
             await db.execute("UPDATE tasks SET series_id = id WHERE id = $1", self.ids["task"])
             self.ids["series"] = self.ids["task"]
+                "INSERT INTO checklists (tenant_id, project_id, task_id, id, name, position, created_by, created_at) "
+                "SELECT t.tenant_id, t.project_id, t.id, gen_random_uuid(), 'C', 'a0', t.created_by, now() FROM tasks AS t"
+            )
+            await db.execute(
+                "INSERT INTO checklist_items (tenant_id, task_id, checklist_id, id, text, position, created_by, created_at) "
+                "SELECT c.tenant_id, c.task_id, c.id, gen_random_uuid(), 'I', 'a0', c.created_by, now() FROM checklists AS c"
+            )
+            self.ids |= dict(await db.fetchrow(
+                "SELECT checklist_id AS checklist, id AS item FROM checklist_items WHERE task_id = $1", self.ids["task"]
+            ))  # fmt: skip
             for table in (
+                "checklists",
+                "checklist_items",
                 "dependencies",
                 "reminders",
                 "series",
@@ -245,6 +278,8 @@ class Large:
             "parent_ids": [ids["task"]], "other_id": ids["other"], "reminder_id": uuid4(), "audience": "me", "before_minutes": 5, "at": None,
             "series_id": ids["series"], "rule": "FREQ=DAILY", "mode": "on_schedule", "begins_at": NOW, "occurs_at": NOW, "link_id": uuid4(),
             "approver_ids": [ids["actor"]], "note": "",
+            "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
+            "item_id": ids["item"], "text": None, "done_by": None, "done_at": None,
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
@@ -253,6 +288,7 @@ class Large:
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
                 "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [],
+                "watcher_ids": [], "label_ids": [],
             }),
             "head_rooms": [ids["project"]], "head_seqs": [2_000_000],
             "calls": _json({
@@ -269,6 +305,8 @@ class Large:
             for key, value in HOT[name].items()
         }
         writing = {"type": "task", "priority": "low"} if name in ("create_task", "update_task") else {}
+        if name == "write_item":
+            writing = {"id": ids["item"], "text": "T"}
         return {
             **FILTERS,
             **PLACES,

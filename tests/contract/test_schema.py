@@ -141,6 +141,10 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     await alice.send("reminder.add", task_id=first, before_minutes=5)
     await alice.send("task.update", task_id=first, changes={"due_at": "2150-03-04T17:00:00Z"})
     await alice.send("task.set_recurrence", task_id=first, rule="FREQ=DAILY")
+    if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:
+        assert (await alice.send("label.create", room=shared.project, name="Wet", colour="#00f")).success
+        made = await alice.send("checklist.create", task_id=shared.tasks[0], name="Before", items=["Tape"])
+        assert made.success, made
     async with shared.sql() as db:
         await db.execute(
             "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "

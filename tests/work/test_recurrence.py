@@ -144,6 +144,7 @@ async def test_the_next_one_is_made_when_this_one_is_done(
     changes = {"assignee_ids": people, "tags": ["often"], "estimate_minutes": 30, "parent_id": parent}
     await alice.send("task.update", task_id=board.first, changes=changes)
     await alice.send("reminder.add", task_id=board.first, before_minutes=15)
+    await alice.send("checklist.create", task_id=board.first, name="Before", items=["Tape", "Cover"])
     made = await _weekly(alice, board)
     await bob.join(f"user:{world.user_ids['bob']}")
     done = await alice.send("task.move", task_id=board.first, column_id=board.done)
@@ -156,6 +157,7 @@ async def test_the_next_one_is_made_when_this_one_is_done(
     assert heard.data.tasks == [{"id": parent, "subtask_total": 2, "subtask_done": 1}]
     given = [(await bob.hears("task.assigned")).data.assignment.id for _ in range(2)]
     assert given == [board.first, task.id]
+    assert (task.checklist_total, task.checklist_done) == (2, 0)
     kept = (await alice.send("reminder.list", task_id=task.id)).data.reminders
     assert [reminder.fires_at for reminder in kept] == ["2150-03-11T16:45:00.000Z"]
     again = (await alice.send("task.get_recurrence", task_id=board.first)).data
