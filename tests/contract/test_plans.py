@@ -25,8 +25,7 @@ NEIGHBOURS: Final = 5_000
 LARGE: Final = {
     "tasks", "task_assignees", "comments", "dependencies", "task_links", "approvals", "reminders", "series", "room_events", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
-    "tasks", "task_assignees", "comments", "dependencies", "task_links", "approvals", "room_events", "applied_commands", "rooms", "projects", "project_members",
-    "checklists", "checklist_items", "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
+    "checklists", "checklist_items",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
@@ -238,6 +237,7 @@ class Large:
             )
             await db.execute("UPDATE tasks SET series_id = id WHERE id = $1", self.ids["task"])
             self.ids["series"] = self.ids["task"]
+            await db.execute(
                 "INSERT INTO checklists (tenant_id, project_id, task_id, id, name, position, created_by, created_at) "
                 "SELECT t.tenant_id, t.project_id, t.id, gen_random_uuid(), 'C', 'a0', t.created_by, now() FROM tasks AS t"
             )

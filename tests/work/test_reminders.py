@@ -36,7 +36,8 @@ async def test_one_for_oneself_is_told_to_oneself_alone(
 async def test_one_for_all_reaches_who_is_given_the_task_then(
     alice: Person, bob: Person, board: Board, world: World
 ) -> None:
-    await _own_room(alice, world)
+    manager = await world.person("manager").connect()
+    await _own_room(manager, world)
     await _own_room(bob, world)
     made = await alice.send("reminder.add", task_id=board.first, before_minutes=60, audience="all")
     assert made.data.reminder.fires_at is None, "it is due at no time yet"
@@ -47,9 +48,12 @@ async def test_one_for_all_reaches_who_is_given_the_task_then(
         "tasks.update", project_id=board.project, task_ids=[board.first], changes={"due_at": due}
     )
     assert (await bob.hears("reminder.fired")).data.reminder.task_id == board.first
-    assert not [name for name, _ in alice.journal if name == "reminder.fired"]
-    client = await world.person("gus").connect()
-    refused = await client.send("reminder.add", task_id=board.first, before_minutes=60, audience="all")
+    assert (await alice.hears("reminder.fired")).data.reminder.task_id == board.first, (
+        "she made the task, and watches it"
+    )
+    assert not [name for name, _ in manager.journal if name == "reminder.fired"]
+    guest = await world.person("gus").connect()
+    refused = await guest.send("reminder.add", task_id=board.first, before_minutes=60, audience="all")
     assert refused.error.details == {"permission": "task.edit"}
 
 
