@@ -113,7 +113,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "mark_fired": {},
     "replan_reminders": {},
     "series_of_task": {},
-    "set_series": {"id": "series"},
+    "set_series": {"id": "series", "time_zone": "UTC"},
     "join_series": {},
     "shift_task": {},
     "advance_series": {},
