@@ -66,11 +66,13 @@ import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.bulk
 import handlers.work.checklists
+import handlers.work.columns
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.find
 import handlers.work.keys
 import handlers.work.labels
+import handlers.work.layouts
 import handlers.work.links
 import handlers.work.moves
 import handlers.work.parts
@@ -80,7 +82,9 @@ import handlers.work.reminders
 import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.tasks
+import handlers.work.views
 import handlers.work.watchers
+import handlers.work.workflow
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -170,6 +174,9 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.views,
+    handlers.work.workflow,
+    handlers.work.layouts,
     handlers.work.watchers,
     handlers.work.labels,
     handlers.work.checklists,
@@ -182,6 +189,7 @@ NOUNS: Final = (
     handlers.work.recurrence,
     handlers.work.moves,
     handlers.work.bulk,
+    handlers.work.columns,
     handlers.work.comments,
     handlers.work.dependencies,
     handlers.work.find,

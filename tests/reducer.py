@@ -11,6 +11,7 @@ PLURALS: Final = {
     "api_key": "api_keys",
     "assignment": "assignments",
     "board": "boards",
+    "board_layout": "board_layouts",
     "column": "columns",
     "delegation": "delegations",
     "dependency": "dependencies",
@@ -27,10 +28,22 @@ PLURALS: Final = {
     "tenant": "tenants",
     "unit": "units",
     "user": "users",
+    "view": "views",
 }
 
 BESIDE: Final = frozenset(
-    {"approval", "checklist", "checklist_item", "checklist_items", "comment", "link", "reminder", "series"}
+    {
+        "approval",
+        "checklist",
+        "checklist_item",
+        "checklist_items",
+        "comment",
+        "link",
+        "over_limit",
+        "over_limits",
+        "reminder",
+        "series",
+    }
 )
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 

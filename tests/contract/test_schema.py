@@ -141,6 +141,8 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     await alice.send("reminder.add", task_id=first, before_minutes=5)
     await alice.send("task.update", task_id=first, changes={"due_at": "2150-03-04T17:00:00Z"})
     await alice.send("task.set_recurrence", task_id=first, rule="FREQ=DAILY")
+    assert (await alice.send("column.collapse", column_id=shared.columns["Done"])).success
+    assert (await alice.send("view.create", project_id=shared.project_id, name="Mine")).success
     if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:
         assert (await alice.send("label.create", room=shared.project, name="Wet", colour="#00f")).success
         made = await alice.send("checklist.create", task_id=shared.tasks[0], name="Before", items=["Tape"])
