@@ -25,5 +25,5 @@ RETURNING version;
 
 -- Whether a task of the project must be approved before it is done.
 -- requires_approval :value
-SELECT coalesce((to_jsonb(p) -> 'settings' ->> 'require_approval')::boolean, false)
+SELECT coalesce((p.settings ->> 'require_approval')::boolean, false)
 FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.id = :project_id;

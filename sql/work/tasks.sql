@@ -26,7 +26,7 @@ SELECT
     c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit, c.limit_mode,
     s.id AS new_status_id, s.category = 'done' AS done,
     CASE WHEN s.category = 'done' AND t.completed_at IS NULL AND t.approval <> 'approved' THEN (
-        SELECT coalesce((to_jsonb(p) -> 'settings' ->> 'require_approval')::boolean, false)
+        SELECT coalesce((p.settings ->> 'require_approval')::boolean, false)
         FROM projects AS p WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id
     ) END AS unapproved,
     CASE WHEN s.id <> f.id AND (f.transitions IS NOT NULL OR s.required_fields <> '{}') THEN jsonb_build_object(

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from storage.postgres import LOGIN_ROLE
-from tests.contract.examples import importing
+from tests.contract.examples import importing, planned
 from tests.world import LOGIN_PASSWORD, World
 
 TENANT_TABLES = """
@@ -141,6 +141,8 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     await alice.send("reminder.add", task_id=first, before_minutes=5)
     await alice.send("task.update", task_id=first, changes={"due_at": "2150-03-04T17:00:00Z"})
     await alice.send("task.set_recurrence", task_id=first, rule="FREQ=DAILY")
+    await planned(shared, alice)
+    assert (await alice.send("budget.set", project_id=shared.project_id, minutes=60)).success
     assert (await alice.send("column.collapse", column_id=shared.columns["Done"])).success
     assert (await alice.send("view.create", project_id=shared.project_id, name="Mine")).success
     if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:

@@ -50,7 +50,6 @@ async def test_what_must_be_approved_is_not_done_before(
     alice: Person, board: Board, world: World, way: str
 ) -> None:
     async with world.sql() as db:
-        await db.execute("ALTER TABLE projects ADD COLUMN IF NOT EXISTS settings jsonb NOT NULL DEFAULT '{}'")
         await db.execute(
             "UPDATE projects SET settings = '{\"require_approval\": true}' WHERE id = $1", board.project
         )
