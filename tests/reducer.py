@@ -33,6 +33,7 @@ PLURALS: Final = {
 
 BESIDE: Final = frozenset(
     {
+        "allocation",
         "approval",
         "checklist",
         "checklist_item",
@@ -44,7 +45,6 @@ BESIDE: Final = frozenset(
         "reminder",
         "series",
     }
-    {"allocation", "checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
 )
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 
