@@ -133,9 +133,15 @@ async def add(tx: Tx, cmd: AddReminder) -> ReminderAdded:
     return _to_whom(tx, row, ReminderAdded.of(row))
 
 
-@command("reminder.remove", needs="project.view", rest="DELETE /tasks/{task_id}/reminders/{reminder_id}")
+@command(
+    "reminder.remove",
+    needs=None,
+    scope="project.view",
+    rest="DELETE /tasks/{task_id}/reminders/{reminder_id}",
+)
 async def remove(tx: Tx, cmd: OneReminder) -> ReminderRemoved:
     """Take away one's own reminder, or with `task.edit` one for all."""
+    tx.require("project.view")
     row = await tx.maybe("reminder", cmd)
     if row is None or (row["audience"] == "me" and row["created_by"] != tx.actor.user_id):
         raise NotFound("There is no such reminder")
