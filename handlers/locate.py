@@ -52,11 +52,10 @@ class Locator:
     async def _followed(self, statement: str, room: RoomKey, entity_id: UUID) -> RoomKey | None:
         key = room.tenant_id, entity_id
         if self._projects.get(key) == room.id:
-            del self._projects[key]
-            found = await self._look_up(statement, *key)
+            found = await self._fetch(statement, *key)
             if found == room.id:
                 return None
-            self._left[key] = room.id
+            self._projects[key], self._left[key] = found, room.id
         elif self._left.get(key) != room.id or key not in self._projects:
             return None
         return RoomKey(room.tenant_id, "project", self._projects[key])
@@ -75,13 +74,17 @@ class Locator:
         known = self._projects.get((tenant_id, entity_id))
         if known is not None:
             return known
-        async with self._db.transaction(tenant_id) as session:
-            found: Any = await session.value(statement, entity_id=entity_id)
-        if found is None:
-            raise NotFound
+        found = await self._fetch(statement, tenant_id, entity_id)
         if len(self._projects) >= CACHE_SIZE:
             for oldest in list(self._projects)[: CACHE_SIZE // 10]:
                 del self._projects[oldest]
             self._left.clear()
         self._projects[tenant_id, entity_id] = found
+        return found
+
+    async def _fetch(self, statement: str, tenant_id: UUID, entity_id: UUID) -> UUID:
+        async with self._db.transaction(tenant_id) as session:
+            found: Any = await session.value(statement, entity_id=entity_id)
+        if found is None:
+            raise NotFound
         return UUID(str(found))

@@ -70,12 +70,14 @@ import handlers.work.bulk
 import handlers.work.checklists
 import handlers.work.columns
 import handlers.work.comments
+import handlers.work.copying
 import handlers.work.dependencies
 import handlers.work.find
 import handlers.work.keys
 import handlers.work.labels
 import handlers.work.layouts
 import handlers.work.links
+import handlers.work.merging
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.project_archive
@@ -86,6 +88,7 @@ import handlers.work.reminders
 import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.tasks
+import handlers.work.transfer
 import handlers.work.trash
 import handlers.work.views
 import handlers.work.watchers
@@ -196,6 +199,9 @@ NOUNS: Final = (
     handlers.work.links,
     handlers.work.approval,
     handlers.work.reminders,
+    handlers.work.transfer,
+    handlers.work.copying,
+    handlers.work.merging,
     handlers.work.recurrence,
     handlers.work.moves,
     handlers.work.bulk,

@@ -44,6 +44,7 @@ BESIDE: Final = frozenset(
         "over_limits",
         "reminder",
         "series",
+        "transfer",
     }
 )
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""

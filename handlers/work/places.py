@@ -56,6 +56,14 @@ class Places:
         at = status_id if status_id in column["status_ids"] else column["status_ids"][0]
         return {"column_id": here, "status_id": at, "position": self.last[here]}
 
+    def first_status(self, column_id: UUID | None) -> UUID:
+        """The first status of a column, or of the first one."""
+        named = [row for row in self.columns if row["id"] == column_id]
+        if not self.columns:
+            raise Conflict("The project has no column")
+        first: UUID = (named or self.columns)[0]["status_ids"][0]
+        return first
+
     def is_done(self, status_id: UUID) -> bool:
         return any(row["id"] == status_id and row["category"] == "done" for row in self.statuses)
 

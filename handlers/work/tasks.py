@@ -138,6 +138,9 @@ class TaskPart(Entity):
     series_id: UUID | None = None
     subtask_total: int | None = None
     subtask_done: int | None = None
+    comment_count: int | None = None
+    checklist_total: int | None = None
+    checklist_done: int | None = None
     version: int | None = None
     updated_at: Timestamp | None = None
 

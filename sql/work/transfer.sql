@@ -75,3 +75,70 @@ SET
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM moved AS m
 WHERE t.tenant_id = :tenant_id AND t.id = m.id;
+
+-- Copies: what is not given here they have from their originals.
+-- copy_tasks :exec
+WITH made AS (
+    SELECT m.* FROM json_to_recordset(:tasks::json) AS m (
+        id uuid, from_id uuid, number bigint, prefix text, title text, column_id uuid, status_id uuid, position text,
+        parent_id uuid, assignee_ids uuid [], label_ids uuid [], start_at timestamptz, due_at timestamptz
+    )
+), given AS (
+    INSERT INTO task_assignees (tenant_id, task_id, user_id)
+    SELECT :tenant_id, m.id, unnest(m.assignee_ids) FROM made AS m
+)
+INSERT INTO tasks (
+    tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
+    parent_id, assignee_ids, watcher_ids, tags, label_ids, start_at, due_at, time_zone, all_day, estimate_minutes,
+    completed_at, created_by, created_at, updated_by, updated_at
+)
+SELECT
+    :tenant_id, :to_project_id, m.id, m.number, m.prefix || '-' || m.number, m.title, t.description, t.type, t.priority,
+    m.column_id, m.status_id, m.position, m.parent_id, m.assignee_ids,
+    ARRAY(SELECT DISTINCT w FROM unnest(array_prepend(:actor_id::uuid, m.assignee_ids)) AS w),
+    t.tags, m.label_ids, m.start_at, m.due_at, t.time_zone, t.all_day, t.estimate_minutes,
+    CASE WHEN s.category = 'done' THEN :now::timestamptz END, :actor_id, :now, :actor_id, :now
+FROM made AS m
+JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.id = m.from_id
+JOIN statuses AS s ON s.tenant_id = :tenant_id AND s.id = m.status_id;
+
+-- subtasks_of :many
+SELECT t.id FROM tasks AS t WHERE t.tenant_id = :tenant_id AND t.parent_id = :task_id AND t.deleted_at IS NULL;
+
+-- What one task has goes to another one of its project; it is in the archive then. Its subtasks become the other one's.
+-- merge_task :many
+WITH said AS (
+    UPDATE comments SET task_id = :into_id WHERE tenant_id = :tenant_id AND task_id = :task_id
+), lists AS (
+    UPDATE checklists SET task_id = :into_id WHERE tenant_id = :tenant_id AND task_id = :task_id
+), items AS (
+    UPDATE checklist_items SET task_id = :into_id WHERE tenant_id = :tenant_id AND task_id = :task_id
+), edges AS (
+    DELETE FROM dependencies WHERE tenant_id = :tenant_id AND id = ANY(:edge_ids::uuid [])
+), given AS (
+    INSERT INTO task_assignees (tenant_id, task_id, user_id)
+    SELECT :tenant_id, :into_id, unnest(:assignee_ids::uuid []) ON CONFLICT DO NOTHING
+), twin AS (
+    SELECT d.id, d.comment_count, d.checklist_total, d.checklist_done
+    FROM tasks AS d WHERE d.tenant_id = :tenant_id AND d.id = :task_id
+)
+UPDATE tasks AS t
+SET
+    comment_count = CASE t.id WHEN :into_id THEN t.comment_count + d.comment_count WHEN d.id THEN 0 ELSE t.comment_count END,
+    checklist_total = CASE t.id
+        WHEN :into_id THEN t.checklist_total + d.checklist_total WHEN d.id THEN 0 ELSE t.checklist_total
+    END,
+    checklist_done = CASE t.id
+        WHEN :into_id THEN t.checklist_done + d.checklist_done WHEN d.id THEN 0 ELSE t.checklist_done
+    END,
+    assignee_ids = CASE t.id WHEN :into_id THEN :assignee_ids ELSE t.assignee_ids END,
+    watcher_ids = CASE t.id WHEN :into_id THEN :watcher_ids::uuid [] ELSE t.watcher_ids END,
+    tags = CASE t.id WHEN :into_id THEN :tags::text [] ELSE t.tags END,
+    label_ids = CASE t.id WHEN :into_id THEN :label_ids::uuid [] ELSE t.label_ids END,
+    parent_id = CASE t.parent_id WHEN d.id THEN :into_id ELSE t.parent_id END,
+    archived_at = CASE t.id WHEN d.id THEN :now ELSE t.archived_at END,
+    archived_with = CASE t.id WHEN d.id THEN d.id ELSE t.archived_with END,
+    version = t.version + 1, updated_by = :actor_id, updated_at = :now
+FROM twin AS d
+WHERE t.tenant_id = :tenant_id AND (t.id IN (:task_id, :into_id) OR t.parent_id = :task_id)
+RETURNING t.*, t.deleted_at IS NULL AND t.archived_at IS NULL AS on_board;

@@ -147,6 +147,13 @@ async def _linked(world: World, alice: Person) -> None:
         world.made[name] = made.data.link.id
 
 
+async def _far_family(world: World, alice: Person) -> None:
+    await _families(world, alice)
+    await _two_projects(world, alice)
+    made = await alice.send("checklist.create", task_id=world.tasks[0], name="Before", items=["Tape"])
+    assert made.success, made
+
+
 async def _archived(world: World, alice: Person) -> None:
     await _families(world, alice)
     for task_id in world.tasks[:2]:
@@ -652,6 +659,23 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_recurring,
     ),
     "task.get_recurrence": Example(lambda w: {"task_id": w.tasks[0]}, before=_recurring),
+    # To another project, again, or into one.
+    "task.transfer": Example(
+        lambda w: {"project_id": w.project_id, "task_id": w.tasks[0], "to_project_id": NEW_ID},
+        another=lambda w: {"project_id": w.project_id, "task_id": w.tasks[1], "to_project_id": NEW_ID},
+        before=_far_family,
+    ),
+    "task.copy": Example(
+        lambda w: {"project_id": w.project_id, "task_id": w.tasks[0], "title": "Measure again"},
+        another=lambda w: {"project_id": w.project_id, "task_id": w.tasks[0], "to_project_id": NEW_ID},
+        before=_far_family,
+    ),
+    "task.merge": Example(
+        lambda w: {"task_id": w.tasks[0], "into_id": w.tasks[2]},
+        another=lambda w: {"task_id": w.tasks[1], "into_id": w.tasks[2]},
+        before=_far_family,
+        touch=_TOUCH_TASK,
+    ),
     # Comments.
     "comment.add": Example(
         lambda w: {"task_id": w.tasks[0], "body": "Is the *left* wall dry?"},

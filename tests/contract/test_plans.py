@@ -144,6 +144,14 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "column_of_series": {"column_id": "column"},
     "copy_reminders": {"from_id": "other"},
     "copy_checklists": {"from_id": "other"},
+    # To another project, again, or into one.
+    "task_family": {},
+    "next_task_numbers": {"count": 1},
+    "tasks_anywhere": {},
+    "transfer_tasks": {"to_project_id": "project", "from_project_id": "project"},
+    "copy_tasks": {"to_project_id": "project"},
+    "subtasks_of": {},
+    "merge_task": {"into_id": "other"},
     # Comments.
     "comment": {},
     "comments_newest": {},
@@ -303,7 +311,7 @@ class Large:
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
             "lag_minutes": 0, "time_zone": None, "all_day": False, "actual_minutes": None,
-            "parent_ids": [ids["task"]], "other_id": ids["other"], "reminder_id": uuid4(), "audience": "me", "before_minutes": 5, "at": None,
+            "parent_ids": [ids["task"]], "other_id": ids["other"], "drop_ids": [], "edge_ids": [], "reminder_id": uuid4(), "audience": "me", "before_minutes": 5, "at": None,
             "series_id": ids["series"], "rule": "FREQ=DAILY", "mode": "on_schedule", "begins_at": NOW, "occurs_at": NOW, "link_id": uuid4(),
             "approver_ids": [ids["actor"]], "note": "",
             "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
