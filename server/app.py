@@ -64,9 +64,11 @@ import handlers.work.allocations
 import handlers.work.approval
 import handlers.work.archive
 import handlers.work.assignments
+import handlers.work.backlog
 import handlers.work.boards
 import handlers.work.budgets
 import handlers.work.bulk
+import handlers.work.burndown
 import handlers.work.checklists
 import handlers.work.columns
 import handlers.work.comments
@@ -86,6 +88,8 @@ import handlers.work.projects
 import handlers.work.recurrence
 import handlers.work.reminders
 import handlers.work.schedule
+import handlers.work.sprint_tasks
+import handlers.work.sprints
 import handlers.work.subtasks
 import handlers.work.tasks
 import handlers.work.transfer
@@ -210,6 +214,10 @@ NOUNS: Final = (
     handlers.work.dependencies,
     handlers.work.find,
     handlers.work.schedule,
+    handlers.work.sprints,
+    handlers.work.sprint_tasks,
+    handlers.work.backlog,
+    handlers.work.burndown,
     handlers.work.assignments,
     handlers.insight.audit,
     handlers.rooms,

@@ -71,7 +71,7 @@ UPDATE tasks AS t
 SET
     project_id = :to_project_id, number = m.number, key = m.prefix || '-' || m.number, column_id = m.column_id,
     status_id = m.status_id, position = m.position, parent_id = m.parent_id, completed_at = m.completed_at,
-    assignee_ids = m.assignee_ids, watcher_ids = m.watcher_ids, label_ids = '{}',
+    assignee_ids = m.assignee_ids, watcher_ids = m.watcher_ids, label_ids = '{}', sprint_id = NULL, backlog_position = NULL,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM moved AS m
 WHERE t.tenant_id = :tenant_id AND t.id = m.id;

@@ -26,6 +26,7 @@ LARGE: Final = {
     "tasks", "task_assignees", "comments", "dependencies", "task_links", "approvals", "reminders", "series", "room_events", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
     "checklists", "checklist_items",
+    "sprints", "sprint_facts",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
@@ -70,8 +71,8 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "move_tasks": {},
     "landing_column": {"status_id": None, "beside": None},
     "next_task_number": {},
-    "create_task": {"column_id": "column", "status_id": "status"},
-    "update_task": {"column_id": "column", "status_id": "status"},
+    "create_task": {"column_id": "column", "status_id": "status", "sprint_id": None},
+    "update_task": {"column_id": "column", "status_id": "status", "sprint_id": None},
     "assignable": {},
     "replace_assignees": {},
     "delete_tasks": {},
@@ -194,6 +195,30 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "dependencies_of_project": {},
     "dependencies_of_tasks": {},
     "tasks_to_schedule": {},
+    # Sprints and the backlog.
+    "sprint": {},
+    "open_sprints": {},
+    "sprints_of_board": {},
+    "sprints_by_creation": {"status": None},
+    "completed_sprint_at": {"skipped": 3},
+    "next_sprint": {},
+    "sprint_to_fill": {},
+    "open_tasks_of_sprint": {},
+    "tasks_counted_by_sprint": {},
+    "tasks_counted_by_open_sprints": {},
+    "to_sprint": {},
+    "empty_sprint": {},
+    "tasks_with_subtasks": {},
+    "tasks_of_sprint": {},
+    "load_of_sprint": {},
+    "settle_sprint_facts": {},
+    "sprint_days": {},
+    "velocity_of_sprints": {},
+    "backlog": {},
+    "backlog_context": {},
+    "backlog_before": {},
+    "backlog_after": {},
+    "place_in_backlog": {},
     # Projects.
     "children_of": {},
     "held_by": {"project_ids": ["project"]},
@@ -254,6 +279,20 @@ class Large:
                 "SELECT t.*, lag(t.id) OVER (PARTITION BY t.tenant_id, t.project_id ORDER BY t.number) AS before "
                 "FROM tasks AS t) AS c WHERE c.before IS NOT NULL"
             )
+            # A sprint in each project, and what it has counted of every task.
+            await db.execute(
+                "INSERT INTO sprints (tenant_id, project_id, id, name, status, created_by, created_at, updated_by, updated_at)"
+                " SELECT tenant_id, id, id, 'Sprint', CASE WHEN id = $1 THEN 'active' ELSE 'completed' END, $2, now(), $2, "
+                "now() FROM projects", self.ids["project"], self.ids["actor"],
+            )  # fmt: skip
+            await db.execute(
+                "UPDATE tasks SET sprint_id = project_id, backlog_position = 'a' || number WHERE project_id = $1 "
+                "AND number % 100 = 0", self.ids["project"],
+            )  # fmt: skip
+            await db.execute(
+                "INSERT INTO sprint_facts (tenant_id, project_id, sprint_id, task_id, at, begun, tasks, minutes, done_tasks, "
+                "done_minutes) SELECT tenant_id, project_id, project_id, id, now(), false, 1, 0, 0, 0 FROM tasks"
+            )
             await db.execute(
                 "INSERT INTO task_links (tenant_id, id, task_id, other_id, type, created_by, created_at) "
                 "SELECT tenant_id, gen_random_uuid(), task_id, depends_on_id, 'relates', created_by, now() FROM dependencies"
@@ -292,6 +331,8 @@ class Large:
                 "series",
                 "task_links",
                 "approvals",
+                "sprints",
+                "sprint_facts",
                 "room_events",
                 "applied_commands",
                 "audit_entries",
@@ -314,6 +355,9 @@ class Large:
             "parent_ids": [ids["task"]], "other_id": ids["other"], "drop_ids": [], "edge_ids": [], "reminder_id": uuid4(), "audience": "me", "before_minutes": 5, "at": None,
             "series_id": ids["series"], "rule": "FREQ=DAILY", "mode": "on_schedule", "begins_at": NOW, "occurs_at": NOW, "link_id": uuid4(),
             "approver_ids": [ids["actor"]], "note": "",
+            "sprint_id": ids["project"], "to_sprint_id": None, "shown": 3, "place": "l000000100000",
+            "place_number": 1000, "reach": 5, "anchor_id": ids["task"], "timezone": "Europe/Zurich", "last": 6,
+            "subtasks": True,
             "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
             "item_id": ids["item"], "text": None, "done_by": None, "done_at": None,
             # One of each, for what takes several.

@@ -6,7 +6,7 @@ from tests.world import Board, Cluster, Person, World, second_node
 
 CARRIED = {"approvals", "checklists", "comments", "dependencies", "reminders", "series"}
 """Tables that name the project beside a task, which `transfer_tasks` takes along."""
-BOUND = {"parent_id", "column_id", "status_id", "label_ids"}
+BOUND = {"parent_id", "column_id", "status_id", "label_ids", "sprint_id"}
 """Fields of a task that mean things of its project, which a transfer maps or takes away."""
 FREE = {
     "tenant_id", "project_id", "id", "assignee_ids", "watcher_ids", "unwatched_ids", "created_by", "updated_by", "moved_by",
