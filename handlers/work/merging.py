@@ -14,6 +14,7 @@ from handlers.work.bulk import MOST_ASSIGNEES, MOST_TAGS
 from handlers.work.checklists import MOST_ITEMS
 from handlers.work.dependencies import AddDependency, Dependency, DependencyPart, removed_with
 from handlers.work.links import Link
+from handlers.work.sprint_facts import settle
 from handlers.work.tasks import Task, TaskPart, Was, parents_told, standing
 from handlers.work.watchers import MOST as MOST_WATCHERS
 from storage.ids import new_id
@@ -65,6 +66,7 @@ async def merge(tx: Tx, cmd: MergeTask) -> list[TaskMerged | TaskAssigned | Task
     gone = await removed_with(tx, [cmd.task_id]) or []
     moved = await tx.many("merge_task", cmd, **changes, edge_ids=[row["id"] for row in edges])
     fresh = next(row for row in moved if row["id"] == cmd.into_id)
+    settle(tx, [twin, kept])
     again = await _dependencies(tx, cmd, edges)
     link = await tx.one("add_link", id=new_id(), task_id=cmd.task_id, other_id=cmd.into_id, type="duplicates")
     counted = await parents_told(tx, {cmd.into_id, cmd.task_id, twin["parent_id"]})

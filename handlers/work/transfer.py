@@ -17,6 +17,7 @@ from handlers.registry import Entity, Event, Outcome, Payload, Reply, command
 from handlers.work.assignments import Assignment, AssignmentEnded, TaskAssigned, TaskUnassigned
 from handlers.work.dependencies import Dependency, DependencyPart
 from handlers.work.places import Places, family, places_in, rights_there
+from handlers.work.sprint_facts import settle
 from handlers.work.tasks import Task, TaskPart, parents_told, unapproved
 from storage.postgres import Row
 from storage.rooms import RoomKey
@@ -94,6 +95,7 @@ async def transfer(
         to_project_id=cmd.to_project_id,
         drop_ids=dropped,
     )
+    settle(tx, rows)
     counted = await parents_told(tx, {rows[0]["parent_id"], *task_ids})
     fresh = {row["id"]: row for row in await tx.many("tasks_anywhere", task_ids=task_ids)}
     left = [part for part in counted if part.id not in fresh]
