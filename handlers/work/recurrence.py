@@ -34,6 +34,7 @@ from handlers.work.bulk import TasksUpdated
 from handlers.work.reminders import replan
 from handlers.work.rrule import Recurrence, RecurrenceRule
 from handlers.work.tasks import (
+    CreateTask,
     OneTask,
     Task,
     TaskCreated,
@@ -239,6 +240,7 @@ async def _make(tx: Tx, series: Row, occurs_at: datetime) -> TaskCreated:
     }
     row = await tx.one(
         "create_task",
+        CreateTask(title=last["title"]),  # what a new task has of itself
         **again,
         **_shifted(last, series, occurs_at),
         id=task_id,
@@ -250,7 +252,6 @@ async def _make(tx: Tx, series: Row, occurs_at: datetime) -> TaskCreated:
         parent_id=last["standing_parent_id"],
         assignee_ids=assignee_ids,
         time_zone=last["time_zone"],
-        actual_minutes=None,
     )
     tx.defer(
         "set_watchers", task_id=task_id, watcher_ids=last["watcher_ids"], unwatched_ids=last["unwatched_ids"]
