@@ -104,9 +104,11 @@ async def _copies(
     for row in rows:
         top = row["id"] == cmd.task_id
         dates = "dates" in cmd.include
+        place = places.put(places.first_status(cmd.column_id), cmd.column_id)
         copies.append(
             {
-                **places.put(places.first_status(cmd.column_id), cmd.column_id),
+                **place,
+                "completed_at": tx.now if places.is_done(place["status_id"]) else None,
                 "from_id": row["id"],
                 "id": fresh_of[row["id"]],
                 "number": first + len(copies),

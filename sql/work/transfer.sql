@@ -81,7 +81,8 @@ WHERE t.tenant_id = :tenant_id AND t.id = m.id;
 WITH made AS (
     SELECT m.* FROM json_to_recordset(:tasks::json) AS m (
         id uuid, from_id uuid, number bigint, prefix text, title text, column_id uuid, status_id uuid, position text,
-        parent_id uuid, assignee_ids uuid [], label_ids uuid [], start_at timestamptz, due_at timestamptz
+        parent_id uuid, assignee_ids uuid [], label_ids uuid [], start_at timestamptz, due_at timestamptz,
+        completed_at timestamptz
     )
 ), given AS (
     INSERT INTO task_assignees (tenant_id, task_id, user_id)
@@ -97,10 +98,12 @@ SELECT
     m.column_id, m.status_id, m.position, m.parent_id, m.assignee_ids,
     ARRAY(SELECT DISTINCT w FROM unnest(array_prepend(:actor_id::uuid, m.assignee_ids)) AS w),
     t.tags, m.label_ids, m.start_at, m.due_at, t.time_zone, t.all_day, t.estimate_minutes,
-    CASE WHEN s.category = 'done' THEN :now::timestamptz END, :actor_id, :now, :actor_id, :now
+    m.completed_at, :actor_id, :now, :actor_id, :now
 FROM made AS m
-JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.id = m.from_id
-JOIN statuses AS s ON s.tenant_id = :tenant_id AND s.id = m.status_id;
+CROSS JOIN LATERAL (
+    SELECT o.* FROM tasks AS o WHERE o.tenant_id = :tenant_id AND o.id = m.from_id
+    OFFSET 0  -- by the index for each, however many are expected
+) AS t;
 
 -- subtasks_of :many
 SELECT t.id FROM tasks AS t WHERE t.tenant_id = :tenant_id AND t.parent_id = :task_id AND t.deleted_at IS NULL;

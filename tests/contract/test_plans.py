@@ -367,7 +367,7 @@ class Large:
             "after_ids": [None], "versions": [2], "completed": [None],
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
-                "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [],
+                "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [], "number": 2_000_000, "prefix": "S1",
                 "watcher_ids": [], "label_ids": [],
             }),
             "head_rooms": [ids["project"]], "head_seqs": [2_000_000],
