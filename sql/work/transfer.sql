@@ -40,7 +40,8 @@ WITH old AS (
     UPDATE dependencies SET project_id = :to_project_id
     WHERE tenant_id = :tenant_id AND task_id = ANY(:task_ids) AND depends_on_id = ANY(:task_ids)
 ), said AS (
-    UPDATE comments SET project_id = :to_project_id WHERE tenant_id = :tenant_id AND task_id = ANY(:task_ids)
+    UPDATE comments SET project_id = :to_project_id
+    WHERE tenant_id = :tenant_id AND project_id = :from_project_id AND task_id = ANY(:task_ids)
 ), listed AS (
     UPDATE checklists SET project_id = :to_project_id WHERE tenant_id = :tenant_id AND task_id = ANY(:task_ids)
 ), reminded AS (
@@ -65,7 +66,7 @@ WITH old AS (
     )
 ), given AS (
     DELETE FROM task_assignees AS a USING moved AS m
-    WHERE a.tenant_id = :tenant_id AND a.task_id = m.id AND a.user_id <> ALL(m.assignee_ids)
+    WHERE a.tenant_id = :tenant_id AND a.task_id = ANY(:task_ids) AND a.task_id = m.id AND a.user_id <> ALL(m.assignee_ids)
 )
 UPDATE tasks AS t
 SET
@@ -111,7 +112,8 @@ SELECT t.id FROM tasks AS t WHERE t.tenant_id = :tenant_id AND t.parent_id = :ta
 -- What one task has goes to another one of its project; it is in the archive then. Its subtasks become the other one's.
 -- merge_task :many
 WITH said AS (
-    UPDATE comments SET task_id = :into_id WHERE tenant_id = :tenant_id AND task_id = :task_id
+    UPDATE comments SET task_id = :into_id
+    WHERE tenant_id = :tenant_id AND project_id = :project_id AND task_id = :task_id
 ), lists AS (
     UPDATE checklists SET task_id = :into_id WHERE tenant_id = :tenant_id AND task_id = :task_id
 ), items AS (
