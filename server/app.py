@@ -72,8 +72,8 @@ import handlers.work.burndown
 import handlers.work.checklists
 import handlers.work.columns
 import handlers.work.comments
-import handlers.work.copying
 import handlers.work.copies
+import handlers.work.copying
 import handlers.work.dependencies
 import handlers.work.fields
 import handlers.work.find

@@ -252,6 +252,7 @@ async def _make(tx: Tx, series: Row, occurs_at: datetime) -> TaskCreated:
         parent_id=last["standing_parent_id"],
         assignee_ids=assignee_ids,
         time_zone=last["time_zone"],
+        fields=last["fields"],
     )
     tx.defer(
         "set_watchers", task_id=task_id, watcher_ids=last["watcher_ids"], unwatched_ids=last["unwatched_ids"]

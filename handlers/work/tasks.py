@@ -521,17 +521,21 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
         await tx.exec("replace_assignees", task_id=cmd.task_id, user_ids=changes["assignee_ids"])
     if COUNTED & changes.keys():
         settle(tx, [row, fresh])
+    event = _updated(row, fresh, changes)
+    if over:
+        event.over_limit = over
+    counted = {row["parent_id"], fresh["parent_id"]} if {"parent_id", "status_id"} & changes.keys() else ()
+    if parents := await parents_told(tx, counted):
+        event.tasks = parents
+    return event
+
+
+def _updated(row: Row, fresh: Row, changes: dict[str, Any]) -> TaskUpdated:
     changed = [name for name in (*changes, "completed_at") if fresh[name] != row[name]]
     part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
     if "completed_at" in changed and row["series_id"] is not None:
         part["series_id"] = row["series_id"]
-    event = TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
-    if over:
-        event.over_limit = over
-    counted = {row["parent_id"], fresh["parent_id"]} if {"parent_id", "status_id"} & {*changed} else ()
-    if parents := await parents_told(tx, counted):
-        event.tasks = parents
-    return event
+    return TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
 
 
 @command("task.delete", needs="task.delete", rest="DELETE /tasks/{task_id}", versioned=True)

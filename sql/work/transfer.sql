@@ -72,7 +72,11 @@ UPDATE tasks AS t
 SET
     project_id = :to_project_id, number = m.number, key = m.prefix || '-' || m.number, column_id = m.column_id,
     status_id = m.status_id, position = m.position, parent_id = m.parent_id, completed_at = m.completed_at,
-    assignee_ids = m.assignee_ids, watcher_ids = m.watcher_ids, label_ids = '{}', sprint_id = NULL, backlog_position = NULL,
+    assignee_ids = m.assignee_ids, watcher_ids = m.watcher_ids, label_ids = '{}',
+    fields = t.fields - ARRAY(
+        SELECT f.key FROM project_fields AS f WHERE f.tenant_id = :tenant_id AND f.project_id = :from_project_id
+    ),
+    sprint_id = NULL, backlog_position = NULL,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM moved AS m
 WHERE t.tenant_id = :tenant_id AND t.id = m.id;
@@ -92,14 +96,17 @@ WITH made AS (
 INSERT INTO tasks (
     tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
     parent_id, assignee_ids, watcher_ids, tags, label_ids, start_at, due_at, time_zone, all_day, estimate_minutes,
-    completed_at, created_by, created_at, updated_by, updated_at
+    fields, completed_at, created_by, created_at, updated_by, updated_at
 )
 SELECT
     :tenant_id, :to_project_id, m.id, m.number, m.prefix || '-' || m.number, m.title, t.description, t.type, t.priority,
     m.column_id, m.status_id, m.position, m.parent_id, m.assignee_ids,
     ARRAY(SELECT DISTINCT w FROM unnest(array_prepend(:actor_id::uuid, m.assignee_ids)) AS w),
     t.tags, m.label_ids, m.start_at, m.due_at, t.time_zone, t.all_day, t.estimate_minutes,
-    m.completed_at, :actor_id, :now, :actor_id, :now
+    t.fields - ARRAY(
+        SELECT f.key FROM project_fields AS f
+        WHERE f.tenant_id = :tenant_id AND f.project_id = t.project_id AND t.project_id <> :to_project_id
+    ), m.completed_at, :actor_id, :now, :actor_id, :now
 FROM made AS m
 CROSS JOIN LATERAL (
     SELECT o.* FROM tasks AS o WHERE o.tenant_id = :tenant_id AND o.id = m.from_id

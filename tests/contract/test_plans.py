@@ -394,8 +394,6 @@ class Large:
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
                 "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [], "number": 2_000_000, "prefix": "S1",
-                "watcher_ids": [], "label_ids": [],
-                "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [],
                 "watcher_ids": [], "label_ids": [], "fields": {},
             }),
             "head_rooms": [ids["project"]], "head_seqs": [2_000_000],
