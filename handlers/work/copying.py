@@ -58,12 +58,12 @@ async def copy(tx: Tx, cmd: CopyTask) -> list[TaskCopied | TaskAssigned]:
     rows = _wanted(await family(tx, cmd.project_id, cmd.task_id), below=below)
     copies = await _copies(tx, cmd, to_id, rows, await places_in(tx, to_id))
     fresh_of = {one["from_id"]: one["id"] for one in copies}
-    await tx.exec("copy_tasks", tasks=orjson.dumps(copies, default=str).decode(), to_project_id=to_id)
+    await tx.exec("copy_family", tasks=orjson.dumps(copies, default=str).decode(), to_project_id=to_id)
     if "checklists" in cmd.include:
         for row in rows:
             if row["checklist_total"]:
                 await tx.exec(
-                    "copy_checklists", from_id=row["id"], task_id=fresh_of[row["id"]], project_id=to_id
+                    "copy_task_checklists", from_id=row["id"], task_id=fresh_of[row["id"]], project_id=to_id
                 )
     parents = await parents_told(tx, {one["parent_id"] for one in copies})
     fresh = {row["id"]: row for row in await tx.many("tasks_anywhere", task_ids=list(fresh_of.values()))}

@@ -257,7 +257,7 @@ async def _make(tx: Tx, series: Row, occurs_at: datetime) -> TaskCreated:
     tx.defer(
         "set_watchers", task_id=task_id, watcher_ids=last["watcher_ids"], unwatched_ids=last["unwatched_ids"]
     )
-    await tx.exec("copy_checklists", from_id=last["id"], task_id=task_id)
+    await tx.exec("copy_task_checklists", from_id=last["id"], task_id=task_id)
     row = await tx.one("join_series", task_id=task_id, series_id=series["id"])
     if assignee_ids:
         await tx.exec("replace_assignees", task_id=task_id, user_ids=assignee_ids)

@@ -74,7 +74,7 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_i
 RETURNING t.id, t.checklist_total, t.checklist_done;
 
 -- The checklists of a task for another one, with nothing done yet.
--- copy_checklists :exec
+-- copy_task_checklists :exec
 WITH lists AS (
     SELECT c.id, gen_random_uuid() AS fresh, c.name, c.position
     FROM checklists AS c WHERE c.tenant_id = :tenant_id AND c.task_id = :from_id

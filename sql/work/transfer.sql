@@ -82,7 +82,7 @@ FROM moved AS m
 WHERE t.tenant_id = :tenant_id AND t.id = m.id;
 
 -- Copies: what is not given here they have from their originals.
--- copy_tasks :exec
+-- copy_family :exec
 WITH made AS (
     SELECT m.* FROM json_to_recordset(:tasks::json) AS m (
         id uuid, from_id uuid, number bigint, prefix text, title text, column_id uuid, status_id uuid, position text,

@@ -161,13 +161,13 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "task_of_series": {},
     "column_of_series": {"column_id": "column"},
     "copy_reminders": {"from_id": "other"},
-    "copy_checklists": {"from_id": "other"},
+    "copy_task_checklists": {"from_id": "other"},
     # To another project, again, or into one.
     "task_family": {},
     "next_task_numbers": {"count": 1},
     "tasks_anywhere": {},
     "transfer_tasks": {"to_project_id": "project", "from_project_id": "project"},
-    "copy_tasks": {"to_project_id": "project"},
+    "copy_family": {"to_project_id": "project"},
     "subtasks_of": {},
     "merge_task": {"into_id": "other"},
     # Comments.
