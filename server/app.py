@@ -102,6 +102,7 @@ import handlers.work.unarchive
 import handlers.work.views
 import handlers.work.watchers
 import handlers.work.workflow
+import server.schedules
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -234,6 +235,7 @@ NOUNS: Final = (
     handlers.rooms,
     server.session,
     server.signals,
+    server.schedules,
 )
 """Every module that registers something callable, by name: nothing is found by scanning."""
 
@@ -345,13 +347,14 @@ async def close_node(node: Node) -> None:
     node.ready = False
     await node.importer.stop()
     await node.alarms.stop()
-    await node.reckoner.stop()
     await node.gateway.drain()  # at once, where it has been done
+    await node.reckoner.stop()
     await node.outbox.stop()
     await node.refusals.stop()
     await node.sealer.stop()
     await node.lag.stop()
     await node.maintenance.stop()
+    await node.gateway.schedules.stop()
     await node.gateway.presence.stop()
     await node.hub.stop()
     await node.outbound.close()
