@@ -91,6 +91,7 @@ import handlers.work.project_archive
 import handlers.work.project_members
 import handlers.work.project_rules
 import handlers.work.projects
+import handlers.work.reactions
 import handlers.work.recurrence
 import handlers.work.reminders
 import handlers.work.rule_alarms
@@ -228,6 +229,7 @@ NOUNS: Final = (
     handlers.work.bulk,
     handlers.work.columns,
     handlers.work.comments,
+    handlers.work.reactions,
     handlers.work.dependencies,
     handlers.work.fields,
     handlers.work.find,

@@ -138,6 +138,8 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     assert link.success, link
     comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")
     assert comment.success, comment
+    said = {"task_id": shared.tasks[0], "comment_id": comment.data.comment.id, "body": "Three coats"}
+    assert (await alice.call("comment.edit", said)).success
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
     first, second = shared.tasks[:2]
     await alice.send("link.add", project_id=shared.project_id, task_id=first, other_id=second)
