@@ -26,6 +26,7 @@ from handlers.registry import (
     Payload,
     Spec,
 )
+from handlers.subjects import tasks_of
 from storage.postgres import BAD_VALUE, LOST, Row, Session
 from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, timestamp
 from storage.settings import Settings
@@ -115,6 +116,8 @@ class _Entry:
     name: str
     call: Call
     data: bytes
+    task_id: UUID | None = None
+    """The task that it is about, or the first of them."""
     seq: int = 0
 
 
@@ -151,6 +154,8 @@ class Group:
     last: int = 0
     """The number that the room's last event will have."""
     entries: list[_Entry] = field(default_factory=list)
+    beside: list[tuple[_Entry, list[UUID]]] = field(default_factory=list)
+    """Entries that are about more tasks than one, and those others."""
     applied: list[tuple[Call, _Applied]] = field(default_factory=list)
     evidence: list[_Evidence] = field(default_factory=list)
     answers: list[tuple[Call, Result | AtriumError]] = field(default_factory=list)
@@ -226,7 +231,7 @@ class Group:
             rights = await read_rights(self.session, project, call.principal)
         tx = Tx(
             self.session, self.room, call.principal, rights, self.now, self.settings,
-            call.command_id, call.expected_version, self.vault, ahead=self.ahead.get(call),
+            call.command_id, call.expected_version, self.vault, head=self.last, ahead=self.ahead.get(call),
         )  # fmt: skip
         permit(tx, call.spec)
         return tx
@@ -251,7 +256,10 @@ class Group:
                 )
             dumped = event.dump()
             data = dumped if data is None else data
-            self.entries.append(_Entry(target, event.name, call, dumped))
+            about = tasks_of(event)
+            self.entries.append(_Entry(target, event.name, call, dumped, about[0] if about else None))
+            if len(about) > 1:
+                self.beside.append((self.entries[-1], about[1:]))
         data, seq = data or b"{}", self.last
         applied = _Applied(call.fingerprint(), self.room.id, seq, data)
         self.known[call.identity] = applied
@@ -310,11 +318,23 @@ class Group:
                     "actor_id": entry.call.principal.user_id,
                     "command_id": entry.call.command_id,
                     "data": orjson.Fragment(entry.data),
+                    "task_id": entry.task_id,
                 }
                 for entry in self.entries
             ),
         )
+        if self.beside:
+            self._append_beside()
         return list(batches.values())
+
+    def _append_beside(self) -> None:
+        rows = [(entry, task_id) for entry, more in self.beside for task_id in more]
+        self.session.defer(
+            "append_event_tasks",
+            room_ids=[entry.room.id for entry, _ in rows],
+            seqs=[entry.seq for entry, _ in rows],
+            task_ids=[task_id for _, task_id in rows],
+        )
 
 
 async def open_group(

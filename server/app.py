@@ -60,15 +60,18 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.activity
 import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.bulk
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.history
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
 import handlers.work.schedule
+import handlers.work.taking_back
 import handlers.work.tasks
 import server.session
 import server.signals
@@ -164,6 +167,9 @@ NOUNS: Final = (
     handlers.work.comments,
     handlers.work.dependencies,
     handlers.work.schedule,
+    handlers.work.taking_back,
+    handlers.work.history,
+    handlers.work.activity,
     handlers.work.assignments,
     handlers.insight.audit,
     handlers.rooms,

@@ -6,6 +6,7 @@ from uuid import UUID
 from handlers.context import Tx
 from handlers.registry import Entity, Event, reaction
 from handlers.work.bulk import TasksDeleted, TasksUpdated
+from handlers.work.returns import TasksRestored
 from handlers.work.tasks import TaskCreated, TaskDeleted, TaskPart, TaskRestored, TaskUpdated, Was
 from storage.rooms import RoomKey
 
@@ -68,6 +69,11 @@ async def on_restored(tx: Tx, event: TaskRestored) -> list[Event]:
     task_ids = [event.task.id, *(task.id for task in event.tasks or ())]
     rows = await tx.many("assignees_of", task_ids=task_ids)
     return [_assigned(tx, row["task_id"], row["user_id"]) for row in rows]
+
+
+@reaction(TasksRestored)
+async def on_many_restored(tx: Tx, event: TasksRestored) -> list[Event]:
+    return [_assigned(tx, task.id, user_id) for task in event.tasks for user_id in task.assignee_ids]
 
 
 def _reassigned(tx: Tx, task: TaskPart, was: Was) -> list[Event]:

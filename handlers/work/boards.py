@@ -64,10 +64,17 @@ class BoardCreated(Event, name="board.created"):
     board: Board
 
 
+class BoardWas(Entity):
+    """The values that changed fields had before."""
+
+    name: str | None = None
+
+
 class BoardUpdated(Event, name="board.updated"):
     """A board was renamed."""
 
     board: Board
+    was: BoardWas
 
 
 class ColumnCreated(Event, name="column.created"):
@@ -148,8 +155,10 @@ async def create_board(tx: Tx, cmd: CreateBoard) -> BoardCreated:
 @command("board.update", needs="board.edit", rest="PUT /boards/{board_id}", versioned=True)
 async def update_board(tx: Tx, cmd: UpdateBoard) -> BoardUpdated:
     """Rename a board."""
-    tx.check_version(await _board(tx, cmd.board_id), Board)
-    return BoardUpdated.of(await tx.one("rename_board", cmd))
+    row = await _board(tx, cmd.board_id)
+    tx.check_version(row, Board)
+    was = BoardWas(name=row["name"]) if row["name"] != cmd.name else BoardWas()
+    return BoardUpdated(board=Board.of(await tx.one("rename_board", cmd)), was=was)
 
 
 @command("column.create", needs="board.edit", rest="POST /boards/{board_id}/columns", status=201)

@@ -126,7 +126,7 @@ class _Board:
 
 
 @dataclass(slots=True)
-class _Decided:
+class Decided:
     """What will be written and told."""
 
     tasks: list[TaskPart] = field(default_factory=list)
@@ -157,7 +157,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
     board = await _board(tx, cmd)
     rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
-    decided, outcomes = _Decided(), list[TaskOutcome]()
+    decided, outcomes = Decided(), list[TaskOutcome]()
     for task_id in cmd.task_ids:
         row = rows.get(task_id)
         try:
@@ -168,7 +168,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
             outcomes.append(_refused(task_id, error))
         else:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
-    _write(tx, decided)
+    write(tx, decided)
     events = [TasksUpdated(tasks=decided.tasks, was=decided.was)] if decided.tasks else []
     return Outcome(events, _reply(outcomes))
 
@@ -241,7 +241,7 @@ def _at_most(most: int, values: list[Any], what: str) -> None:
         raise ValidationFailed(f"A task has at most {most} {what}")
 
 
-def _write(tx: Tx, decided: _Decided) -> None:
+def write(tx: Tx, decided: Decided) -> None:
     if decided.written:
         tx.defer("update_many_tasks", tasks=orjson.dumps(decided.written, default=str).decode())
     for statement, pairs in (("unassign_many", decided.taken), ("assign_many", decided.given)):

@@ -7,6 +7,7 @@ every 62 insertions; a fraction never ends in the lowest digit. The idea is Davi
 clients that drop a card into one gap never get the same key.
 """
 
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -48,6 +49,23 @@ def several(lower: str | None, upper: str | None, count: int) -> list[str]:
     for _ in range(count):
         lower = between(lower, upper)
         keys.append(lower)
+    return keys
+
+
+def fit(taken: list[str], wanted: list[str]) -> list[str]:
+    """A key of its own for each of `wanted`, in their order, among those that are taken: itself where it is free, else
+    the next place after it. Both lists are sorted.
+    """
+    keys: list[str] = []
+    for key in wanted:
+        lower = max(key, keys[-1]) if keys else key
+        at = bisect_left(taken, lower)
+        clash = (at < len(taken) and taken[at] == lower) or (bool(keys) and keys[-1] == lower)
+        if not clash:
+            keys.append(lower)
+            continue
+        after = bisect_right(taken, lower)
+        keys.append(between(lower, taken[after] if after < len(taken) else None))
     return keys
 
 

@@ -23,7 +23,7 @@ LOGGED: Final = 20_000
 NEIGHBOURS: Final = 5_000
 """People of another tenant on the same server."""
 LARGE: Final = {
-    "tasks", "task_assignees", "comments", "dependencies", "room_events", "applied_commands", "rooms", "projects", "project_members",
+    "tasks", "task_assignees", "comments", "dependencies", "room_events", "event_tasks", "history_steps", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
@@ -107,6 +107,32 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "dependencies_of_project": {},
     "dependencies_of_tasks": {},
     "tasks_to_schedule": {},
+    # History and activity.
+    "append_event_tasks": {},
+    "own_events": {"most": 1_000},
+    "history_steps_of": {},
+    "record_history_step": {"seq": 3_000_000},
+    "done_by_others": {"most": 1_000},
+    "done_by_others_named": {"most": 1_000},
+    "card_from": {"column_id": "column"},
+    "set_completed": {"completed_at": None},
+    "tasks_anywhere": {},
+    "subtasks_of_others": {},
+    "places_in": {},
+    "bring_back_tasks": {},
+    "events_between": {},
+    "project_log": {},
+    "project_log_of": {},
+    "task_log": {},
+    "tenant_log": {},
+    "shared_log": {},
+    "person_log": {},
+    "task_names": {},
+    "column_names": {},
+    "status_names": {},
+    "board_names": {},
+    "project_names": {},
+    "user_names": {},
 }
 """Statement -> what it is given beside the usual."""
 
@@ -180,7 +206,9 @@ class Large:
             "per_column": 501, "body": "Text", "number": 1_000_000, "key": "S1-0", "title": "Title", "description": "",
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
-            "lag_minutes": 0,
+            "lag_minutes": 0, "from_seq": 0, "upto_seq": 50, "since": 0, "before_seq": 2**63 - 1, "after_seq": 1_000_000,
+            "before_room": LAST_ID, "silent": ["x"], "twice": ["y"], "names": ["column.updated"], "sees_tenant": True,
+            "kind": "undo", "target_seq": 1, "seqs": [2_000_000],
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],

@@ -135,6 +135,9 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")
     assert comment.success, comment
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
+    both = {"project_id": shared.project_id, "task_ids": shared.tasks[3:5], "add_tags": ["late"]}
+    assert (await alice.call("tasks.update", both)).success
+    assert (await alice.send("history.undo", room=shared.project)).success
     async with shared.sql() as db:
         await db.execute(
             "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "
