@@ -1,9 +1,12 @@
 """Which tasks an event is about: what the history and the activity of each of them are found by."""
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from handlers.registry import Event
+
+_COUNTS: Final = frozenset({"id", "subtask_total", "subtask_done"})
+"""All that an event says of a task of which it only tells how its subtasks stand."""
 
 
 def tasks_of(event: Event) -> list[UUID]:
@@ -19,7 +22,7 @@ def tasks_of(event: Event) -> list[UUID]:
             return [chief.id]
         return _each([chief.id, *(one.id for one in beside if _went_or_came(one))])
     if beside is not None:
-        return _each([one.id for one in beside])
+        return _each([one.id for one in beside if one.model_fields_set - _COUNTS])
     return _each([task_id for value in fields.values() for task_id in _named(value)])
 
 

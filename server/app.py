@@ -61,16 +61,19 @@ import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
 import handlers.work.activity
+import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.bulk
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.history
+import handlers.work.keys
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
 import handlers.work.schedule
+import handlers.work.subtasks
 import handlers.work.taking_back
 import handlers.work.tasks
 import server.session
@@ -162,6 +165,9 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.subtasks,
+    handlers.work.archive,
+    handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.comments,

@@ -1780,6 +1780,16 @@ CREATE TABLE public.task_assignees (
 
 ALTER TABLE ONLY public.task_assignees FORCE ROW LEVEL SECURITY;
 
+-- TABLE: task_keys
+
+CREATE TABLE public.task_keys (
+    tenant_id uuid NOT NULL,
+    key text NOT NULL,
+    task_id uuid NOT NULL
+);
+
+ALTER TABLE ONLY public.task_keys FORCE ROW LEVEL SECURITY;
+
 -- TABLE: tasks
 
 CREATE TABLE public.tasks (
@@ -1810,6 +1820,15 @@ CREATE TABLE public.tasks (
     deleted_at timestamp with time zone,
     deleted_with uuid,
     comment_count bigint DEFAULT 0 NOT NULL,
+    subtask_total bigint DEFAULT 0 NOT NULL,
+    subtask_done bigint DEFAULT 0 NOT NULL,
+    archived_at timestamp with time zone,
+    archived_with uuid,
+    actual_minutes bigint,
+    time_zone text,
+    all_day boolean DEFAULT false NOT NULL,
+    approval text DEFAULT 'none'::text NOT NULL,
+    series_id uuid,
     CONSTRAINT tasks_estimate_minutes_check CHECK ((estimate_minutes >= 0)),
     CONSTRAINT tasks_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT tasks_type_check CHECK ((type = ANY (ARRAY['task'::text, 'milestone'::text, 'bug'::text, 'feature'::text, 'epic'::text, 'story'::text])))
@@ -2216,6 +2235,11 @@ ALTER TABLE ONLY public.statuses
 ALTER TABLE ONLY public.task_assignees
     ADD CONSTRAINT task_assignees_pkey PRIMARY KEY (tenant_id, task_id, user_id);
 
+-- CONSTRAINT: task_keys task_keys_pkey
+
+ALTER TABLE ONLY public.task_keys
+    ADD CONSTRAINT task_keys_pkey PRIMARY KEY (tenant_id, key);
+
 -- CONSTRAINT: tasks tasks_number_key
 
 ALTER TABLE ONLY public.tasks
@@ -2534,9 +2558,13 @@ CREATE UNIQUE INDEX sso_domains_verified_key ON public.sso_domains USING btree (
 
 CREATE INDEX task_assignees_user_idx ON public.task_assignees USING btree (tenant_id, user_id);
 
+-- INDEX: task_keys_task_idx
+
+CREATE INDEX task_keys_task_idx ON public.task_keys USING btree (tenant_id, task_id);
+
 -- INDEX: tasks_column_idx
 
-CREATE INDEX tasks_column_idx ON public.tasks USING btree (tenant_id, column_id, "position", id) WHERE (deleted_at IS NULL);
+CREATE INDEX tasks_column_idx ON public.tasks USING btree (tenant_id, column_id, "position", id) WHERE ((deleted_at IS NULL) AND (archived_at IS NULL));
 
 -- INDEX: tasks_parent_idx
 
@@ -2834,6 +2862,11 @@ ALTER TABLE ONLY public.task_assignees
 ALTER TABLE ONLY public.task_assignees
     ADD CONSTRAINT task_assignees_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.members(tenant_id, user_id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: task_keys task_keys_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.task_keys
+    ADD CONSTRAINT task_keys_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: tasks tasks_tenant_id_column_id_fkey
 
 ALTER TABLE ONLY public.tasks
@@ -3081,6 +3114,10 @@ ALTER TABLE public.statuses ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.task_assignees ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: task_keys
+
+ALTER TABLE public.task_keys ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: tasks
 
 ALTER TABLE public.tasks ENABLE ROW LEVEL SECURITY;
@@ -3208,6 +3245,10 @@ CREATE POLICY tenant ON public.statuses TO atrium_app USING ((tenant_id = public
 -- POLICY: task_assignees tenant
 
 CREATE POLICY tenant ON public.task_assignees TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: task_keys tenant
+
+CREATE POLICY tenant ON public.task_keys TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: tasks tenant
 
@@ -3731,6 +3772,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.statuses TO atrium_app;
 -- ACL: TABLE task_assignees
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_assignees TO atrium_app;
+
+-- ACL: TABLE task_keys
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_keys TO atrium_app;
 
 -- ACL: TABLE tasks
 

@@ -5,9 +5,10 @@ from uuid import UUID
 
 from handlers.context import Tx
 from handlers.registry import Entity, Event, reaction
+from handlers.work.archive import TaskArchived, TasksArchived, TaskUnarchived
 from handlers.work.bulk import TasksDeleted, TasksUpdated
 from handlers.work.returns import TasksRestored
-from handlers.work.tasks import TaskCreated, TaskDeleted, TaskPart, TaskRestored, TaskUpdated, Was
+from handlers.work.tasks import Task, TaskCreated, TaskDeleted, TaskPart, TaskRestored, TaskUpdated, Was
 from storage.rooms import RoomKey
 
 
@@ -30,7 +31,7 @@ class TaskAssigned(Event, name="task.assigned"):
 
 
 class TaskUnassigned(Event, name="task.unassigned"):
-    """A task is not yours any more, or went to the trash."""
+    """A task is not yours any more, or went to the trash or the archive."""
 
     assignment: AssignmentEnded
 
@@ -52,28 +53,36 @@ async def on_many_updated(tx: Tx, event: TasksUpdated) -> list[Event]:
 
 
 @reaction(TasksDeleted)
-async def on_many_deleted(tx: Tx, event: TasksDeleted) -> list[Event]:
-    rows = await tx.many("assignees_of", task_ids=[task.id for task in event.tasks])
+@reaction(TasksArchived)
+async def on_many_deleted(tx: Tx, event: TasksDeleted | TasksArchived) -> list[Event]:
+    rows = await tx.many("assignees_of", task_ids=[task.id for task in event.tasks if task.removed])
     return [_unassigned(tx, row["task_id"], row["user_id"]) for row in rows]
 
 
 @reaction(TaskDeleted)
-async def on_deleted(tx: Tx, event: TaskDeleted) -> list[Event]:
-    task_ids = [event.task.id, *(task.id for task in event.tasks or ())]
+@reaction(TaskArchived)
+async def on_deleted(tx: Tx, event: TaskDeleted | TaskArchived) -> list[Event]:
+    task_ids = [event.task.id, *(task.id for task in event.tasks or () if task.removed)]
     rows = await tx.many("assignees_of", task_ids=task_ids)
     return [_unassigned(tx, row["task_id"], row["user_id"]) for row in rows]
 
 
 @reaction(TaskRestored)
-async def on_restored(tx: Tx, event: TaskRestored) -> list[Event]:
-    task_ids = [event.task.id, *(task.id for task in event.tasks or ())]
+@reaction(TaskUnarchived)
+async def on_restored(tx: Tx, event: TaskRestored | TaskUnarchived) -> list[Event]:
+    task_ids = [event.task.id, *(task.id for task in event.tasks or () if isinstance(task, Task))]
     rows = await tx.many("assignees_of", task_ids=task_ids)
     return [_assigned(tx, row["task_id"], row["user_id"]) for row in rows]
 
 
 @reaction(TasksRestored)
 async def on_many_restored(tx: Tx, event: TasksRestored) -> list[Event]:
-    return [_assigned(tx, task.id, user_id) for task in event.tasks for user_id in task.assignee_ids]
+    return [
+        _assigned(tx, task.id, user_id)
+        for task in event.tasks
+        if isinstance(task, Task)
+        for user_id in task.assignee_ids
+    ]
 
 
 def _reassigned(tx: Tx, task: TaskPart, was: Was) -> list[Event]:

@@ -17,7 +17,9 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed
 from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, command, unique
 from handlers.work import positions
+from handlers.work.dates import settled
 from handlers.work.dependencies import DependencyPart, removed_with
+from handlers.work.subtasks import recount
 from handlers.work.tasks import (
     SharedChanges,
     Tags,
@@ -25,6 +27,7 @@ from handlers.work.tasks import (
     Was,
     check_limit,
     check_people,
+    parents_told,
 )
 from storage.postgres import Row
 
@@ -134,6 +137,8 @@ class Decided:
     written: list[dict[str, Any]] = field(default_factory=list)
     given: list[tuple[UUID, UUID]] = field(default_factory=list)
     taken: list[tuple[UUID, UUID]] = field(default_factory=list)
+    parents: set[UUID | None] = field(default_factory=set)
+    """Those with a subtask in another status than before."""
 
     def add(self, row: Row, fresh: dict[str, Any], now: datetime) -> bool:
         """Take a task's new values; False where they are those that it has."""
@@ -144,6 +149,8 @@ class Decided:
         self.tasks.append(TaskPart(**part))
         self.was.append(Was(id=row["id"], **{name: row[name] for name in changed}))
         self.written.append({"id": row["id"], **{name: changed.get(name, row[name]) for name in WRITTEN}})
+        if "status_id" in changed:
+            self.parents.add(row["parent_id"])
         if "assignee_ids" in changed:
             before, after = row["assignee_ids"], changed["assignee_ids"]
             self.given += [(row["id"], user_id) for user_id in after if user_id not in before]
@@ -165,30 +172,33 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
                 raise NotFound("There is no such task")
             changed = decided.add(row, _fresh(cmd, board, row, tx.now), tx.now)
         except AtriumError as error:
-            outcomes.append(_refused(task_id, error))
+            outcomes.append(refused(task_id, error))
         else:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
     write(tx, decided)
+    await count_parents(tx, decided)
     events = [TasksUpdated(tasks=decided.tasks, was=decided.was)] if decided.tasks else []
-    return Outcome(events, _reply(outcomes))
+    return Outcome(events, summed(outcomes))
 
 
 @command("tasks.delete", needs="task.delete", rest="POST /projects/{project_id}/tasks/delete")
 async def delete(tx: Tx, cmd: DeleteTasks) -> Outcome[TasksDeleted, BulkReply]:
     """Put up to 1,000 tasks of a project and their subtasks into the trash at once."""
-    gone = {row["id"] for row in await tx.many("delete_many_tasks", cmd)}
+    rows = await tx.many("delete_many_tasks", cmd)
+    gone = {row["id"] for row in rows}
     outcomes = [
         TaskOutcome(id=task_id, outcome="done")
         if task_id in gone
-        else _refused(task_id, NotFound("There is no such task"))
+        else refused(task_id, NotFound("There is no such task"))
         for task_id in cmd.task_ids
     ]
     if not gone:
-        return Outcome([], _reply(outcomes))
+        return Outcome([], summed(outcomes))
     event = TasksDeleted(tasks=[TaskPart(id=task_id, removed=True) for task_id in sorted(gone)])
+    event.tasks += await parents_told(tx, {row["parent_id"] for row in rows} - gone)
     if edges := await removed_with(tx, gone):
         event.dependencies = edges
-    return Outcome([event], _reply(outcomes))
+    return Outcome([event], summed(outcomes))
 
 
 async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
@@ -212,6 +222,7 @@ async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
 def _fresh(cmd: UpdateTasks, board: _Board, row: Row, now: datetime) -> dict[str, Any]:
     """The values that a task is to have; an error where it cannot."""
     fresh = cmd.changes.model_dump(exclude_unset=True) if cmd.changes else {}
+    fresh |= settled(row, fresh)
     if cmd.add_tags or cmd.remove_tags:
         fresh["tags"] = _changed(row["tags"], cmd.add_tags, cmd.remove_tags)
         _at_most(MOST_TAGS, fresh["tags"], "tags")
@@ -241,6 +252,15 @@ def _at_most(most: int, values: list[Any], what: str) -> None:
         raise ValidationFailed(f"A task has at most {most} {what}")
 
 
+async def count_parents(tx: Tx, decided: Decided) -> None:
+    """Tell of the parents whose subtasks count otherwise after what was written."""
+    for parent in await recount(tx, decided.parents):
+        decided.tasks.append(TaskPart.of(parent))
+        decided.was.append(
+            Was(id=parent["id"], subtask_total=parent["had_total"], subtask_done=parent["had_done"])
+        )
+
+
 def write(tx: Tx, decided: Decided) -> None:
     if decided.written:
         tx.defer("update_many_tasks", tasks=orjson.dumps(decided.written, default=str).decode())
@@ -253,11 +273,11 @@ def write(tx: Tx, decided: Decided) -> None:
             )
 
 
-def _refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
+def refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
     return TaskOutcome(id=task_id, outcome="refused", code=error.code, message=error.message)
 
 
-def _reply(outcomes: list[TaskOutcome]) -> BulkReply:
+def summed(outcomes: list[TaskOutcome]) -> BulkReply:
     def count(outcome: str) -> int:
         return sum(one.outcome == outcome for one in outcomes)
 

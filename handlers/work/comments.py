@@ -163,7 +163,7 @@ async def delete(tx: Tx, cmd: OneComment) -> CommentDeleted:
 @query("comment.list", needs="project.view", rest="GET /tasks/{task_id}/comments")
 async def list_comments(tx: Tx, ask: ListComments) -> Page[CommentList]:
     """The comments of a task by time, answers among them; `meta.pagination.total` counts them all."""
-    task = await tx.maybe("task", task_id=ask.task_id)
+    task = await tx.maybe("found_task", task_id=ask.task_id)
     if task is None:
         raise NotFound("There is no such task")
     newest = ask.order == "newest"

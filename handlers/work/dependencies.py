@@ -175,7 +175,7 @@ async def remove(tx: Tx, cmd: OneDependency) -> DependencyRemoved:
 @query("dependency.list", needs="project.view", rest="GET /tasks/{task_id}/dependencies")
 async def list_dependencies(tx: Tx, ask: DependenciesOf) -> Neighbours:
     """What a task waits for, and what it blocks; at most 200 each."""
-    if await tx.maybe("task", task_id=ask.task_id) is None:
+    if await tx.maybe("found_task", task_id=ask.task_id) is None:
         raise NotFound("There is no such task")
     rows = await tx.many("dependencies_of_task", ask)
     return Neighbours(

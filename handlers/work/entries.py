@@ -10,7 +10,7 @@ from pydantic import Field
 
 from handlers.context import Tx
 from handlers.registry import Entity, Timestamp
-from handlers.work.past import Past, changed_tasks
+from handlers.work.past import DERIVED, Past, about, changed_tasks
 from handlers.work.sentences import SENTENCES, TYPES, told_fields, words
 
 LONGEST: Final = 120
@@ -100,21 +100,16 @@ async def entries(
 
 def _of_one(past: Past, task_id: str) -> Past:
     """Of a change of many tasks what it was for one of them."""
-    single = {
-        "tasks.updated": "task.updated",
-        "tasks.deleted": "task.deleted",
-        "tasks.restored": "task.restored",
-    }
-    if past.name not in single:
+    if not past.name.startswith("tasks."):
         return past
-    task = next((one for one in past.data["tasks"] if one["id"] == task_id), None)
+    task = next((one for one in past.data.get("tasks") or () if one["id"] == task_id), None)
     if task is None:
         return past
     data: dict[str, Any] = {"task": task}
     if task_id in (changed := changed_tasks(past)):
         data["was"] = changed[task_id][0]
     return Past(
-        past.room_id, past.seq, single[past.name], past.at, past.actor_id, past.actor_name, past.command_id,
+        past.room_id, past.seq, past.name.replace("tasks.", "task.", 1), past.at, past.actor_id, past.actor_name, past.command_id,
         UUID(task_id), data,
     )  # fmt: skip
 
@@ -165,8 +160,7 @@ def _slot(view: _View, slot: str) -> list[Piece]:
     if slot == "fields":
         return [Piece(text=_listed([words(field) for field in _fields(past)]) or "something")]
     if slot == "count":
-        lists = [value for value in past.data.values() if isinstance(value, list)]
-        return [Piece(text=str(len(lists[0]) if lists else 0))]
+        return [Piece(text=str(_count(past)))]
     if noun == "was" and name:
         return _value(view, name, past.was.get(name))
     if noun == "now":
@@ -174,6 +168,13 @@ def _slot(view: _View, slot: str) -> list[Piece]:
     if name:
         return _value(view, name, _entity(past, noun).get(name))
     return [_named(view, noun)]
+
+
+def _count(past: Past) -> int:
+    """How many things an event tells of: of tasks those that it is about, beside a chief one."""
+    if "tasks" in past.data:
+        return len(about(past) - {_entity(past, "task").get("id")})
+    return next((len(value) for value in past.data.values() if isinstance(value, list)), 0)
 
 
 def _fields(past: Past) -> list[str]:
@@ -256,7 +257,7 @@ def _changes(view: _View) -> list[FieldChange]:
             now_text=_text(view, name, _now(view.past, name)),
         )
         for name, value in view.past.was.items()
-        if name not in ("id", "position")
+        if name not in DERIVED and name not in ("id", "position")
     ]
 
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from handlers.context import Tx
 from handlers.errors import Conflict
 from handlers.registry import Entity, Event, Outcome, Page, Payload, Reply, Timestamp, command, query
+from handlers.work.archive import TaskArchived, TasksArchived, TaskUnarchived
 from handlers.work.boards import BoardUpdated, ColumnCreated, ColumnDeleted, ColumnUpdated
 from handlers.work.bulk import TasksDeleted, TasksUpdated
 from handlers.work.dependencies import DependencyAdded, DependencyRemoved, DependencyUpdated
@@ -35,7 +36,7 @@ SHOWN: Final = 20
 """Changes that `history.stack` shows of each side (count)."""
 
 Replayed = (
-    TaskUpdated | TaskMoved | TaskDeleted | TaskRestored | TasksUpdated | TasksDeleted | TasksRestored
+    TaskArchived | TaskUnarchived | TasksArchived | TaskUpdated | TaskMoved | TaskDeleted | TaskRestored | TasksUpdated | TasksDeleted | TasksRestored
     | DependencyAdded | DependencyUpdated | DependencyRemoved | ColumnCreated | ColumnUpdated | ColumnDeleted | BoardUpdated
 )  # fmt: skip
 """What undo and redo come to."""

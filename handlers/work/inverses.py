@@ -16,7 +16,7 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, Forbidden, NotFound
 from handlers.registry import SPECS, Event, Outcome, Payload
 from handlers.work.bulk import DeleteTasks
-from handlers.work.past import Past, changed_tasks
+from handlers.work.past import Past, about, changed_tasks, went_or_came
 from handlers.work.returns import bring_back, set_many
 from handlers.work.tasks import Task, TaskPart
 from storage.rooms import timestamp
@@ -29,8 +29,9 @@ PLACE: Final = ("column_id", "status_id", "position", "completed_at")
 BY_ITSELF: Final = frozenset({"position", "completed_at"})
 """Those that may come out otherwise than they were: a place is found anew."""
 
-MADE: Final = frozenset({"task.created", "task.restored"})
-GONE: Final = frozenset({"task.deleted", "tasks.deleted"})
+MADE: Final = frozenset({"task.created", "task.restored", "task.unarchived"})
+GONE: Final = frozenset({"task.deleted", "tasks.deleted", "task.archived", "tasks.archived"})
+ARCHIVE: Final = frozenset({"task.archived", "task.unarchived", "tasks.archived"})
 CHANGED: Final = frozenset({"task.updated", "task.moved", "tasks.updated"})
 
 Values: TypeAlias = dict[str, Any]
@@ -143,9 +144,10 @@ async def replay(tx: Tx, change: Sequence[Past], *, back: bool, since: int) -> l
 async def _carry_out(this: Replay, change: Sequence[Past]) -> None:
     made, gone = _ids(change, MADE), _ids(change, GONE)
     comes, goes = (gone, made) if this.back else (made, gone)
+    archived = any(past.name in ARCHIVE for past in change)
     if comes:
-        this.tx.require("task.delete")
-        this.events += await bring_back(this.tx, comes, many=_many(change))
+        this.tx.require("task.edit" if archived else "task.delete")
+        this.events += await bring_back(this.tx, comes, many=_many(change), archived=archived)
     others = [past for past in change if past.name in INVERSES]
     for past in reversed(others) if this.back else others:
         found = INVERSES[past.name]
@@ -158,7 +160,7 @@ async def _carry_out(this: Replay, change: Sequence[Past]) -> None:
     if wanted:
         await _set_fields(this, wanted)
     if goes:
-        await _take_away(this, goes, many=_many(change))
+        await _take_away(this, goes, "archive" if archived else "delete", many=_many(change))
 
 
 def net(change: Iterable[Past]) -> dict[str, dict[str, tuple[Any, Any]]]:
@@ -185,7 +187,7 @@ def _ids(change: Iterable[Past], names: frozenset[str]) -> list[str]:
         if past.name in names:
             task, beside = past.data.get("task"), past.data.get("tasks") or []
             found += [task["id"]] if task else []
-            found += [one["id"] for one in beside if one.get("removed") or "title" in one]
+            found += [one["id"] for one in beside if went_or_came(one)]
     return list(dict.fromkeys(found))
 
 
@@ -210,16 +212,16 @@ async def _clashes(this: Replay, change: Sequence[Past]) -> list[Clash]:
             row = rows.get(task_id)
             if row is None:
                 raise NotFound("There is no such task any more")
-            about = [past for past in by_others if task_id in _about(past)]
+            his = [past for past in by_others if task_id in about(past)]
             if task_id in goes:
-                found += [Clash(about[-1], "task", task_id, row["key"], (), {})] if about else []
+                found += [Clash(his[-1], "task", task_id, row["key"], (), {})] if his else []
                 continue
-            if about and about[-1].name in GONE and task_id not in comes:
-                found.append(Clash(about[-1], "task", task_id, row["key"], (), {"removed": True}))
+            if his and his[-1].name in GONE and task_id not in comes:
+                found.append(Clash(his[-1], "task", task_id, row["key"], (), {"removed": True}))
                 continue
             current = Task.of(row).model_dump(mode="json")
             left = {name: pair[1 if this.back else 0] for name, pair in fields.get(task_id, {}).items()}
-            found += _changed_since(task_id, row["key"], about, left, current)
+            found += _changed_since(task_id, row["key"], his, left, current)
     for task_id in goes:
         found += await _subtasks_of_others(this, task_id)
     for past in change:
@@ -228,30 +230,17 @@ async def _clashes(this: Replay, change: Sequence[Past]) -> list[Clash]:
     return found
 
 
-def _about(past: Past) -> set[str]:
-    """The tasks that an event is about, as far as their own fields go."""
-    task, beside = past.data.get("task"), past.data.get("tasks") or []
-    found = {one["id"] for one in beside if task is None or one.get("removed") or "title" in one}
-    if task is not None:
-        found.add(task["id"])
-    return found | ({str(past.task_id)} if past.task_id else set())
-
-
-def _changed_since(
-    task_id: str, key: str, about: list[Past], left: Values, current: Values
-) -> Iterable[Clash]:
+def _changed_since(task_id: str, key: str, his: list[Past], left: Values, current: Values) -> Iterable[Clash]:
     """The fields that somebody else has changed and that are not what one left there. A place counts by itself: others
     move when a column is spread anew.
     """
     by: dict[int, list[str]] = {}
     for name, value in left.items():
-        past = next((p for p in reversed(about) if name in changed_tasks(p).get(task_id, ({}, {}))[0]), None)
+        past = next((p for p in reversed(his) if name in changed_tasks(p).get(task_id, ({}, {}))[0]), None)
         if past is not None and (name == "position" or current.get(name) != value):
-            by.setdefault(about.index(past), []).append(name)
+            by.setdefault(his.index(past), []).append(name)
     for at, names in by.items():
-        yield Clash(
-            about[at], "task", task_id, key, tuple(names), {name: current.get(name) for name in names}
-        )
+        yield Clash(his[at], "task", task_id, key, tuple(names), {name: current.get(name) for name in names})
 
 
 async def _subtasks_of_others(this: Replay, task_id: str) -> list[Clash]:
@@ -299,15 +288,15 @@ def clashes_of(
 # Tasks.
 
 
-async def _take_away(this: Replay, task_ids: list[str], *, many: bool) -> None:
+async def _take_away(this: Replay, task_ids: list[str], where: str, *, many: bool) -> None:
     if not many:
-        await this.send("task.delete", task_id=task_ids[0])
+        await this.send(f"task.{where}", task_id=task_ids[0])
         return
     # Unchecked: with its subtasks it may be more than a client may name.
     payload = DeleteTasks.model_construct(
         {"project_id", "task_ids"}, project_id=this.tx.room.id, task_ids=[UUID(one) for one in task_ids]
     )
-    await this.carry_out("tasks.delete", payload)
+    await this.carry_out(f"tasks.{where}", payload)
 
 
 async def _set_fields(this: Replay, wanted: Mapping[str, Values]) -> None:

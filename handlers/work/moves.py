@@ -14,6 +14,7 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound
 from handlers.registry import command, opening, together
 from handlers.work import positions
+from handlers.work.subtasks import recount
 from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was, check_limit
 from storage.postgres import Row
 
@@ -29,7 +30,8 @@ class _Plan:
     place: Row
     completed_at: datetime | None
     position: str
-    made_room: list[TaskPart]
+    beside: list[TaskPart]
+    """What is told of other tasks."""
 
 
 @dataclass(slots=True)
@@ -96,7 +98,9 @@ async def _some(moves: Sequence[Move], places: Mapping[int, Row]) -> list[TaskMo
             break
         decided.take(plan)
         plans.append(plan)
-    _write([plan for plan in plans if isinstance(plan, _Plan)])
+    decided_plans = [plan for plan in plans if isinstance(plan, _Plan)]
+    _write(decided_plans)
+    await _count_subtasks(decided_plans)
     return [plan if isinstance(plan, AtriumError) else _told(plan) for plan in plans]
 
 
@@ -166,7 +170,7 @@ async def _make_room(plan: _Plan) -> None:
     keys = positions.spread(len(order))
     others = [(task_id, key) for task_id, key in zip(order, keys, strict=True) if task_id != cmd.task_id]
     moved = await tx.many("rebalance_tasks", ids=[o[0] for o in others], positions=[o[1] for o in others])
-    plan.position, plan.made_room = keys[at], [TaskPart.of(row) for row in moved]
+    plan.position, plan.beside = keys[at], [TaskPart.of(row) for row in moved]
 
 
 def _write(plans: list[_Plan]) -> None:
@@ -181,6 +185,21 @@ def _write(plans: list[_Plan]) -> None:
             actor_ids=[plan.tx.actor.user_id for plan in plans],
             completed=[plan.completed_at for plan in plans],
         )
+
+
+async def _count_subtasks(plans: list[_Plan]) -> None:
+    """Tell with each move how its parent's subtasks stand after all of them; nothing is asked where none has one."""
+    moved = [
+        plan
+        for plan in plans
+        if plan.place["parent_id"] is not None and plan.place["new_status_id"] != plan.place["status_id"]
+    ]
+    if not moved:
+        return
+    counted = {row["id"]: row for row in await recount(moved[0].tx, {p.place["parent_id"] for p in moved})}
+    for plan in moved:
+        if (parent := counted.get(plan.place["parent_id"])) is not None:
+            plan.beside.append(TaskPart.of(parent))
 
 
 def _told(plan: _Plan) -> TaskMoved:
@@ -198,6 +217,6 @@ def _told(plan: _Plan) -> TaskMoved:
         task=TaskPart(id=place["id"], version=place["version"] + 1, updated_at=plan.tx.now, **fresh),
         was=Was(**{name: place[name] for name in changed}),
     )
-    if plan.made_room:
-        event.tasks = plan.made_room
+    if plan.beside:
+        event.tasks = plan.beside
     return event

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 import orjson
@@ -39,16 +39,37 @@ class Past:
         return before if isinstance(before, dict) else {}
 
 
+DERIVED: Final = frozenset({"subtask_total", "subtask_done", "comment_count", "version", "updated_at"})
+"""Fields of a task that follow from others; nobody sets them."""
+
+
 def changed_tasks(past: Past) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """Each task whose fields an event changed: the values before, and after."""
     task, tasks, was = past.data.get("task"), past.data.get("tasks"), past.data.get("was")
     if isinstance(was, list):
-        return {one["id"]: _values(before, one) for one, before in zip(tasks or [], was, strict=True)}
+        pairs = {one["id"]: _values(before, one) for one, before in zip(tasks or [], was, strict=True)}
+        return {task_id: pair for task_id, pair in pairs.items() if pair[0]}
     if isinstance(was, dict) and task is not None:
         return {task["id"]: _values(was, task)}
     return {}
 
 
+def about(past: Past) -> set[str]:
+    """The tasks that an event is about, not those of which it tells besides how they stand now."""
+    task, beside = past.data.get("task"), past.data.get("tasks") or []
+    found = {
+        one["id"] for one in beside if went_or_came(one) or (task is None and set(one) - DERIVED - {"id"})
+    }
+    if task is not None:
+        found.add(task["id"])
+    return found | ({str(past.task_id)} if past.task_id else set())
+
+
+def went_or_came(task: dict[str, Any]) -> bool:
+    """Whether a task in an event is gone with it, or whole in it."""
+    return bool(task.get("removed")) or "title" in task
+
+
 def _values(was: dict[str, Any], task: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    before = {name: value for name, value in was.items() if name != "id"}
+    before = {name: value for name, value in was.items() if name != "id" and name not in DERIVED}
     return before, {name: task.get(name) for name in before}

@@ -12,9 +12,10 @@ from handlers.context import Tx
 from handlers.errors import Conflict, NotFound
 from handlers.registry import Event
 from handlers.work import positions
-from handlers.work.bulk import WRITTEN, Decided, TasksUpdated, write
+from handlers.work.archive import TaskUnarchived
+from handlers.work.bulk import WRITTEN, Decided, TasksUpdated, count_parents, write
 from handlers.work.dependencies import Dependency, back_with
-from handlers.work.tasks import Task, TaskPart, TaskRestored, check_limit, check_people
+from handlers.work.tasks import Task, TaskPart, TaskRestored, check_limit, check_people, parents_told
 from storage.postgres import Row
 
 EVENT_SIZE: Final = 200_000
@@ -22,14 +23,14 @@ EVENT_SIZE: Final = 200_000
 
 
 class TasksRestored(Event, name="tasks.restored"):
-    """Several tasks came back from the trash at once."""
+    """Several tasks came back from the trash or the archive at once."""
 
-    tasks: list[Task]
+    tasks: list[Task | TaskPart] = Field(description="Those, and parents whose subtasks count otherwise now.")
     dependencies: list[Dependency] | None = Field(None, description="What waits for them again, or they for.")
 
 
-async def bring_back(tx: Tx, task_ids: Sequence[str], *, many: bool) -> list[Event]:
-    """Bring tasks back from the trash, to where they were; all of them or none.
+async def bring_back(tx: Tx, task_ids: Sequence[str], *, many: bool, archived: bool) -> list[Event]:
+    """Bring tasks back from the trash, or from the archive, to where they were; all of them or none.
 
     CONFLICT where one is there already, its parent or column is gone, or a column is full.
     """
@@ -38,30 +39,47 @@ async def bring_back(tx: Tx, task_ids: Sequence[str], *, many: bool) -> list[Eve
     if len(rows) < len(ids):
         raise NotFound("There is no such task any more")
     for row in rows.values():
-        if row["deleted_at"] is None:
-            raise Conflict(f"{row['key']} is not in the trash any more", details={"task_id": row["id"]})
-        if row["parent_deleted_at"] is not None and row["parent_id"] not in rows:
+        if row["archived_at" if archived else "deleted_at"] is None or (archived and row["deleted_at"]):
             raise Conflict(
-                f"{row['parent_key']}, its parent task, is in the trash: restore that one",
+                f"{row['key']} is not in the {'archive' if archived else 'trash'} any more",
+                details={"task_id": row["id"]},
+            )
+        if row["parent_gone"] and row["parent_id"] not in rows:
+            raise Conflict(
+                f"{row['parent_key']}, its parent task, is not on the board: bring that one back first",
                 details={"task_id": row["parent_id"]},
             )
     places = [(row["id"], row["column_id"], row["position"]) for row in rows.values()]
     keys = await _fitted(tx, places, coming={row["id"]: row["column_id"] for row in rows.values()})
     back = await tx.many("bring_back_tasks", task_ids=list(keys), positions=list(keys.values()))
     tasks = {row["id"]: Task.of(row) for row in back}
+    parents = await parents_told(tx, {task.parent_id for task in tasks.values()} - {*ids})
     edges = await back_with(tx, ids)
-    return _told([tasks[one] for one in ids], edges, many=many)
+    back_again = [tasks[one] for one in ids]
+    return (
+        _told_as_many(back_again, parents, edges) if many else [_told(back_again, parents, edges, archived)]
+    )
 
 
-def _told(tasks: list[Task], edges: list[Dependency] | None, *, many: bool) -> list[Event]:
-    if not many:
-        event = TaskRestored(task=tasks[0])
+def _told(
+    tasks: list[Task], parents: list[TaskPart], edges: list[Dependency] | None, archived: bool
+) -> Event:
+    if archived:
+        event: TaskUnarchived | TaskRestored = TaskUnarchived(task=tasks[0])
         if len(tasks) > 1:
             event.tasks = list(tasks[1:])
-        if edges:
-            event.dependencies = edges
-        return [event]
-    events = [TasksRestored(tasks=part) for part in _portions(tasks)]
+    else:
+        event = TaskRestored(task=tasks[0])
+        if len(tasks) > 1 or parents:
+            event.tasks = [*tasks[1:], *parents]
+    if edges:
+        event.dependencies = edges
+    return event
+
+
+def _told_as_many(tasks: list[Task], parents: list[TaskPart], edges: list[Dependency] | None) -> list[Event]:
+    events = [TasksRestored(tasks=list(part)) for part in _portions(tasks)]
+    events[-1].tasks += parents
     if edges:
         events[-1].dependencies = edges
     return list(events)
@@ -106,6 +124,7 @@ async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpda
     for one, values in fresh.items():
         decided.add(rows[one], values, tx.now)
     write(tx, decided)
+    await count_parents(tx, decided)
     return TasksUpdated(tasks=decided.tasks, was=decided.was)
 
 

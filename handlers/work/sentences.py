@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from handlers.work.past import Past
+from handlers.work.past import DERIVED, Past, went_or_came
 
 Template: TypeAlias = str | Callable[[Past], str]
 
@@ -64,8 +64,8 @@ ALONG: Final = frozenset({"position", "completed_at", "edited_at"})
 
 def told_fields(past: Past) -> list[str]:
     """The changed fields that a sentence names."""
-    found = [name for name in past.was if name not in ALONG and name != "id"]
-    return [name for name in found if name != "column_id" or "status_id" not in found] or found
+    found = [name for name in past.was if name not in ALONG and name != "id" and name not in DERIVED]
+    return [name for name in found if name != "column_id" or "status_id" not in found]
 
 
 def _moved(past: Past) -> str:
@@ -121,7 +121,7 @@ def _created(past: Past) -> str:
 
 def _with_subtasks(verb: str) -> Callable[[Past], str]:
     def choose(past: Past) -> str:
-        beside = past.data.get("tasks")
+        beside = any(went_or_came(one) for one in past.data.get("tasks") or ())
         return f"{{actor}} {verb} {{task}}" + (" and {count} subtasks" if beside else "")
 
     return choose
@@ -135,6 +135,9 @@ sentence("task.restored", "restored", _with_subtasks("restored"))
 sentence("tasks.updated", "changed", "{actor} changed {fields} of {count} tasks")
 sentence("tasks.deleted", "deleted", "{actor} deleted {count} tasks")
 sentence("tasks.restored", "restored", "{actor} restored {count} tasks")
+sentence("task.archived", "archived", _with_subtasks("archived"))
+sentence("task.unarchived", "restored", "{actor} took {task} out of the archive")
+sentence("tasks.archived", "archived", "{actor} archived {count} tasks")
 sentence("comment.added", "commented", "{actor} commented on {task}")
 sentence("comment.edited", "edited", "{actor} edited a comment on {comment.task_id}")
 sentence("comment.deleted", "deleted", "{actor} deleted a comment on {task}")

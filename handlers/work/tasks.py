@@ -1,6 +1,6 @@
 """Tasks: create, read, change, move, delete and bring back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from handlers.context import Tx
 from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
+from handlers.identity.people import Timezone
 from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT, decode_cursor, encode_cursor, moment
 from handlers.registry import (
     Entity,
@@ -30,7 +31,9 @@ from handlers.registry import (
     unique,
 )
 from handlers.work import positions
+from handlers.work.dates import settled
 from handlers.work.dependencies import Dependency, DependencyPart, back_with, removed_with
+from handlers.work.subtasks import recount
 from storage.ids import new_id
 from storage.postgres import Row
 
@@ -46,8 +49,12 @@ def _tags(values: list[str]) -> list[str]:
 
 
 Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(_tags)]
-NULLABLE: Final = frozenset({"parent_id", "start_at", "due_at", "estimate_minutes"})
+NULLABLE: Final = frozenset(
+    {"parent_id", "start_at", "due_at", "time_zone", "estimate_minutes", "actual_minutes"}
+)
 """Fields of a task that may be taken away."""
+
+BESIDES: Final = "Cards that got a new position to make room, and parents whose subtasks count otherwise now."
 
 Minutes = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -73,9 +80,19 @@ class Task(Entity):
     assignee_ids: list[UUID]
     tags: list[str]
     start_at: Timestamp | None
-    due_at: Timestamp | None
+    due_at: Timestamp | None = Field(
+        description="With `all_day` the last millisecond of that day in `time_zone`. Overdue: past, and not completed."
+    )
+    time_zone: str | None = Field(
+        description="In which its days and hours are meant (IANA); null: the viewer's."
+    )
+    all_day: bool = Field(description="Whether it lies on days, not at hours.")
     completed_at: Timestamp | None
+    archived_at: Timestamp | None = Field(description="Since when it is in the archive, and on no board.")
     estimate_minutes: int | None
+    actual_minutes: int | None = Field(description="What it really took.")
+    subtask_total: int = Field(description="Its direct subtasks, but for cancelled ones.")
+    subtask_done: int = Field(description="How many of those are done.")
     comment_count: int
     version: int
     created_by: UUID
@@ -100,8 +117,13 @@ class TaskPart(Entity):
     tags: list[str] | None = None
     start_at: Timestamp | None = None
     due_at: Timestamp | None = None
+    time_zone: str | None = None
+    all_day: bool | None = None
     completed_at: Timestamp | None = None
     estimate_minutes: int | None = None
+    actual_minutes: int | None = None
+    subtask_total: int | None = None
+    subtask_done: int | None = None
     version: int | None = None
     updated_at: Timestamp | None = None
 
@@ -116,7 +138,7 @@ class TaskCreated(Event, name="task.created"):
     """A task came to be."""
 
     task: Task
-    tasks: list[TaskPart] | None = Field(None, description="Cards that got a new position to make room.")
+    tasks: list[TaskPart] | None = Field(None, description=BESIDES)
 
 
 class TaskUpdated(Event, name="task.updated"):
@@ -124,7 +146,7 @@ class TaskUpdated(Event, name="task.updated"):
 
     task: TaskPart
     was: Was
-    tasks: list[TaskPart] | None = Field(None, description="Cards that got a new position to make room.")
+    tasks: list[TaskPart] | None = Field(None, description=BESIDES)
 
 
 class TaskMoved(Event, name="task.moved"):
@@ -132,14 +154,16 @@ class TaskMoved(Event, name="task.moved"):
 
     task: TaskPart
     was: Was
-    tasks: list[TaskPart] | None = Field(None, description="Cards that got a new position to make room.")
+    tasks: list[TaskPart] | None = Field(None, description=BESIDES)
 
 
 class TaskDeleted(Event, name="task.deleted"):
     """A task went to the trash, and its subtasks with it."""
 
     task: TaskPart
-    tasks: list[TaskPart] | None = Field(None, description="The subtasks that went with it.")
+    tasks: list[TaskPart] | None = Field(
+        None, description="The subtasks that went with it, and the parent that has one less."
+    )
     dependencies: list[DependencyPart] | None = Field(None, description="What waited for them, or they for.")
 
 
@@ -147,7 +171,9 @@ class TaskRestored(Event, name="task.restored"):
     """A task came back, and the subtasks that had gone with it."""
 
     task: Task
-    tasks: list[Task | TaskPart] | None = Field(None, description="The subtasks that came with it.")
+    tasks: list[Task | TaskPart] | None = Field(
+        None, description="The subtasks that came with it, and the parent that has one more."
+    )
     dependencies: list[Dependency] | None = Field(
         None, description="What waits for them again, or they for: where the other task stands."
     )
@@ -165,8 +191,11 @@ class CreateTask(Payload):
     assignee_ids: Ids = []
     tags: Tags = []
     start_at: When | None = None
-    due_at: When | None = None
+    due_at: When | None = Field(None, description="With `all_day` any moment of the day.")
+    time_zone: Timezone | None = Field(None, description="In which days and hours are meant (IANA).")
+    all_day: bool = Field(False, description="It is due on a day of `time_zone`, which is needed then.")
     estimate_minutes: Minutes | None = None
+    actual_minutes: Minutes | None = None
 
 
 class OneTask(Payload):
@@ -205,6 +234,12 @@ class TaskChanges(SharedChanges):
     parent_id: UUID | None = None
     assignee_ids: Ids | None = None
     tags: Tags | None = None
+    time_zone: Timezone | None = Field(
+        None,
+        description="Another zone leaves a task on the days on which it lies, and one with hours at its moment.",
+    )
+    all_day: bool | None = None
+    actual_minutes: Minutes | None = None
 
 
 class UpdateTask(Payload):
@@ -232,6 +267,9 @@ class MoveTask(Payload):
 class Filters(Paging):
     """What narrows a list of tasks; all that is given must hold."""
 
+    overdue: bool | None = Field(
+        None, description="Only open ones whose due date is past, or only the others."
+    )
     open: bool | None = Field(None, description="Only those that are not completed, or only those that are.")
     priority: Priority | None = None
     type: Type | None = None
@@ -250,6 +288,7 @@ class ListTasks(Filters):
     text: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(no_nul)] | None = (
         Field(None, description="Something in the title, in upper or lower case.")
     )
+    archived: bool = Field(False, description="What is in the archive, in place of what is not.")
     sort: Literal["number", "due_at", "updated_at"] | None = Field(
         None,
         description="By number, by what is due first, or by what changed last. Unset: by number, a column by its "
@@ -315,6 +354,7 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     await check_people(tx, cmd.assignee_ids, "assignee_ids")
     if cmd.parent_id is not None and await tx.maybe("task", task_id=cmd.parent_id) is None:
         raise NotFound("There is no such parent task")
+    dates = settled(dict.fromkeys(("start_at", "due_at", "time_zone", "all_day")), cmd.model_dump())
     numbered = await tx.one("next_task_number")
     task_id = cmd.id or new_id()
     row = await tx.maybe(
@@ -326,24 +366,31 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
         column_id=column["id"],
         status_id=cmd.status_id or column["status_ids"][0],
         position=positions.between(column["last_position"], None),
+        **dates,
     )
     if row is None:
         raise NotFound("There is no such status")
     if cmd.assignee_ids:
         await tx.exec("replace_assignees", task_id=task_id, user_ids=cmd.assignee_ids)
-    return TaskCreated.of(row)
+    event = TaskCreated.of(row)
+    if parents := await parents_told(tx, [cmd.parent_id]):
+        event.tasks = parents
+    return event
 
 
 @query("task.get", needs="project.view", rest="GET /tasks/{task_id}")
 async def get(tx: Tx, ask: OneTask) -> TaskReply:
     """One task, whole."""
-    return TaskReply(task=Task.of(await _task(tx, ask.task_id)))
+    row = await tx.maybe("found_task", ask)
+    if row is None:
+        raise NotFound("There is no such task")
+    return TaskReply(task=Task.of(row))
 
 
 @query("task.list", needs="project.view", rest="GET /projects/{project_id}/tasks")
 async def list_tasks(tx: Tx, ask: ListTasks) -> Page[TaskList]:
     """The tasks of a project by number, time due or last change, or of one column in the order of the board."""
-    order = _ORDERS[ask.sort or ("number" if ask.column_id is None else "board")]
+    order = _ORDERS[ask.sort or ("number" if ask.column_id is None or ask.archived else "board")]
     place = decode_cursor(ask.cursor, *order.types) or order.start
     rows = await tx.many(
         order.statement,
@@ -376,7 +423,7 @@ async def list_assigned(tx: Tx, ask: ListAssigned) -> Page[TaskList]:
 @command("task.update", needs="task.edit", rest="PUT /tasks/{task_id}", versioned=True)
 async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
     """Change fields of a task. A new status takes it to the first column that shows it."""
-    row = await _task(tx, cmd.task_id)
+    row = await standing(tx, cmd.task_id)
     tx.check_version(row, Task)
     changes = cmd.changes.model_dump(exclude_unset=True)
     if (parent_id := changes.get("parent_id")) is not None:
@@ -385,24 +432,31 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
         await check_people(tx, changes["assignee_ids"], "assignee_ids")
     if "status_id" in changes and changes["status_id"] != row["status_id"]:
         changes |= await _column_for(tx, row, changes["status_id"])
+    changes |= settled(row, changes)
     fresh = await tx.one("update_task", **{**dict(row), **changes, "now": tx.now})
     if "assignee_ids" in changes:
         await tx.exec("replace_assignees", task_id=cmd.task_id, user_ids=changes["assignee_ids"])
     changed = [name for name in (*changes, "completed_at") if fresh[name] != row[name]]
     part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
-    return TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
+    event = TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
+    counted = {row["parent_id"], fresh["parent_id"]} if {"parent_id", "status_id"} & {*changed} else ()
+    if parents := await parents_told(tx, counted):
+        event.tasks = parents
+    return event
 
 
 @command("task.delete", needs="task.delete", rest="DELETE /tasks/{task_id}", versioned=True)
 async def delete(tx: Tx, cmd: OneTask) -> TaskDeleted:
     """Put a task and its subtasks into the trash."""
-    row = await _task(tx, cmd.task_id)
+    row = await tx.maybe("found_task", cmd)
+    if row is None:
+        raise NotFound("There is no such task")
     tx.check_version(row, Task)
     gone = await tx.many("delete_tasks", cmd)
     event = TaskDeleted(task=TaskPart(id=cmd.task_id, removed=True))
     below = [TaskPart(id=row["id"], removed=True) for row in gone if row["id"] != cmd.task_id]
-    if below:
-        event.tasks = below
+    if beside := below + await parents_told(tx, [row["parent_id"]]):
+        event.tasks = beside
     if edges := await removed_with(tx, [row["id"] for row in gone]):
         event.dependencies = edges
     return event
@@ -418,21 +472,32 @@ async def restore(tx: Tx, cmd: OneTask) -> TaskRestored:
         raise Conflict(
             "Its parent task is in the trash: restore that one", details={"task_id": row["parent_id"]}
         )
-    back = [await _put_back(tx, item) for item in await tx.many("deleted_with", cmd)]
+    if row["parent_archived_at"] is not None:
+        raise Conflict(
+            "Its parent task is in the archive: take that one out", details={"task_id": row["parent_id"]}
+        )
+    back = [await put_back(tx, item) for item in await tx.many("deleted_with", cmd)]
     event = TaskRestored(task=next(task for task in back if task.id == cmd.task_id))
-    below = [task for task in back if task.id != cmd.task_id]
-    if below:
-        event.tasks = list(below)
+    below: list[Task | TaskPart] = [task for task in back if task.id != cmd.task_id]
+    if beside := below + await parents_told(tx, [row["parent_id"]]):
+        event.tasks = beside
     if edges := await back_with(tx, [task.id for task in back]):
         event.dependencies = edges
     return event
 
 
-async def _task(tx: Tx, task_id: UUID) -> Row:
+async def standing(tx: Tx, task_id: UUID) -> Row:
     row = await tx.maybe("task", task_id=task_id)
-    if row is None:
-        raise NotFound("There is no such task")
-    return row
+    if row is not None:
+        return row
+    if await tx.maybe("found_task", task_id=task_id) is not None:
+        raise Conflict("The task is in the archive: take it out first", details={"task_id": task_id})
+    raise NotFound("There is no such task")
+
+
+async def parents_told(tx: Tx, parent_ids: Iterable[UUID | None]) -> list[TaskPart]:
+    """Count the subtasks of these tasks anew; those that have others now, as events tell it."""
+    return [TaskPart.of(row) for row in await recount(tx, parent_ids)]
 
 
 async def _landing(tx: Tx, column_id: UUID | None, status_id: UUID | None) -> Row:
@@ -467,7 +532,7 @@ async def check_people(tx: Tx, user_ids: list[UUID], field: str) -> None:
 
 
 async def _check_parent(tx: Tx, task_id: UUID, parent_id: UUID) -> None:
-    await _task(tx, parent_id)
+    await standing(tx, parent_id)
     if await tx.value("is_below", parent_id=parent_id, task_id=task_id):
         raise Conflict("A task cannot be below itself")
     if await tx.value("waits_for_parent", parent_id=parent_id, task_id=task_id):
@@ -485,7 +550,7 @@ async def _column_for(tx: Tx, row: Row, status_id: UUID) -> dict[str, Any]:
     return {"column_id": column["id"], "position": positions.between(column["last_position"], None)}
 
 
-async def _put_back(tx: Tx, item: Row) -> Task:
+async def put_back(tx: Tx, item: Row) -> Task:
     column_id = item["column_id"] if item["column_stands"] else None
     column = await _landing(tx, column_id, None if column_id else item["status_id"])
     row = await tx.one(

@@ -65,7 +65,8 @@ WHERE tenant_id = :tenant_id AND id = :id
 RETURNING *;
 
 -- tasks_held :value
-SELECT count(*) FROM tasks WHERE tenant_id = :tenant_id AND column_id = :column_id AND deleted_at IS NULL;
+SELECT count(*) FROM tasks
+WHERE tenant_id = :tenant_id AND column_id = :column_id AND deleted_at IS NULL AND archived_at IS NULL;
 
 -- delete_column :one
 UPDATE board_columns SET deleted_at = :now, version = version + 1, updated_by = :actor_id, updated_at = :now

@@ -3,7 +3,7 @@
 -- tasks_by_ids :many
 SELECT t.* FROM tasks AS t
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid [])
-    AND t.deleted_at IS NULL;
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL;
 
 -- Every field that may have changed, as one text of JSON.
 -- update_many_tasks :exec
@@ -44,4 +44,4 @@ WITH RECURSIVE gone AS (
 UPDATE tasks AS t
 SET deleted_at = :now, deleted_with = u.top, version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM uppermost AS u WHERE t.tenant_id = :tenant_id AND t.id = u.id
-RETURNING t.id;
+RETURNING t.id, t.parent_id;

@@ -4,7 +4,8 @@
 -- add_comment :maybe
 WITH counted AS (
     UPDATE tasks AS t SET comment_count = t.comment_count + 1
-    WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL
+    WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id
+        AND t.deleted_at IS NULL AND t.archived_at IS NULL
     RETURNING t.id, t.comment_count
 )
 INSERT INTO comments (tenant_id, project_id, task_id, id, parent_id, author_id, body, created_at)
@@ -14,7 +15,7 @@ RETURNING *, (SELECT c.comment_count FROM counted AS c) AS comment_count;
 -- comment :maybe
 SELECT c.* FROM comments AS c JOIN tasks AS t ON t.tenant_id = c.tenant_id AND t.id = c.task_id
 WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.task_id = :task_id AND c.id = :comment_id
-    AND c.deleted_at IS NULL AND t.deleted_at IS NULL;
+    AND c.deleted_at IS NULL AND t.deleted_at IS NULL AND t.archived_at IS NULL;
 
 -- edit_comment :one
 UPDATE comments SET body = :body, edited_at = :now, version = version + 1

@@ -2,6 +2,9 @@
 
 -- dependency :maybe
 SELECT d.* FROM dependencies AS d
+JOIN tasks AS t ON t.tenant_id = d.tenant_id AND t.id = d.task_id AND t.deleted_at IS NULL AND t.archived_at IS NULL
+JOIN tasks AS o
+    ON o.tenant_id = d.tenant_id AND o.id = d.depends_on_id AND o.deleted_at IS NULL AND o.archived_at IS NULL
 WHERE d.tenant_id = :tenant_id AND d.project_id = :project_id AND d.task_id = :task_id AND d.id = :dependency_id;
 
 -- Whether both tasks stand, how many dependencies each has already, and whether one is part of the other.
@@ -24,7 +27,7 @@ SELECT
 FROM tasks AS t
 JOIN tasks AS o ON o.tenant_id = t.tenant_id AND o.project_id = t.project_id AND o.id = :depends_on_id
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id
-    AND t.deleted_at IS NULL AND o.deleted_at IS NULL;
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL AND o.deleted_at IS NULL AND o.archived_at IS NULL;
 
 -- Whether a task, or one of its subtasks, has to do with a task that it is about to become part of.
 -- waits_for_parent :value
@@ -98,8 +101,8 @@ SELECT d.* FROM dependencies AS d
 JOIN tasks AS t ON t.tenant_id = d.tenant_id AND t.id = d.task_id
 JOIN tasks AS o ON o.tenant_id = d.tenant_id AND o.id = d.depends_on_id
 WHERE d.tenant_id = :tenant_id AND d.project_id = :project_id
-    AND t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL
-    AND o.tenant_id = :tenant_id AND o.project_id = :project_id AND o.deleted_at IS NULL
+    AND t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND t.archived_at IS NULL
+    AND o.tenant_id = :tenant_id AND o.project_id = :project_id AND o.deleted_at IS NULL AND o.archived_at IS NULL
 ORDER BY d.id;
 
 -- Those of some tasks, whose other tasks stand too: what goes to the trash with them, or comes back.
@@ -108,13 +111,13 @@ SELECT d.* FROM dependencies AS d
 JOIN tasks AS t ON t.tenant_id = d.tenant_id AND t.id = d.task_id
 JOIN tasks AS o ON o.tenant_id = d.tenant_id AND o.id = d.depends_on_id
 WHERE d.tenant_id = :tenant_id AND (d.task_id = ANY(:task_ids::uuid []) OR d.depends_on_id = ANY(:task_ids::uuid []))
-    AND (t.deleted_at IS NULL OR t.id = ANY(:task_ids::uuid []))
-    AND (o.deleted_at IS NULL OR o.id = ANY(:task_ids::uuid []))
+    AND ((t.deleted_at IS NULL AND t.archived_at IS NULL) OR t.id = ANY(:task_ids::uuid []))
+    AND ((o.deleted_at IS NULL AND o.archived_at IS NULL) OR o.id = ANY(:task_ids::uuid []))
 ORDER BY d.id;
 
 -- What a schedule is reckoned from.
 -- tasks_to_schedule :many
 SELECT t.id, t.estimate_minutes, t.type, t.start_at, t.due_at, t.completed_at
 FROM tasks AS t
-WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND t.archived_at IS NULL
 ORDER BY t.number;

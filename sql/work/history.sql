@@ -59,16 +59,17 @@ LIMIT :most;
 -- card_from :maybe
 SELECT t.id FROM tasks AS t
 WHERE t.tenant_id = :tenant_id AND t.column_id = :column_id AND t.position >= :position AND t.id <> :task_id
-    AND t.deleted_at IS NULL
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL
 ORDER BY t.position, t.id
 LIMIT 1;
 
 -- set_completed :exec
 UPDATE tasks SET completed_at = :completed_at WHERE tenant_id = :tenant_id AND id = :task_id;
 
--- Tasks, in the trash or not, each with whether its parent stands.
+-- Tasks, in the trash and the archive too, each with whether its parent is there.
 -- tasks_anywhere :many
-SELECT t.*, p.deleted_at AS parent_deleted_at, p.key AS parent_key
+SELECT
+    t.*, p.key AS parent_key, coalesce(p.deleted_at, p.archived_at) IS NOT NULL AS parent_gone
 FROM tasks AS t LEFT JOIN tasks AS p ON p.tenant_id = t.tenant_id AND p.id = t.parent_id
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid []);
 
@@ -82,13 +83,14 @@ LIMIT 1;
 -- The places that are taken in some columns.
 -- places_in :many
 SELECT t.column_id, t.id, t.position FROM tasks AS t
-WHERE t.tenant_id = :tenant_id AND t.column_id = ANY(:column_ids::uuid []) AND t.deleted_at IS NULL
+WHERE t.tenant_id = :tenant_id AND t.column_id = ANY(:column_ids::uuid [])
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL
 ORDER BY t.column_id, t.position, t.id;
 
 -- bring_back_tasks :many
 UPDATE tasks AS t
 SET
-    deleted_at = NULL, deleted_with = NULL, position = b.position,
+    deleted_at = NULL, deleted_with = NULL, archived_at = NULL, archived_with = NULL, position = b.position,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM unnest(:task_ids::uuid [], :positions::text []) AS b (id, position)
 WHERE t.tenant_id = :tenant_id AND t.id = b.id

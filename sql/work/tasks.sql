@@ -6,48 +6,58 @@ SELECT project_id FROM tasks WHERE tenant_id = :tenant_id AND id = :entity_id;
 -- task :maybe
 SELECT t.*, u.name AS updated_by_name
 FROM tasks AS t LEFT JOIN users AS u ON u.id = t.updated_by
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL;
+
+-- The same, in the archive too: for what reads a task, and for what takes it out of there.
+-- found_task :maybe
+SELECT t.*, u.name AS updated_by_name
+FROM tasks AS t LEFT JOIN users AS u ON u.id = t.updated_by
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL;
 
 -- What moves have to know, in one read: each task, its target column and how full that is, the card it is dropped
 -- beside, and the card on the other side of the gap. The room lock keeps it true until the write.
 -- move_contexts :many
 SELECT
-    m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at,
+    m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at, t.parent_id,
     (SELECT u.name FROM users AS u WHERE u.id = t.updated_by) AS updated_by_name,
     c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit,
     s.id AS new_status_id, s.category = 'done' AS done,
     CASE WHEN c.wip_limit IS NOT NULL THEN (
         SELECT count(*) FROM tasks AS held
-        WHERE held.tenant_id = :tenant_id AND held.column_id = c.id AND held.deleted_at IS NULL AND held.id <> t.id
+        WHERE held.tenant_id = :tenant_id AND held.column_id = c.id
+            AND held.deleted_at IS NULL AND held.archived_at IS NULL AND held.id <> t.id
     ) END AS held,
     a.position AS anchor,
     CASE
         WHEN m.before_id IS NOT NULL THEN (
             SELECT max(n.position) FROM tasks AS n
-            WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL
+            WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL AND n.archived_at IS NULL
                 AND n.position < a.position AND n.id <> t.id
         )
         WHEN m.after_id IS NOT NULL THEN (
             SELECT min(n.position) FROM tasks AS n
-            WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL
+            WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL AND n.archived_at IS NULL
                 AND n.position > a.position AND n.id <> t.id
         )
         ELSE (
             SELECT max(n.position) FROM tasks AS n
-            WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL AND n.id <> t.id
+            WHERE n.tenant_id = :tenant_id AND n.column_id = c.id
+                AND n.deleted_at IS NULL AND n.archived_at IS NULL AND n.id <> t.id
         )
     END AS neighbour
 FROM unnest(:task_ids::uuid [], :column_ids::uuid [], :before_ids::uuid [], :after_ids::uuid [])
     WITH ORDINALITY AS m (task_id, column_id, before_id, after_id, n)
 JOIN tasks AS t
-    ON t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = m.task_id AND t.deleted_at IS NULL
+    ON t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = m.task_id
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL
 LEFT JOIN board_columns AS c
     ON c.tenant_id = t.tenant_id AND c.project_id = t.project_id AND c.id = m.column_id AND c.deleted_at IS NULL
 LEFT JOIN statuses AS s
     ON s.tenant_id = t.tenant_id
     AND s.id = CASE WHEN t.status_id = ANY(c.status_ids) THEN t.status_id ELSE c.status_ids[1] END
 LEFT JOIN tasks AS a
-    ON a.tenant_id = t.tenant_id AND a.column_id = c.id AND a.deleted_at IS NULL
+    ON a.tenant_id = t.tenant_id AND a.column_id = c.id AND a.deleted_at IS NULL AND a.archived_at IS NULL
     AND a.id = coalesce(m.before_id, m.after_id);
 
 -- The same in one round trip with the opening of the room: its row, joined with the first move's, and the other moves'.
@@ -75,11 +85,12 @@ SELECT
     c.id, c.name, c.status_ids, c.wip_limit,
     CASE WHEN c.wip_limit IS NOT NULL THEN (
         SELECT count(*) FROM tasks AS held
-        WHERE held.tenant_id = :tenant_id AND held.column_id = c.id AND held.deleted_at IS NULL
+        WHERE held.tenant_id = :tenant_id AND held.column_id = c.id
+            AND held.deleted_at IS NULL AND held.archived_at IS NULL
     ) END AS held,
     (
         SELECT max(n.position) FROM tasks AS n
-        WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL
+        WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL AND n.archived_at IS NULL
     ) AS last_position
 FROM board_columns AS c
 JOIN boards AS b ON b.tenant_id = c.tenant_id AND b.id = c.board_id
@@ -97,12 +108,12 @@ RETURNING last_number AS number, key || '-' || last_number AS key;
 -- create_task :one
 INSERT INTO tasks (
     tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
-    parent_id, assignee_ids, tags, start_at, due_at, estimate_minutes, completed_at,
+    parent_id, assignee_ids, tags, start_at, due_at, time_zone, all_day, estimate_minutes, actual_minutes, completed_at,
     created_by, created_at, updated_by, updated_at
 )
 SELECT
     :tenant_id, :project_id, :id, :number, :key, :title, :description, :type, :priority, :column_id, s.id, :position,
-    :parent_id, :assignee_ids, :tags, :start_at, :due_at, :estimate_minutes,
+    :parent_id, :assignee_ids, :tags, :start_at, :due_at, :time_zone, :all_day, :estimate_minutes, :actual_minutes,
     CASE WHEN s.category = 'done' THEN :now::timestamptz END,
     :actor_id, :now, :actor_id, :now
 FROM statuses AS s
@@ -114,7 +125,8 @@ UPDATE tasks AS t
 SET
     title = :title, description = :description, type = :type, priority = :priority,
     parent_id = :parent_id, assignee_ids = :assignee_ids, tags = :tags,
-    start_at = :start_at, due_at = :due_at, estimate_minutes = :estimate_minutes,
+    start_at = :start_at, due_at = :due_at, time_zone = :time_zone, all_day = :all_day,
+    estimate_minutes = :estimate_minutes, actual_minutes = :actual_minutes,
     column_id = :column_id, status_id = s.id, position = :position,
     completed_at = CASE WHEN s.category = 'done' THEN coalesce(t.completed_at, :now) END,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
@@ -173,7 +185,7 @@ FROM gone WHERE t.tenant_id = :tenant_id AND t.id = gone.id
 RETURNING t.*;
 
 -- deleted_task :maybe
-SELECT t.*, p.deleted_at AS parent_deleted_at
+SELECT t.*, p.deleted_at AS parent_deleted_at, p.archived_at AS parent_archived_at
 FROM tasks AS t LEFT JOIN tasks AS p ON p.tenant_id = t.tenant_id AND p.id = t.parent_id
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NOT NULL;
 
@@ -187,14 +199,15 @@ ORDER BY t.column_id, t.position, t.id;
 -- restore_task :one
 UPDATE tasks
 SET
-    deleted_at = NULL, deleted_with = NULL, column_id = :column_id, position = :position,
+    deleted_at = NULL, deleted_with = NULL, archived_at = NULL, archived_with = NULL,
+    column_id = :column_id, position = :position,
     version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND id = :task_id
 RETURNING *;
 
 -- column_order :many
 SELECT id FROM tasks
-WHERE tenant_id = :tenant_id AND column_id = :column_id AND deleted_at IS NULL
+WHERE tenant_id = :tenant_id AND column_id = :column_id AND deleted_at IS NULL AND archived_at IS NULL
 ORDER BY position, id;
 
 -- rebalance_tasks :many
@@ -218,8 +231,10 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at I
     AND (:tag::text IS NULL OR :tag = ANY(t.tags))
     AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
     AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
+    AND (:overdue::boolean IS NULL OR (t.completed_at IS NULL AND coalesce(t.due_at < :now, false)) = :overdue)
     AND (:updated_since::timestamptz IS NULL OR t.updated_at >= :updated_since)
     AND (:text::text IS NULL OR position(lower(:text) IN lower(t.title)) > 0)
+    AND (t.archived_at IS NOT NULL) = :archived
 ORDER BY t.number
 LIMIT :max_rows;
 
@@ -237,8 +252,10 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at I
     AND (:tag::text IS NULL OR :tag = ANY(t.tags))
     AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
     AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
+    AND (:overdue::boolean IS NULL OR (t.completed_at IS NULL AND coalesce(t.due_at < :now, false)) = :overdue)
     AND (:updated_since::timestamptz IS NULL OR t.updated_at >= :updated_since)
     AND (:text::text IS NULL OR position(lower(:text) IN lower(t.title)) > 0)
+    AND (t.archived_at IS NOT NULL) = :archived
 ORDER BY coalesce(t.due_at, :far), t.id
 LIMIT :max_rows;
 
@@ -256,14 +273,17 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at I
     AND (:tag::text IS NULL OR :tag = ANY(t.tags))
     AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
     AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
+    AND (:overdue::boolean IS NULL OR (t.completed_at IS NULL AND coalesce(t.due_at < :now, false)) = :overdue)
     AND (:updated_since::timestamptz IS NULL OR t.updated_at >= :updated_since)
     AND (:text::text IS NULL OR position(lower(:text) IN lower(t.title)) > 0)
+    AND (t.archived_at IS NOT NULL) = :archived
 ORDER BY t.updated_at DESC, t.id DESC
 LIMIT :max_rows;
 
 -- tasks_in_column :many
 SELECT t.* FROM tasks AS t
-WHERE t.tenant_id = :tenant_id AND t.column_id = :column_id AND t.project_id = :project_id AND t.deleted_at IS NULL
+WHERE t.tenant_id = :tenant_id AND t.column_id = :column_id AND t.project_id = :project_id
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL
     AND (t.position, t.id) > (:after_position, :after_id::uuid)
     AND (:status_id::uuid IS NULL OR t.status_id = :status_id)
     AND (:parent_id::uuid IS NULL OR t.parent_id = :parent_id)
@@ -274,6 +294,7 @@ WHERE t.tenant_id = :tenant_id AND t.column_id = :column_id AND t.project_id = :
     AND (:tag::text IS NULL OR :tag = ANY(t.tags))
     AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
     AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
+    AND (:overdue::boolean IS NULL OR (t.completed_at IS NULL AND coalesce(t.due_at < :now, false)) = :overdue)
     AND (:updated_since::timestamptz IS NULL OR t.updated_at >= :updated_since)
     AND (:text::text IS NULL OR position(lower(:text) IN lower(t.title)) > 0)
 ORDER BY t.position, t.id
@@ -283,7 +304,7 @@ LIMIT :max_rows;
 -- tasks_assigned :many
 SELECT t.*
 FROM task_assignees AS a
-JOIN tasks AS t ON t.tenant_id = a.tenant_id AND t.id = a.task_id AND t.deleted_at IS NULL
+JOIN tasks AS t ON t.tenant_id = a.tenant_id AND t.id = a.task_id AND t.deleted_at IS NULL AND t.archived_at IS NULL
 WHERE a.tenant_id = :tenant_id AND a.user_id = :user_id
     AND (coalesce(t.due_at, :far), t.id) > (:after_at::timestamptz, :after_id::uuid)
     AND (:project_ids::uuid [] IS NULL OR t.project_id = ANY(:project_ids))
@@ -293,6 +314,7 @@ WHERE a.tenant_id = :tenant_id AND a.user_id = :user_id
     AND (:tag::text IS NULL OR :tag = ANY(t.tags))
     AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
     AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
+    AND (:overdue::boolean IS NULL OR (t.completed_at IS NULL AND coalesce(t.due_at < :now, false)) = :overdue)
     AND (:updated_since::timestamptz IS NULL OR t.updated_at >= :updated_since)
     AND EXISTS (
         SELECT 1 FROM projects AS p
@@ -311,7 +333,7 @@ SELECT t.*
 FROM board_columns AS c
 CROSS JOIN LATERAL (
     SELECT x.* FROM tasks AS x
-    WHERE x.tenant_id = :tenant_id AND x.column_id = c.id AND x.deleted_at IS NULL
+    WHERE x.tenant_id = :tenant_id AND x.column_id = c.id AND x.deleted_at IS NULL AND x.archived_at IS NULL
     ORDER BY x.position, x.id
     LIMIT :per_column
 ) AS t

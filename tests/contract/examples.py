@@ -31,6 +31,11 @@ class Example:
     """For a versioned command: another command that gives the same entity its second version."""
 
 
+async def _part_of_another(world: World, alice: Person) -> None:
+    part = {"parent_id": world.tasks[1]}
+    assert (await alice.send("task.update", task_id=world.tasks[0], changes=part)).success
+
+
 async def _trash_task(world: World, alice: Person) -> None:
     await _chain(world, alice)
     await alice.send("task.create", room=world.project, title="Below", parent_id=world.tasks[1])
@@ -66,6 +71,12 @@ async def _families(world: World, alice: Person) -> None:
     assert (
         await alice.send("task.update", task_id=world.tasks[0], changes={"assignee_ids": people[:1]})
     ).success
+
+
+async def _archived(world: World, alice: Person) -> None:
+    await _families(world, alice)
+    for task_id in world.tasks[:2]:
+        assert (await alice.send("task.archive", task_id=task_id)).success
 
 
 async def _assigned(world: World, alice: Person) -> None:
@@ -283,6 +294,7 @@ EXAMPLES: Final[dict[str, Example]] = {
     "task.move": Example(
         lambda w: {"task_id": w.tasks[0], "column_id": w.columns["Done"]},
         another=lambda w: {"task_id": w.tasks[0], "column_id": w.columns["On hold"]},
+        before=_part_of_another,
         touch=_TOUCH_TASK,
     ),
     "task.delete": Example(
@@ -310,6 +322,24 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_families,
     ),
     "tasks.delete": Example(
+        lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[1], w.tasks[0], NEW_ID]},
+        another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[2]]},
+        before=_families,
+    ),
+    "task.tree": Example(lambda w: {"task_id": w.tasks[0]}, before=_families),
+    "task.get_by_key": Example(lambda w: {"room": w.tenant, "key": "kit-2"}),
+    "task.archive": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_families,
+        touch=_TOUCH_TASK,
+    ),
+    "task.unarchive": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_archived,
+    ),
+    "tasks.archive": Example(
         lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[1], w.tasks[0], NEW_ID]},
         another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[2]]},
         before=_families,

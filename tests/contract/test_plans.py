@@ -29,7 +29,7 @@ LARGE: Final = {
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
 FILTERS: Final = dict.fromkeys((
-    "open", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
+    "open", "overdue", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
     "assignee_id", "parent_id", "text", "project_ids",
 ))  # fmt: skip
 PLACES: Final = {
@@ -76,12 +76,20 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "assignments_of": {},
     "assignees_of": {},
     # Lists.
-    "tasks_by_number": {},
-    "tasks_by_due": {},
-    "tasks_by_change": {},
+    "tasks_by_number": {"archived": False},
+    "tasks_by_due": {"archived": False},
+    "tasks_by_change": {"archived": False},
     "tasks_in_column": {"column_id": "column"},
     "tasks_assigned": {},
     "projects_of": {},
+    # Subtasks, archive, keys.
+    "found_task": {},
+    "recount_subtasks": {},
+    "task_tree": {},
+    "archive_tasks": {},
+    "archived_task": {},
+    "archived_with": {},
+    "task_by_key": {"key": "S1-1", "prefix": "S1", "number": 1},
     # Comments.
     "comment": {},
     "comments_newest": {},
@@ -209,6 +217,8 @@ class Large:
             "lag_minutes": 0, "from_seq": 0, "upto_seq": 50, "since": 0, "before_seq": 2**63 - 1, "after_seq": 1_000_000,
             "before_room": LAST_ID, "silent": ["x"], "twice": ["y"], "names": ["column.updated"], "sees_tenant": True,
             "kind": "undo", "target_seq": 1, "seqs": [2_000_000],
+            "time_zone": None, "all_day": False, "actual_minutes": None,
+            "parent_ids": [ids["task"]],
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
