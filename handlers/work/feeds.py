@@ -34,8 +34,8 @@ class WideFeed(Paging):
 async def read_feed(tx: Tx, ask: Feed) -> tuple[list[Past], Pagination]:
     """The events of a project, or of one task, newest first."""
     [before_seq] = decode_cursor(ask.cursor, int) or (LAST_SEQ,)
-    if ask.task_id is not None and not await tx.many("tasks_anywhere", task_ids=[ask.task_id]):
-        raise NotFound("There is no such task")
+    await check_task(tx, ask.task_id)
+    await _check_person(tx, ask.user_id)
     statement = "task_log" if ask.task_id else "project_log_of" if ask.user_id else "project_log"
     rows = await tx.many(statement, ask, before_seq=before_seq, silent=sorted(SILENT), max_rows=ask.limit + 1)
     more = encode_cursor(rows[ask.limit - 1]["seq"]) if len(rows) > ask.limit else None
@@ -45,8 +45,7 @@ async def read_feed(tx: Tx, ask: Feed) -> tuple[list[Past], Pagination]:
 async def read_wide_feed(tx: Tx, ask: WideFeed) -> tuple[list[Past], dict[UUID, str], Pagination]:
     """The events of all rooms that one may see but those of persons, newest first, and the kinds of these rooms."""
     place = decode_cursor(ask.cursor, moment, UUID, int) or (LAST_MOMENT, LAST_ID, LAST_SEQ)
-    if ask.user_id is not None and not await tx.many("user_names", ids=[ask.user_id]):
-        raise NotFound("There is no such member")
+    await _check_person(tx, ask.user_id)
     whole = "person_log" if ask.user_id else "tenant_log"
     statement = whole if tx.rights.every_project else "shared_log"
     rows = await tx.many(
@@ -58,6 +57,17 @@ async def read_wide_feed(tx: Tx, ask: WideFeed) -> tuple[list[Past], dict[UUID, 
     shown = rows[: ask.limit]
     kinds = {row["room_id"]: row["kind"] for row in shown}
     return [Past.of(row) for row in shown], kinds, Pagination(limit=ask.limit, next=more)
+
+
+async def check_task(tx: Tx, task_id: UUID | None) -> None:
+    """NOT_FOUND for a task that never was in the project; one in the trash or the archive has a past."""
+    if task_id is not None and not await tx.many("tasks_anywhere", task_ids=[task_id]):
+        raise NotFound("There is no such task")
+
+
+async def _check_person(tx: Tx, user_id: UUID | None) -> None:
+    if user_id is not None and not await tx.many("user_names", ids=[user_id]):
+        raise NotFound("There is no such member")
 
 
 def _place(row: Row) -> tuple[object, ...]:

@@ -21,7 +21,7 @@ from handlers.work.boards import BoardUpdated, ColumnCreated, ColumnDeleted, Col
 from handlers.work.bulk import TasksDeleted, TasksUpdated
 from handlers.work.dependencies import DependencyAdded, DependencyRemoved, DependencyUpdated
 from handlers.work.entries import Actor, Entry, entries
-from handlers.work.feeds import Feed, WideFeed, read_feed, read_wide_feed
+from handlers.work.feeds import Feed, WideFeed, check_task, read_feed, read_wide_feed
 from handlers.work.inverses import replay, undoable
 from handlers.work.past import Past, changed_tasks
 from handlers.work.returns import TasksRestored
@@ -215,6 +215,7 @@ async def _told(tx: Tx, change: Change) -> ChangeTold:
 
 async def read_stack(tx: Tx, task_id: UUID | None = None) -> Stack:
     """What somebody can take back and bring again in a room, by what its log says of her."""
+    await check_task(tx, task_id)
     rows = await tx.many("own_events", task_id=task_id, most=MOST_EVENTS)
     changes = list(_changes(rows))
     oldest = changes[-1].first if changes else 0
