@@ -26,7 +26,7 @@ def moment(text: str) -> datetime:
 
 
 def encode_cursor(*place: Any) -> str:
-    text = orjson.dumps([str(part) if not isinstance(part, int) else part for part in place])
+    text = orjson.dumps([part if part is None or isinstance(part, int) else str(part) for part in place])
     return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 

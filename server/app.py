@@ -65,10 +65,13 @@ import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.bulk
+import handlers.work.checklists
 import handlers.work.comments
 import handlers.work.dependencies
+import handlers.work.find
 import handlers.work.history
 import handlers.work.keys
+import handlers.work.labels
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
@@ -76,6 +79,7 @@ import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.taking_back
 import handlers.work.tasks
+import handlers.work.watchers
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -165,6 +169,9 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.watchers,
+    handlers.work.labels,
+    handlers.work.checklists,
     handlers.work.subtasks,
     handlers.work.archive,
     handlers.work.keys,
@@ -172,6 +179,7 @@ NOUNS: Final = (
     handlers.work.bulk,
     handlers.work.comments,
     handlers.work.dependencies,
+    handlers.work.find,
     handlers.work.schedule,
     handlers.work.taking_back,
     handlers.work.history,

@@ -90,7 +90,9 @@ def _answer(found: Schemas, spec: Spec) -> str:
     return ", ".join(listed) or "nothing"
 
 
-def _fields(found: Schemas, reference: Schema, prefix: str = "") -> Iterable[tuple[str, str, str, str]]:
+def _fields(
+    found: Schemas, reference: Schema, prefix: str = "", within: tuple[str, ...] = ()
+) -> Iterable[tuple[str, str, str, str]]:
     """A row for each field; those of an object within follow it."""
     definition = found.definition(reference)
     for name, field in definition.get("properties", {}).items():
@@ -98,16 +100,18 @@ def _fields(found: Schemas, reference: Schema, prefix: str = "") -> Iterable[tup
         choices += [choice["items"] for choice in choices if "items" in choice]
         inner = next((choice for choice in choices if "$ref" in choice), None)
         inner = inner if inner and "properties" in found.definition(inner) else None
-        listed = "items" in field
+        listed = any("items" in choice for choice in choices)
         said = field.get("description", "")
         if inner:
             said = said or found.definition(inner).get("description", "")
         kind = type_of(field)
         if inner:
-            kind = "list of objects" if listed else "object" + (" or null" if field.get("anyOf") else "")
+            kind = ("list of objects" if listed else "object") + (" or null" if field.get("anyOf") else "")
         yield f"`{prefix}{name}`", kind, _default(name, field, definition), said
-        if inner:
-            yield from _fields(found, inner, f"{prefix}{name}{'[]' if listed else ''}.")
+        if inner and inner["$ref"] not in within:  # else it holds more of its own kind
+            yield from _fields(
+                found, inner, f"{prefix}{name}{'[]' if listed else ''}.", (*within, inner["$ref"])
+            )
 
 
 def _default(name: str, field: Schema, definition: Schema) -> str:

@@ -1145,6 +1145,38 @@ CREATE TABLE public.boards (
 
 ALTER TABLE ONLY public.boards FORCE ROW LEVEL SECURITY;
 
+-- TABLE: checklist_items
+
+CREATE TABLE public.checklist_items (
+    tenant_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    checklist_id uuid NOT NULL,
+    id uuid NOT NULL,
+    text text NOT NULL,
+    "position" text NOT NULL COLLATE pg_catalog."C",
+    done_by uuid,
+    done_at timestamp with time zone,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.checklist_items FORCE ROW LEVEL SECURITY;
+
+-- TABLE: checklists
+
+CREATE TABLE public.checklists (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    "position" text NOT NULL COLLATE pg_catalog."C",
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.checklists FORCE ROW LEVEL SECURITY;
+
 -- TABLE: code_tries
 
 CREATE TABLE public.code_tries (
@@ -1366,6 +1398,23 @@ CREATE TABLE public.invitations (
 );
 
 ALTER TABLE ONLY public.invitations FORCE ROW LEVEL SECURITY;
+
+-- TABLE: labels
+
+CREATE TABLE public.labels (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    colour text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.labels FORCE ROW LEVEL SECURITY;
 
 -- TABLE: login_failures
 
@@ -1829,6 +1878,11 @@ CREATE TABLE public.tasks (
     all_day boolean DEFAULT false NOT NULL,
     approval text DEFAULT 'none'::text NOT NULL,
     series_id uuid,
+    watcher_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    unwatched_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    label_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    checklist_total bigint DEFAULT 0 NOT NULL,
+    checklist_done bigint DEFAULT 0 NOT NULL,
     CONSTRAINT tasks_estimate_minutes_check CHECK ((estimate_minutes >= 0)),
     CONSTRAINT tasks_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT tasks_type_check CHECK ((type = ANY (ARRAY['task'::text, 'milestone'::text, 'bug'::text, 'feature'::text, 'epic'::text, 'story'::text])))
@@ -1980,6 +2034,16 @@ ALTER TABLE ONLY public.board_columns
 ALTER TABLE ONLY public.boards
     ADD CONSTRAINT boards_pkey PRIMARY KEY (tenant_id, id);
 
+-- CONSTRAINT: checklist_items checklist_items_pkey
+
+ALTER TABLE ONLY public.checklist_items
+    ADD CONSTRAINT checklist_items_pkey PRIMARY KEY (tenant_id, id);
+
+-- CONSTRAINT: checklists checklists_pkey
+
+ALTER TABLE ONLY public.checklists
+    ADD CONSTRAINT checklists_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: code_tries code_tries_pkey
 
 ALTER TABLE ONLY public.code_tries
@@ -2064,6 +2128,11 @@ ALTER TABLE ONLY public.invitation_tokens
 
 ALTER TABLE ONLY public.invitations
     ADD CONSTRAINT invitations_pkey PRIMARY KEY (tenant_id, id);
+
+-- CONSTRAINT: labels labels_pkey
+
+ALTER TABLE ONLY public.labels
+    ADD CONSTRAINT labels_pkey PRIMARY KEY (tenant_id, id);
 
 -- CONSTRAINT: login_failures login_failures_pkey
 
@@ -2366,6 +2435,22 @@ CREATE INDEX board_columns_project_idx ON public.board_columns USING btree (tena
 
 CREATE INDEX boards_project_idx ON public.boards USING btree (tenant_id, project_id);
 
+-- INDEX: checklist_items_list_idx
+
+CREATE INDEX checklist_items_list_idx ON public.checklist_items USING btree (tenant_id, checklist_id, "position", id);
+
+-- INDEX: checklist_items_task_idx
+
+CREATE INDEX checklist_items_task_idx ON public.checklist_items USING btree (tenant_id, task_id);
+
+-- INDEX: checklists_project_idx
+
+CREATE INDEX checklists_project_idx ON public.checklists USING btree (tenant_id, project_id);
+
+-- INDEX: checklists_task_idx
+
+CREATE INDEX checklists_task_idx ON public.checklists USING btree (tenant_id, task_id, "position", id);
+
 -- INDEX: comments_parent_idx
 
 CREATE INDEX comments_parent_idx ON public.comments USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
@@ -2449,6 +2534,10 @@ CREATE INDEX invitations_expires_idx ON public.invitations USING btree (expires_
 -- INDEX: invitations_pending_key
 
 CREATE UNIQUE INDEX invitations_pending_key ON public.invitations USING btree (tenant_id, email) WHERE (state = 'pending'::text);
+
+-- INDEX: labels_name_key
+
+CREATE UNIQUE INDEX labels_name_key ON public.labels USING btree (tenant_id, project_id, lower(name));
 
 -- INDEX: login_failures_last_at_idx
 
@@ -2647,6 +2736,26 @@ ALTER TABLE ONLY public.board_columns
 ALTER TABLE ONLY public.boards
     ADD CONSTRAINT boards_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: checklist_items checklist_items_tenant_id_checklist_id_fkey
+
+ALTER TABLE ONLY public.checklist_items
+    ADD CONSTRAINT checklist_items_tenant_id_checklist_id_fkey FOREIGN KEY (tenant_id, checklist_id) REFERENCES public.checklists(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: checklist_items checklist_items_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.checklist_items
+    ADD CONSTRAINT checklist_items_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: checklists checklists_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.checklists
+    ADD CONSTRAINT checklists_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: checklists checklists_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.checklists
+    ADD CONSTRAINT checklists_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: code_tries code_tries_user_id_fkey
 
 ALTER TABLE ONLY public.code_tries
@@ -2741,6 +2850,11 @@ ALTER TABLE ONLY public.invitation_tokens
 
 ALTER TABLE ONLY public.invitations
     ADD CONSTRAINT invitations_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+-- FK CONSTRAINT: labels labels_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.labels
+    ADD CONSTRAINT labels_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: member_import_errors member_import_errors_tenant_id_import_id_fkey
 
@@ -2938,6 +3052,14 @@ ALTER TABLE public.board_columns ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.boards ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: checklist_items
+
+ALTER TABLE public.checklist_items ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: checklists
+
+ALTER TABLE public.checklists ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: comments
 
 ALTER TABLE public.comments ENABLE ROW LEVEL SECURITY;
@@ -3066,6 +3188,10 @@ ALTER TABLE public.invitation_tokens ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.invitations ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: labels
+
+ALTER TABLE public.labels ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: member_import_errors
 
 ALTER TABLE public.member_import_errors ENABLE ROW LEVEL SECURITY;
@@ -3158,6 +3284,14 @@ CREATE POLICY tenant ON public.board_columns TO atrium_app USING ((tenant_id = p
 
 CREATE POLICY tenant ON public.boards TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: checklist_items tenant
+
+CREATE POLICY tenant ON public.checklist_items TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: checklists tenant
+
+CREATE POLICY tenant ON public.checklists TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: comments tenant
 
 CREATE POLICY tenant ON public.comments TO atrium_app USING ((tenant_id = public.current_tenant()));
@@ -3197,6 +3331,10 @@ CREATE POLICY tenant ON public.invitation_tokens TO atrium_app USING ((tenant_id
 -- POLICY: invitations tenant
 
 CREATE POLICY tenant ON public.invitations TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: labels tenant
+
+CREATE POLICY tenant ON public.labels TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: member_import_errors tenant
 
@@ -3617,6 +3755,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.board_columns TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.boards TO atrium_app;
 
+-- ACL: TABLE checklist_items
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.checklist_items TO atrium_app;
+
+-- ACL: TABLE checklists
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.checklists TO atrium_app;
+
 -- ACL: TABLE code_tries
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.code_tries TO atrium_app;
@@ -3672,6 +3818,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invitation_tokens TO atrium_ap
 -- ACL: TABLE invitations
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invitations TO atrium_app;
+
+-- ACL: TABLE labels
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.labels TO atrium_app;
 
 -- ACL: TABLE login_failures
 

@@ -79,6 +79,9 @@ class Session:
     def _prepare(self, name: str, source: object, params: dict[str, Any]) -> tuple[Statement, list[Any]]:
         statement = self.statements[name]
         values = self.values
+        if statement.places and (clauses := {key: params[key] for key in statement.places if key in params}):
+            statement = statement.filled(clauses)
+            params = {**params, **(statement.given or {})}
         arguments = [
             params[key] if key in params else values[key] if key in values else getattr(source, key)
             for key in statement.params
@@ -128,7 +131,15 @@ class Session:
         if self.deferred:
             await self._do_deferred()
         statement, arguments = self._prepare(name, source, params)
+        if statement.given is not None:
+            return await self._once(statement, arguments)
         rows: list[Row] = await self.connection.fetch(statement.sql, *arguments)
+        return rows
+
+    async def _once(self, statement: Statement, arguments: list[Any]) -> list[Row]:
+        """Run a text that is hardly ever the same: kept prepared, it would push out what every command needs."""
+        prepared = await self.connection.prepare(statement.sql, name="")
+        rows: list[Row] = await prepared.fetch(*arguments)
         return rows
 
     async def value(self, name: str, source: object = None, /, **params: Any) -> Any:

@@ -15,6 +15,7 @@ PLURALS: Final = {
     "delegation": "delegations",
     "dependency": "dependencies",
     "job": "jobs",
+    "label": "labels",
     "member": "members",
     "participation": "participations",
     "project": "projects",
@@ -28,7 +29,7 @@ PLURALS: Final = {
     "user": "users",
 }
 
-BESIDE: Final = frozenset({"comment"})
+BESIDE: Final = frozenset({"checklist", "checklist_item", "checklist_items", "comment"})
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 
 Store = dict[str, dict[str, Any]]

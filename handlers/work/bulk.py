@@ -19,6 +19,7 @@ from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, comma
 from handlers.work import positions
 from handlers.work.dates import settled
 from handlers.work.dependencies import DependencyPart, removed_with
+from handlers.work.labels import MOST_ON_A_TASK, LabelIds, check_labels
 from handlers.work.subtasks import recount
 from handlers.work.tasks import (
     SharedChanges,
@@ -29,6 +30,7 @@ from handlers.work.tasks import (
     check_people,
     parents_told,
 )
+from handlers.work.watchers import watching_with
 from storage.postgres import Row
 
 MOST: Final = 1_000
@@ -39,8 +41,8 @@ MOST_TAGS, MOST_ASSIGNEES = 50, 100
 Many = Annotated[list[UUID], Field(min_length=1, max_length=MOST), AfterValidator(unique)]
 
 WRITTEN: Final = (
-    "type", "priority", "column_id", "status_id", "position", "assignee_ids", "tags", "start_at", "due_at",
-    "completed_at", "estimate_minutes",
+    "type", "priority", "column_id", "status_id", "position", "assignee_ids", "watcher_ids", "tags",
+    "label_ids", "start_at", "due_at", "completed_at", "estimate_minutes",
 )  # fmt: skip
 
 
@@ -53,12 +55,17 @@ class UpdateTasks(Payload):
     )
     add_tags: Tags = []
     remove_tags: Tags = []
+    add_label_ids: LabelIds = []
+    remove_label_ids: LabelIds = []
     add_assignee_ids: Ids = []
     remove_assignee_ids: Ids = []
 
     @model_validator(mode="after")
     def something(self) -> "UpdateTasks":
-        lists = (self.add_tags, self.remove_tags, self.add_assignee_ids, self.remove_assignee_ids)
+        lists = (
+            self.add_tags, self.remove_tags, self.add_label_ids, self.remove_label_ids,
+            self.add_assignee_ids, self.remove_assignee_ids,
+        )  # fmt: skip
         if self.changes is None and self.column_id is None and not any(lists):
             raise ValueError("names nothing to do")
         if self.column_id is not None and self.changes is not None and self.changes.status_id is not None:
@@ -162,6 +169,7 @@ class Decided:
 async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     """Change, move, tag or assign up to 1,000 tasks of a project at once."""
     await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
+    await check_labels(tx, cmd.add_label_ids, "add_label_ids")
     board = await _board(tx, cmd)
     rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
     decided, outcomes = Decided(), list[TaskOutcome]()
@@ -226,9 +234,13 @@ def _fresh(cmd: UpdateTasks, board: _Board, row: Row, now: datetime) -> dict[str
     if cmd.add_tags or cmd.remove_tags:
         fresh["tags"] = _changed(row["tags"], cmd.add_tags, cmd.remove_tags)
         _at_most(MOST_TAGS, fresh["tags"], "tags")
+    if cmd.add_label_ids or cmd.remove_label_ids:
+        fresh["label_ids"] = _changed(row["label_ids"], cmd.add_label_ids, cmd.remove_label_ids)
+        _at_most(MOST_ON_A_TASK, fresh["label_ids"], "labels")
     if cmd.add_assignee_ids or cmd.remove_assignee_ids:
         fresh["assignee_ids"] = _changed(row["assignee_ids"], cmd.add_assignee_ids, cmd.remove_assignee_ids)
         _at_most(MOST_ASSIGNEES, fresh["assignee_ids"], "assignees")
+        fresh["watcher_ids"] = watching_with(row, fresh["assignee_ids"])
     if cmd.column_id is not None and board.place is not None:
         fresh |= board.place.take(row)
         shown = board.place.column["status_ids"]

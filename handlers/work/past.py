@@ -39,8 +39,11 @@ class Past:
         return before if isinstance(before, dict) else {}
 
 
-DERIVED: Final = frozenset({"subtask_total", "subtask_done", "comment_count", "version", "updated_at"})
-"""Fields of a task that follow from others; nobody sets them."""
+DERIVED: Final = frozenset({
+    "subtask_total", "subtask_done", "comment_count", "checklist_total", "checklist_done", "watcher_ids", "version",
+    "updated_at",
+})  # fmt: skip
+"""Fields of a task that follow from something else. Who has come to watch it goes on until she says otherwise."""
 
 
 def changed_tasks(past: Past) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:

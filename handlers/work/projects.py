@@ -33,6 +33,7 @@ from handlers.registry import (
 from handlers.work import positions
 from handlers.work.boards import Board, Column, Gone
 from handlers.work.dependencies import Dependency
+from handlers.work.labels import Label, labels_of
 from handlers.work.tasks import Priority, Task
 from storage.ids import new_id
 from storage.postgres import Row
@@ -243,6 +244,7 @@ class ProjectSnapshot(Reply):
     boards: list[Board]
     columns: list[Column]
     statuses: list[StatusEntity]
+    labels: list[Label]
     members: list[ProjectMember]
     tasks: list[Task]
     dependencies: list[Dependency] = Field(description="Those that these tasks have to do with.")
@@ -405,6 +407,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         boards=[Board.of(row) for row in await tx.many("boards_of")],
         columns=[Column.of(row) for row in await tx.many("columns_of")],
         statuses=[StatusEntity.of(row) for row in await tx.many("statuses_of")],
+        labels=await labels_of(tx),
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
         dependencies=await _dependencies(tx, {task.id for task in tasks}),

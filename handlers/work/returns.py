@@ -15,6 +15,7 @@ from handlers.work import positions
 from handlers.work.archive import TaskUnarchived
 from handlers.work.bulk import WRITTEN, Decided, TasksUpdated, count_parents, write
 from handlers.work.dependencies import Dependency, back_with
+from handlers.work.labels import check_labels
 from handlers.work.tasks import Task, TaskPart, TaskRestored, check_limit, check_people, parents_told
 from storage.postgres import Row
 
@@ -107,6 +108,8 @@ async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpda
         raise Conflict(f"{', '.join(sorted(foreign))} of many tasks cannot be set at once")
     people = {one for values in fresh.values() for one in values.get("assignee_ids") or ()}
     await check_people(tx, list(people), "assignee_ids")
+    labels = {one for values in fresh.values() for one in values.get("label_ids") or ()}
+    await check_labels(tx, list(labels), "label_ids")
     moved = {one: values for one, values in fresh.items() if {"column_id", "position"} & set(values)}
     places: list[tuple[UUID, UUID, str]] = [
         (

@@ -37,7 +37,7 @@ FIELDS: Final[dict[str, str]] = {
 }  # fmt: skip
 """Field -> its word, where that is not its name."""
 TYPES: Final[dict[str, str]] = {
-    "assignee_ids": "user", "column_id": "column", "depends_on_id": "task", "parent_id": "task", "status_id": "status",
+    "assignee_ids": "user", "watcher_ids": "user", "label_ids": "label", "column_id": "column", "depends_on_id": "task", "parent_id": "task", "status_id": "status",
     "status_ids": "status", "task_id": "task", "board_id": "board", "author_id": "user", "member": "user",
 }  # fmt: skip
 """Field, or entity of an event -> what its ids are ids of."""
@@ -138,6 +138,19 @@ sentence("tasks.restored", "restored", "{actor} restored {count} tasks")
 sentence("task.archived", "archived", _with_subtasks("archived"))
 sentence("task.unarchived", "restored", "{actor} took {task} out of the archive")
 sentence("tasks.archived", "archived", "{actor} archived {count} tasks")
+sentence("label.created", "created", "{actor} created the label {label}")
+sentence("label.updated", "changed", _of("label", "the label {}"))
+sentence("label.deleted", "deleted", "{actor} deleted a label")
+sentence("checklist.created", "created", "{actor} added the checklist {checklist} to {task}")
+sentence("checklist.updated", "changed", "{actor} changed the checklist {checklist} of {checklist.task_id}")
+sentence("checklist.deleted", "deleted", "{actor} deleted a checklist of {task}")
+sentence("checklist.item_added", "added", "{actor} added “{checklist_item.text}” to a checklist of {task}")
+sentence("checklist.item_removed", "removed", "{actor} removed an item from a checklist of {task}")
+sentence("checklist.item_ticked", "ticked", "{actor} ticked an item of a checklist of {task}")
+sentence("checklist.item_unticked", "unticked", "{actor} unticked an item of a checklist of {task}")
+sentence(
+    "checklist.item_updated", "changed", "{actor} changed an item of a checklist of {checklist_item.task_id}"
+)
 sentence("comment.added", "commented", "{actor} commented on {task}")
 sentence("comment.edited", "edited", "{actor} edited a comment on {comment.task_id}")
 sentence("comment.deleted", "deleted", "{actor} deleted a comment on {task}")
@@ -192,5 +205,5 @@ silent(
     "apikey.revoked", "delegation.created", "delegation.revoked",
     # What only bids clients read something again, or follows from what is told elsewhere.
     "invitation.changed", "sso.changed", "sso.domain_changed", "tenant_key.changed", "import.progress", "member.signed_out",
-    "profile.updated", "project.member_renamed",
+    "task.watched", "task.unwatched", "profile.updated", "project.member_renamed",
 )  # fmt: skip

@@ -33,7 +33,9 @@ from handlers.registry import (
 from handlers.work import positions
 from handlers.work.dates import settled
 from handlers.work.dependencies import Dependency, DependencyPart, back_with, removed_with
+from handlers.work.labels import LabelIds, check_labels
 from handlers.work.subtasks import recount
+from handlers.work.watchers import watching_with
 from storage.ids import new_id
 from storage.postgres import Row
 
@@ -78,7 +80,9 @@ class Task(Entity):
     position: str
     parent_id: UUID | None
     assignee_ids: list[UUID]
+    watcher_ids: list[UUID]
     tags: list[str]
+    label_ids: list[UUID]
     start_at: Timestamp | None
     due_at: Timestamp | None = Field(
         description="With `all_day` the last millisecond of that day in `time_zone`. Overdue: past, and not completed."
@@ -94,6 +98,8 @@ class Task(Entity):
     subtask_total: int = Field(description="Its direct subtasks, but for cancelled ones.")
     subtask_done: int = Field(description="How many of those are done.")
     comment_count: int
+    checklist_total: int = Field(description="Items of its checklists.")
+    checklist_done: int = Field(description="Those of them that are ticked.")
     version: int
     created_by: UUID
     created_at: Timestamp
@@ -114,7 +120,9 @@ class TaskPart(Entity):
     position: str | None = None
     parent_id: UUID | None = None
     assignee_ids: list[UUID] | None = None
+    watcher_ids: list[UUID] | None = None
     tags: list[str] | None = None
+    label_ids: list[UUID] | None = None
     start_at: Timestamp | None = None
     due_at: Timestamp | None = None
     time_zone: str | None = None
@@ -190,6 +198,7 @@ class CreateTask(Payload):
     parent_id: UUID | None = None
     assignee_ids: Ids = []
     tags: Tags = []
+    label_ids: LabelIds = Field([], description="Labels of the project.")
     start_at: When | None = None
     due_at: When | None = Field(None, description="With `all_day` any moment of the day.")
     time_zone: Timezone | None = Field(None, description="In which days and hours are meant (IANA).")
@@ -234,6 +243,7 @@ class TaskChanges(SharedChanges):
     parent_id: UUID | None = None
     assignee_ids: Ids | None = None
     tags: Tags | None = None
+    label_ids: LabelIds | None = None
     time_zone: Timezone | None = Field(
         None,
         description="Another zone leaves a task on the days on which it lies, and one with hours at its moment.",
@@ -274,6 +284,7 @@ class Filters(Paging):
     priority: Priority | None = None
     type: Type | None = None
     tag: Tag | None = None
+    label_id: UUID | None = Field(None, description="With this label.")
     due_from: When | None = Field(None, description="Due at or after this moment.")
     due_before: When | None = Field(None, description="Due before this moment.")
     updated_since: When | None = Field(None, description="Changed at or after this moment.")
@@ -352,6 +363,7 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     """Create a task at the end of a column."""
     column = await _landing(tx, cmd.column_id, cmd.status_id)
     await check_people(tx, cmd.assignee_ids, "assignee_ids")
+    await check_labels(tx, cmd.label_ids, "label_ids")
     if cmd.parent_id is not None and await tx.maybe("task", task_id=cmd.parent_id) is None:
         raise NotFound("There is no such parent task")
     dates = settled(dict.fromkeys(("start_at", "due_at", "time_zone", "all_day")), cmd.model_dump())
@@ -430,6 +442,8 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
         await _check_parent(tx, cmd.task_id, parent_id)
     if "assignee_ids" in changes:
         await check_people(tx, changes["assignee_ids"], "assignee_ids")
+        changes["watcher_ids"] = watching_with(row, changes["assignee_ids"])
+    await check_labels(tx, changes.get("label_ids", []), "changes.label_ids")
     if "status_id" in changes and changes["status_id"] != row["status_id"]:
         changes |= await _column_for(tx, row, changes["status_id"])
     changes |= settled(row, changes)

@@ -16,6 +16,9 @@ SELECT b.id, b.name, NULL AS title FROM boards AS b WHERE b.tenant_id = :tenant_
 -- project_names :many
 SELECT p.id, p.name, NULL AS title FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.id = ANY(:ids::uuid []);
 
+-- label_names :many
+SELECT l.id, l.name, NULL AS title FROM labels AS l WHERE l.tenant_id = :tenant_id AND l.id = ANY(:ids::uuid []);
+
 -- user_names :many
 SELECT u.id, u.name, NULL AS title
 FROM members AS m JOIN users AS u ON u.id = m.user_id

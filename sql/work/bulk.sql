@@ -10,12 +10,13 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:ta
 UPDATE tasks AS t
 SET
     type = m.type, priority = m.priority, column_id = m.column_id, status_id = m.status_id, position = m.position,
-    assignee_ids = m.assignee_ids, tags = m.tags, start_at = m.start_at, due_at = m.due_at,
-    completed_at = m.completed_at, estimate_minutes = m.estimate_minutes,
+    assignee_ids = m.assignee_ids, watcher_ids = m.watcher_ids, tags = m.tags, label_ids = m.label_ids,
+    start_at = m.start_at, due_at = m.due_at, completed_at = m.completed_at, estimate_minutes = m.estimate_minutes,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM json_to_recordset(:tasks::json) AS m (
     id uuid, type text, priority text, column_id uuid, status_id uuid, position text, assignee_ids uuid [],
-    tags text [], start_at timestamptz, due_at timestamptz, completed_at timestamptz, estimate_minutes integer
+    watcher_ids uuid [], tags text [], label_ids uuid [], start_at timestamptz, due_at timestamptz,
+    completed_at timestamptz, estimate_minutes integer
 )
 WHERE t.tenant_id = :tenant_id AND t.id = m.id;
 

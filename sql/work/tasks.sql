@@ -108,12 +108,14 @@ RETURNING last_number AS number, key || '-' || last_number AS key;
 -- create_task :one
 INSERT INTO tasks (
     tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
-    parent_id, assignee_ids, tags, start_at, due_at, time_zone, all_day, estimate_minutes, actual_minutes, completed_at,
+    parent_id, assignee_ids, watcher_ids, tags, label_ids, start_at, due_at, time_zone, all_day, estimate_minutes,
+    actual_minutes, completed_at,
     created_by, created_at, updated_by, updated_at
 )
 SELECT
     :tenant_id, :project_id, :id, :number, :key, :title, :description, :type, :priority, :column_id, s.id, :position,
-    :parent_id, :assignee_ids, :tags, :start_at, :due_at, :time_zone, :all_day, :estimate_minutes, :actual_minutes,
+    :parent_id, :assignee_ids, ARRAY(SELECT DISTINCT w FROM unnest(array_prepend(:actor_id::uuid, :assignee_ids::uuid [])) AS w),
+    :tags, :label_ids, :start_at, :due_at, :time_zone, :all_day, :estimate_minutes, :actual_minutes,
     CASE WHEN s.category = 'done' THEN :now::timestamptz END,
     :actor_id, :now, :actor_id, :now
 FROM statuses AS s
@@ -124,8 +126,8 @@ RETURNING *;
 UPDATE tasks AS t
 SET
     title = :title, description = :description, type = :type, priority = :priority,
-    parent_id = :parent_id, assignee_ids = :assignee_ids, tags = :tags,
-    start_at = :start_at, due_at = :due_at, time_zone = :time_zone, all_day = :all_day,
+    parent_id = :parent_id, assignee_ids = :assignee_ids, watcher_ids = :watcher_ids, tags = :tags,
+    label_ids = :label_ids, start_at = :start_at, due_at = :due_at, time_zone = :time_zone, all_day = :all_day,
     estimate_minutes = :estimate_minutes, actual_minutes = :actual_minutes,
     column_id = :column_id, status_id = s.id, position = :position,
     completed_at = CASE WHEN s.category = 'done' THEN coalesce(t.completed_at, :now) END,
@@ -229,6 +231,7 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at I
     AND (:priority::text IS NULL OR t.priority = :priority)
     AND (:type::text IS NULL OR t.type = :type)
     AND (:tag::text IS NULL OR :tag = ANY(t.tags))
+    AND (:label_id::uuid IS NULL OR :label_id = ANY(t.label_ids))
     AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
     AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
     AND (:overdue::boolean IS NULL OR (t.completed_at IS NULL AND coalesce(t.due_at < :now, false)) = :overdue)
@@ -250,6 +253,7 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at I
     AND (:priority::text IS NULL OR t.priority = :priority)
     AND (:type::text IS NULL OR t.type = :type)
     AND (:tag::text IS NULL OR :tag = ANY(t.tags))
+    AND (:label_id::uuid IS NULL OR :label_id = ANY(t.label_ids))
     AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
     AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
     AND (:overdue::boolean IS NULL OR (t.completed_at IS NULL AND coalesce(t.due_at < :now, false)) = :overdue)
@@ -271,6 +275,7 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at I
     AND (:priority::text IS NULL OR t.priority = :priority)
     AND (:type::text IS NULL OR t.type = :type)
     AND (:tag::text IS NULL OR :tag = ANY(t.tags))
+    AND (:label_id::uuid IS NULL OR :label_id = ANY(t.label_ids))
     AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
     AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
     AND (:overdue::boolean IS NULL OR (t.completed_at IS NULL AND coalesce(t.due_at < :now, false)) = :overdue)
@@ -292,6 +297,7 @@ WHERE t.tenant_id = :tenant_id AND t.column_id = :column_id AND t.project_id = :
     AND (:priority::text IS NULL OR t.priority = :priority)
     AND (:type::text IS NULL OR t.type = :type)
     AND (:tag::text IS NULL OR :tag = ANY(t.tags))
+    AND (:label_id::uuid IS NULL OR :label_id = ANY(t.label_ids))
     AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
     AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
     AND (:overdue::boolean IS NULL OR (t.completed_at IS NULL AND coalesce(t.due_at < :now, false)) = :overdue)
@@ -312,6 +318,7 @@ WHERE a.tenant_id = :tenant_id AND a.user_id = :user_id
     AND (:priority::text IS NULL OR t.priority = :priority)
     AND (:type::text IS NULL OR t.type = :type)
     AND (:tag::text IS NULL OR :tag = ANY(t.tags))
+    AND (:label_id::uuid IS NULL OR :label_id = ANY(t.label_ids))
     AND (:due_from::timestamptz IS NULL OR t.due_at >= :due_from)
     AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
     AND (:overdue::boolean IS NULL OR (t.completed_at IS NULL AND coalesce(t.due_at < :now, false)) = :overdue)

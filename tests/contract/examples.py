@@ -116,6 +116,41 @@ async def _comments(world: World, alice: Person) -> None:
         world.made[name] = made.data.comment.id
 
 
+async def _labels(world: World, alice: Person) -> None:
+    """Two labels, one of them on two tasks, of which one is in the trash."""
+    for name in ("label", "other_label"):
+        made = await alice.send("label.create", room=world.project, name=name, colour="#3b5bdb")
+        assert made.success, made
+        world.made[name] = made.data.label.id
+    marked = {"project_id": world.project_id, "add_label_ids": [world.made["label"]]}
+    assert (await alice.call("tasks.update", {**marked, "task_ids": world.tasks[:2]})).success
+    assert (await alice.send("task.delete", task_id=world.tasks[1])).success
+
+
+async def _checklists(world: World, alice: Person) -> None:
+    """Two checklists of a task, with two items each, of which one is ticked."""
+    for name in ("list", "other_list"):
+        made = await alice.send("checklist.create", task_id=world.tasks[0], name=name, items=["a", "b"])
+        assert made.success, made
+        world.made[name] = made.data.checklist.id
+        for letter, item in zip("ab", made.data.checklist_items, strict=True):
+            world.made[f"{name}_{letter}"] = item.id
+    ticked = await alice.send("checklist.tick", task_id=world.tasks[0], item_id=world.made["list_a"])
+    assert ticked.success, ticked
+
+
+def _on_list(made: str, **more: Any) -> Callable[[World], Payload]:
+    return lambda w: {"task_id": w.tasks[0], "checklist_id": w.made.get(made, NEW_ID), **more}
+
+
+def _on_item(made: str, **more: Any) -> Callable[[World], Payload]:
+    return lambda w: {"task_id": w.tasks[0], "item_id": w.made.get(made, NEW_ID), **more}
+
+
+async def _watched(world: World, alice: Person) -> None:
+    assert (await alice.send("task.watch", task_id=world.tasks[0])).success
+
+
 async def _newcomers(world: World, _alice: Person) -> None:
     for name in ("newcomer", "latecomer"):
         account = {"email": f"{name}@new.example", "password": "a long password", "name": name}
@@ -258,6 +293,10 @@ _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"tit
 _TOUCH_BOARD = ("board.update", lambda w: {"board_id": w.board_id, "name": "Touched"})
 _TOUCH_COLUMN = ("column.update", lambda w: {"column_id": w.columns["On hold"], "name": "Touched"})
 _TOUCH_PROJECT = ("project.update", lambda w: {"project_id": w.project_id, "name": "Touched"})
+_TOUCH_LABEL = (
+    "label.update",
+    lambda w: {"project_id": w.project_id, "label_id": w.made.get("label", NEW_ID), "name": "Touched"},
+)
 _TOUCH_TENANT = ("tenant.update", lambda w: {"room": w.tenant, "name": "Touched"})
 
 EXAMPLES: Final[dict[str, Example]] = {
@@ -309,6 +348,37 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_trash_task,
     ),
     "task.list_assigned": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_assigned),
+    "tasks.find": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "filter": {
+                "and": [
+                    {"field": "open", "op": "eq", "value": True},
+                    {
+                        "or": [
+                            {"field": "text", "op": "contains", "value": "e"},
+                            {"field": "due_at", "op": "is_empty"},
+                        ]
+                    },
+                    {"not": {"field": "priority", "op": "in", "value": ["urgent"]}},
+                ]
+            },
+            "sort": [{"field": "priority", "order": "desc"}, {"field": "title"}],
+            "limit": 2,
+        },
+    ),
+    "tasks.find_everywhere": Example(
+        lambda w: {
+            "room": w.tenant,
+            "filter": {"field": "assignees", "op": "has_any", "value": ["me"]},
+            "limit": 1,
+        },
+        before=_assigned,
+    ),
+    "tasks.count": Example(lambda w: {"project_id": w.project_id, "group_by": "status_id"}),
+    "tasks.count_everywhere": Example(
+        lambda w: {"room": w.tenant, "group_by": "assignees"}, before=_assigned
+    ),
     "tasks.update": Example(
         lambda w: {
             "project_id": w.project_id,
@@ -326,6 +396,63 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[2]]},
         before=_families,
     ),
+    # Watchers, labels, checklists.
+    "task.watch": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+    ),
+    "task.unwatch": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_watched,
+    ),
+    "label.create": Example(
+        lambda w: {"room": w.project, "id": NEW_ID, "name": "Water", "colour": "#3b5bdb"},
+        another=lambda w: {"room": w.project, "name": "Fire", "colour": "#f03"},
+    ),
+    "label.update": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "label_id": w.made.get("label", NEW_ID),
+            "name": "Fire",
+            "colour": "#f03",
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "label_id": w.made.get("label", NEW_ID),
+            "colour": "#0ff",
+        },
+        before=_labels,
+        touch=_TOUCH_LABEL,
+    ),
+    "label.delete": Example(
+        lambda w: {"project_id": w.project_id, "label_id": w.made.get("label", NEW_ID)},
+        another=lambda w: {"project_id": w.project_id, "label_id": w.made.get("other_label", NEW_ID)},
+        before=_labels,
+        touch=_TOUCH_LABEL,
+    ),
+    "label.list": Example(lambda w: {"project_id": w.project_id}, before=_labels),
+    "checklist.create": Example(
+        lambda w: {"task_id": w.tasks[0], "id": NEW_ID, "name": "Before", "items": ["Tape", "Foil"]},
+        another=lambda w: {"task_id": w.tasks[0], "name": "After"},
+    ),
+    "checklist.update": Example(
+        _on_list("list", name="First"), another=_on_list("list", name="Second"), before=_checklists
+    ),
+    "checklist.move": Example(_on_list("list"), another=_on_list("other_list"), before=_checklists),
+    "checklist.delete": Example(_on_list("list"), another=_on_list("other_list"), before=_checklists),
+    "checklist.add_item": Example(
+        _on_list("list", id=NEW_ID, text="c"), another=_on_list("list", text="d"), before=_checklists
+    ),
+    "checklist.update_item": Example(
+        _on_item("list_a", text="A"), another=_on_item("list_a", text="B"), before=_checklists
+    ),
+    "checklist.move_item": Example(_on_item("list_a"), another=_on_item("list_b"), before=_checklists),
+    "checklist.tick": Example(_on_item("list_b"), another=_on_item("other_list_a"), before=_checklists),
+    "checklist.untick": Example(_on_item("list_a"), another=_on_item("list_b"), before=_checklists),
+    "checklist.remove_item": Example(_on_item("list_a"), another=_on_item("list_b"), before=_checklists),
+    "checklist.convert_item": Example(_on_item("list_a"), another=_on_item("list_b"), before=_checklists),
+    "checklist.list": Example(lambda w: {"task_id": w.tasks[0]}, before=_checklists),
     "task.tree": Example(lambda w: {"task_id": w.tasks[0]}, before=_families),
     "task.get_by_key": Example(lambda w: {"room": w.tenant, "key": "kit-2"}),
     "task.archive": Example(
@@ -920,6 +1047,6 @@ def rest_call(spec: Spec, payload: Payload) -> tuple[str, str, dict[str, Any]]:
         else:
             value = room.partition(":")[2]
         path = path.replace(f"{{{name}}}", value)
-    if spec.kind == "query":
+    if spec.route.method == "GET":
         return spec.route.method, path, {"params": {key: str(value) for key, value in body.items()}}
     return spec.route.method, path, {"json": body}

@@ -73,6 +73,7 @@ class Generator:
     def __init__(self, world: World, spec: Spec) -> None:
         self._schema = spec.payload.model_json_schema()
         self._definitions = self._schema.get("$defs", {})
+        self._made: dict[tuple[str, str], st.SearchStrategy[Any]] = {}
         self._ids = st.sampled_from([
             *world.tasks, *world.columns.values(), *world.statuses.values(), *world.user_ids.values(),
             world.project_id, world.board_id, world.tenant_id, str(UUID(int=7)),
@@ -98,7 +99,7 @@ class Generator:
 
     def _value(self, schema: dict[str, Any], name: str = "") -> st.SearchStrategy[Any]:
         if "$ref" in schema:
-            return self._value(self._definitions[schema["$ref"].rpartition("/")[2]], name)
+            return self._named(schema["$ref"].rpartition("/")[2], name)
         if "anyOf" in schema:
             return st.one_of([self._value(part, name) for part in schema["anyOf"]])
         if "enum" in schema:
@@ -119,6 +120,13 @@ class Generator:
             "number": st.floats(allow_nan=False, allow_infinity=False),
         }
         return plain.get(kind, JUNK)
+
+    def _named(self, definition: str, name: str) -> st.SearchStrategy[Any]:
+        """One by its name: it may have more of its own kind inside."""
+        if (definition, name) not in self._made:
+            made = st.deferred(lambda: self._value(self._definitions[definition], name))
+            self._made[definition, name] = made
+        return self._made[definition, name]
 
     def _text(self, schema: dict[str, Any], name: str) -> st.SearchStrategy[Any]:
         if name == "room":
@@ -181,7 +189,7 @@ async def test_by_rest(world: World, name: str, data: st.DataObject) -> None:
         )
     alice = world.person("alice")
     alice.tokens = world.people[0].tokens or (await world.people[0].sign_in())
-    if spec.kind in ("query", "export"):
+    if spec.kind in ("query", "export") and spec.route.method == "GET":
         fields = payload if isinstance(payload, dict) else {"q": payload}
         query = "&".join(
             f"{quote(str(key).encode('utf-8', 'surrogatepass'))}={quote(str(item).encode('utf-8', 'surrogatepass'))[:2000]}"

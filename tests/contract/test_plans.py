@@ -24,11 +24,12 @@ NEIGHBOURS: Final = 5_000
 """People of another tenant on the same server."""
 LARGE: Final = {
     "tasks", "task_assignees", "comments", "dependencies", "room_events", "event_tasks", "history_steps", "applied_commands", "rooms", "projects", "project_members",
-    "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
+    "checklists", "checklist_items", "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
 FILTERS: Final = dict.fromkeys((
+    "open", "priority", "type", "tag", "label_id", "due_from", "due_before", "updated_since", "column_id", "status_id",
     "open", "overdue", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
     "assignee_id", "parent_id", "text", "project_ids",
 ))  # fmt: skip
@@ -103,6 +104,23 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "assign_many": {},
     "unassign_many": {},
     "delete_many_tasks": {},
+    # Watchers, labels, checklists.
+    "set_watchers": {},
+    "labels_of": {},
+    "labels_by_ids": {},
+    "count_labelled": {"label_id": "task"},
+    "take_label_off": {"label_id": "task"},
+    "checklists_of": {},
+    "checklist": {},
+    "place_checklist": {"name": "N"},
+    "spread_checklists": {},
+    "items_of_task": {},
+    "items_of_checklist": {},
+    "checklist_item": {},
+    "write_item": {},
+    "spread_items": {},
+    "remove_item": {},
+    "count_items": {},
     # Dependencies.
     "dependency": {},
     "dependency_ends": {},
@@ -140,6 +158,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "status_names": {},
     "board_names": {},
     "project_names": {},
+    "label_names": {},
     "user_names": {},
 }
 """Statement -> what it is given beside the usual."""
@@ -194,7 +213,20 @@ class Large:
                 "SELECT t.*, lag(t.id) OVER (PARTITION BY t.tenant_id, t.project_id ORDER BY t.number) AS before "
                 "FROM tasks AS t) AS c WHERE c.before IS NOT NULL"
             )
+            await db.execute(
+                "INSERT INTO checklists (tenant_id, project_id, task_id, id, name, position, created_by, created_at) "
+                "SELECT t.tenant_id, t.project_id, t.id, gen_random_uuid(), 'C', 'a0', t.created_by, now() FROM tasks AS t"
+            )
+            await db.execute(
+                "INSERT INTO checklist_items (tenant_id, task_id, checklist_id, id, text, position, created_by, created_at) "
+                "SELECT c.tenant_id, c.task_id, c.id, gen_random_uuid(), 'I', 'a0', c.created_by, now() FROM checklists AS c"
+            )
+            self.ids |= dict(await db.fetchrow(
+                "SELECT checklist_id AS checklist, id AS item FROM checklist_items WHERE task_id = $1", self.ids["task"]
+            ))  # fmt: skip
             for table in (
+                "checklists",
+                "checklist_items",
                 "dependencies",
                 "room_events",
                 "applied_commands",
@@ -217,6 +249,8 @@ class Large:
             "lag_minutes": 0, "from_seq": 0, "upto_seq": 50, "since": 0, "before_seq": 2**63 - 1, "after_seq": 1_000_000,
             "before_room": LAST_ID, "silent": ["x"], "twice": ["y"], "names": ["column.updated"], "sees_tenant": True,
             "kind": "undo", "target_seq": 1, "seqs": [2_000_000],
+            "lag_minutes": 0, "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
+            "item_id": ids["item"], "text": None, "done_by": None, "done_at": None,
             "time_zone": None, "all_day": False, "actual_minutes": None,
             "parent_ids": [ids["task"]],
             # One of each, for what takes several.
@@ -227,6 +261,7 @@ class Large:
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
                 "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [],
+                "watcher_ids": [], "label_ids": [],
             }),
             "head_rooms": [ids["project"]], "head_seqs": [2_000_000],
             "calls": _json({
@@ -243,6 +278,8 @@ class Large:
             for key, value in HOT[name].items()
         }
         writing = {"type": "task", "priority": "low"} if name in ("create_task", "update_task") else {}
+        if name == "write_item":
+            writing = {"id": ids["item"], "text": "T"}
         return {
             **FILTERS,
             **PLACES,

@@ -138,6 +138,10 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     both = {"project_id": shared.project_id, "task_ids": shared.tasks[3:5], "add_tags": ["late"]}
     assert (await alice.call("tasks.update", both)).success
     assert (await alice.send("history.undo", room=shared.project)).success
+    if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:
+        assert (await alice.send("label.create", room=shared.project, name="Wet", colour="#00f")).success
+        made = await alice.send("checklist.create", task_id=shared.tasks[0], name="Before", items=["Tape"])
+        assert made.success, made
     async with shared.sql() as db:
         await db.execute(
             "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "

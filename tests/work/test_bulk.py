@@ -37,7 +37,8 @@ async def test_one_event_and_an_outcome_for_each(
     assert [task.id for task in heard.data.tasks] == board.tasks[:3]
     assert "priority" not in heard.data.tasks[1], "it was urgent before"
     assert heard.data.was[0] == {
-        "id": board.first, "priority": "medium", "due_at": None, "tags": [], "assignee_ids": []
+        "id": board.first, "priority": "medium", "due_at": None, "tags": [], "assignee_ids": [],
+        "watcher_ids": [world.user_ids["alice"]],
     }  # fmt: skip
     assigned = {(await bob.hears("task.assigned")).data.assignment.id for _ in range(3)}
     assert assigned == set(board.tasks[:3])
