@@ -38,7 +38,10 @@ from storage.embedded import EmbeddedPostgres
 from storage.settings import Settings
 
 BUDGET_MS: Final = 100.0
-"""What the 95th percentile of everything here must stay below."""
+"""What the 95th percentile of everything here must stay below, but for what changes many tasks at once."""
+BULK_BUDGET_MS: Final = 2_000.0
+MANY: Final = 1_000
+"""Tasks that one command changes at once."""
 WARM: Final = 20
 """Requests of each kind before those that count."""
 START_SECONDS: Final = 90
@@ -49,11 +52,12 @@ HUGE: Final = 5_000
 
 @dataclass(frozen=True)
 class Step:
-    """One kind of request, and whether the budget is for it."""
+    """One kind of request, and the budget for it, if there is one."""
 
     name: str
     ask: Callable[[], Awaitable[Any]]
     bound: bool = True
+    budget_ms: float = BUDGET_MS
 
 
 @dataclass
@@ -105,7 +109,7 @@ def main(
     Console(width=None if Console().is_terminal else 120).print(_table(figures))
     path = _keep(out, figures, about)
     print(path)
-    good = all(figure["p95_ms"] < BUDGET_MS for figure in figures if figure["bound"])
+    good = all(figure["p95_ms"] < figure["budget_ms"] for figure in figures if figure["bound"])
     raise typer.Exit(1 if strict and not good else 0)
 
 
@@ -119,8 +123,9 @@ async def _measure(environment: dict[str, str], requests: int) -> tuple[list[dic
 
 
 async def _timed(step: Step, requests: int) -> dict[str, Any]:
-    requests = requests if step.bound else max(20, requests // 10)
-    for _ in range(WARM):
+    light = step.bound and step.budget_ms == BUDGET_MS
+    requests = requests if light else max(20, requests // 10)
+    for _ in range(WARM if light else 2):
         await step.ask()
     taken = []
     for _ in range(requests):
@@ -129,7 +134,7 @@ async def _timed(step: Step, requests: int) -> dict[str, Any]:
         taken.append((time.perf_counter() - began) * 1000)
     cuts = statistics.quantiles(taken, n=100, method="inclusive")
     return {
-        "name": step.name, "bound": step.bound, "requests": requests, "p50_ms": round(cuts[49], 2), "p95_ms": round(cuts[94], 2),
+        "name": step.name, "bound": step.bound, "budget_ms": step.budget_ms, "requests": requests, "p50_ms": round(cuts[49], 2), "p95_ms": round(cuts[94], 2),
         "p99_ms": round(cuts[98], 2), "max_ms": round(max(taken), 2),
     }  # fmt: skip
 
@@ -158,6 +163,19 @@ def _steps(scale: Scale) -> list[Step]:
         return one
 
     turns = itertools.count(1)
+
+    def many(**changes: Callable[[int], object]) -> Callable[[], Awaitable[Any]]:
+        """Change a thousand tasks of the big board, each time to other values."""
+
+        async def one() -> Any:
+            ids = [task["id"] for task in scale.tasks["big"][:MANY]]
+            values = {name: value(next(turns)) for name, value in changes.items()}
+            reply = await scale.call("tasks.update", project_id=big, task_ids=ids, **values)
+            if reply["done"] != len(ids):
+                raise RuntimeError(f"tasks.update: {reply['done']} of {len(ids)} are done")
+            return reply
+
+        return one
 
     def comment() -> Awaitable[Any]:
         return scale.call("comment.add", task_id=scale.tasks["plain"][0]["id"], body=f"Remark {next(turns)}")
@@ -206,6 +224,16 @@ def _steps(scale: Scale) -> list[Step]:
         Step("comment on a task", comment),
         Step("move on the board of 100", move("plain")),
         Step("move on the board of 5,000", move("big")),
+        Step(
+            "change 1,000 tasks at once",
+            many(changes=lambda turn: {"priority": ("low", "high")[turn % 2], "estimate_minutes": turn}),
+            budget_ms=BULK_BUDGET_MS,
+        ),
+        Step(
+            "move 1,000 tasks at once",
+            many(column_id=lambda turn: scale.columns["big"][turn % 3]),
+            budget_ms=BULK_BUDGET_MS,
+        ),
         Step("missed events of a board", join_missed(scale, plain)),
     ]
 
@@ -301,10 +329,11 @@ async def _look_around(scale: Scale) -> Scale:
 
 
 def _table(figures: list[dict[str, Any]]) -> Table:
-    table = Table("request", "p50 ms", "p95 ms", "p99 ms", "max ms", f"p95 < {BUDGET_MS:.0f} ms")
+    table = Table("request", "p50 ms", "p95 ms", "p99 ms", "max ms", "p95 in its budget")
     for figure in figures:
-        good = figure["p95_ms"] < BUDGET_MS
-        verdict = ("[green]yes[/green]" if good else "[red]NO[/red]") if figure["bound"] else "(no budget)"
+        good = figure["p95_ms"] < figure["budget_ms"]
+        verdict = f"{'[green]yes' if good else '[red]NO'}[/] ({figure['budget_ms']:,.0f} ms)"
+        verdict = verdict if figure["bound"] else "(no budget)"
         cells = [f"{figure[name]:,.1f}" for name in ("p50_ms", "p95_ms", "p99_ms", "max_ms")]
         table.add_row(figure["name"], *cells, verdict)
     return table

@@ -119,6 +119,13 @@ class Entity(BaseModel):
         return cls.model_validate(dict(row))
 
 
+class Gone(Entity):
+    """Something that is no more."""
+
+    id: UUID
+    removed: Literal[True]
+
+
 class Event(BaseModel):
     """A fact of a room. The class is named for the event: `class TaskMoved(Event, name="task.moved")`."""
 

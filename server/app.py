@@ -66,12 +66,14 @@ import handlers.work.assignments
 import handlers.work.boards
 import handlers.work.bulk
 import handlers.work.checklists
+import handlers.work.columns
 import handlers.work.comments
 import handlers.work.dependencies
 import handlers.work.find
 import handlers.work.history
 import handlers.work.keys
 import handlers.work.labels
+import handlers.work.layouts
 import handlers.work.moves
 import handlers.work.parts
 import handlers.work.projects
@@ -79,7 +81,9 @@ import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.taking_back
 import handlers.work.tasks
+import handlers.work.views
 import handlers.work.watchers
+import handlers.work.workflow
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -169,6 +173,9 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.views,
+    handlers.work.workflow,
+    handlers.work.layouts,
     handlers.work.watchers,
     handlers.work.labels,
     handlers.work.checklists,
@@ -177,6 +184,7 @@ NOUNS: Final = (
     handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
+    handlers.work.columns,
     handlers.work.comments,
     handlers.work.dependencies,
     handlers.work.find,

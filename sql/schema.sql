@@ -1124,11 +1124,26 @@ CREATE TABLE public.board_columns (
     updated_by uuid NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     deleted_at timestamp with time zone,
+    color text,
+    limit_mode text DEFAULT 'hard'::text NOT NULL,
     CONSTRAINT board_columns_has_status CHECK ((cardinality(status_ids) > 0)),
     CONSTRAINT board_columns_wip_limit_check CHECK ((wip_limit > 0))
 );
 
 ALTER TABLE ONLY public.board_columns FORCE ROW LEVEL SECURITY;
+
+-- TABLE: board_layouts
+
+CREATE TABLE public.board_layouts (
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    board_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    column_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    lanes text[] DEFAULT '{}'::text[] NOT NULL
+);
+
+ALTER TABLE ONLY public.board_layouts FORCE ROW LEVEL SECURITY;
 
 -- TABLE: boards
 
@@ -1140,7 +1155,9 @@ CREATE TABLE public.boards (
     "position" text NOT NULL COLLATE pg_catalog."C",
     version bigint DEFAULT 1 NOT NULL,
     updated_by uuid NOT NULL,
-    updated_at timestamp with time zone NOT NULL
+    updated_at timestamp with time zone NOT NULL,
+    swimlanes text DEFAULT 'none'::text NOT NULL,
+    deleted_at timestamp with time zone
 );
 
 ALTER TABLE ONLY public.boards FORCE ROW LEVEL SECURITY;
@@ -1814,6 +1831,12 @@ CREATE TABLE public.statuses (
     name text NOT NULL,
     category text NOT NULL,
     "position" text NOT NULL COLLATE pg_catalog."C",
+    color text,
+    required_fields text[] DEFAULT '{}'::text[] NOT NULL,
+    transitions jsonb,
+    version bigint DEFAULT 1 NOT NULL,
+    updated_by uuid,
+    updated_at timestamp with time zone,
     CONSTRAINT statuses_category_check CHECK ((category = ANY (ARRAY['backlog'::text, 'todo'::text, 'in_progress'::text, 'blocked'::text, 'done'::text, 'cancelled'::text])))
 );
 
@@ -1883,6 +1906,8 @@ CREATE TABLE public.tasks (
     label_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
     checklist_total bigint DEFAULT 0 NOT NULL,
     checklist_done bigint DEFAULT 0 NOT NULL,
+    moved_by uuid,
+    moved_at timestamp with time zone,
     CONSTRAINT tasks_estimate_minutes_check CHECK ((estimate_minutes >= 0)),
     CONSTRAINT tasks_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT tasks_type_check CHECK ((type = ANY (ARRAY['task'::text, 'milestone'::text, 'bug'::text, 'feature'::text, 'epic'::text, 'story'::text])))
@@ -1979,6 +2004,29 @@ CREATE TABLE public.users (
     CONSTRAINT users_status_check CHECK ((status = ANY (ARRAY['active'::text, 'inactive'::text, 'suspended'::text, 'pending'::text])))
 );
 
+-- TABLE: views
+
+CREATE TABLE public.views (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    owner_id uuid NOT NULL,
+    shared boolean NOT NULL,
+    board_id uuid,
+    name text NOT NULL,
+    layout text NOT NULL,
+    filter jsonb NOT NULL,
+    sort jsonb NOT NULL,
+    swimlanes text NOT NULL,
+    fields text[] NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.views FORCE ROW LEVEL SECURITY;
+
 -- CONSTRAINT: account_tokens account_tokens_pkey
 
 ALTER TABLE ONLY public.account_tokens
@@ -2024,10 +2072,20 @@ ALTER TABLE ONLY public.audit_seals
 ALTER TABLE ONLY public.audit_seals
     ADD CONSTRAINT audit_seals_pkey PRIMARY KEY (tenant_id, seq);
 
+-- CHECK CONSTRAINT: board_columns board_columns_limit_mode_check
+
+ALTER TABLE public.board_columns
+    ADD CONSTRAINT board_columns_limit_mode_check CHECK ((limit_mode = ANY (ARRAY['hard'::text, 'warn'::text]))) NOT VALID;
+
 -- CONSTRAINT: board_columns board_columns_pkey
 
 ALTER TABLE ONLY public.board_columns
     ADD CONSTRAINT board_columns_pkey PRIMARY KEY (tenant_id, id);
+
+-- CONSTRAINT: board_layouts board_layouts_pkey
+
+ALTER TABLE ONLY public.board_layouts
+    ADD CONSTRAINT board_layouts_pkey PRIMARY KEY (tenant_id, user_id, board_id);
 
 -- CONSTRAINT: boards boards_pkey
 
@@ -2379,6 +2437,11 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
+-- CONSTRAINT: views views_pkey
+
+ALTER TABLE ONLY public.views
+    ADD CONSTRAINT views_pkey PRIMARY KEY (tenant_id, id);
+
 -- INDEX: account_tokens_user_idx
 
 CREATE INDEX account_tokens_user_idx ON public.account_tokens USING btree (user_id, purpose);
@@ -2430,6 +2493,10 @@ CREATE INDEX board_columns_board_idx ON public.board_columns USING btree (tenant
 -- INDEX: board_columns_project_idx
 
 CREATE INDEX board_columns_project_idx ON public.board_columns USING btree (tenant_id, project_id);
+
+-- INDEX: board_layouts_project_idx
+
+CREATE INDEX board_layouts_project_idx ON public.board_layouts USING btree (tenant_id, project_id);
 
 -- INDEX: boards_project_idx
 
@@ -2699,6 +2766,14 @@ CREATE INDEX users_platform_admin_idx ON public.users USING btree (id) WHERE pla
 
 CREATE INDEX users_status_idx ON public.users USING btree (status, id);
 
+-- INDEX: views_owner_idx
+
+CREATE INDEX views_owner_idx ON public.views USING btree (tenant_id, owner_id) WHERE (NOT shared);
+
+-- INDEX: views_project_idx
+
+CREATE INDEX views_project_idx ON public.views USING btree (tenant_id, project_id, name, id);
+
 -- TRIGGER: audit_anchors append_only
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_anchors FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
@@ -2730,6 +2805,16 @@ ALTER TABLE ONLY public.api_keys
 
 ALTER TABLE ONLY public.board_columns
     ADD CONSTRAINT board_columns_tenant_id_board_id_fkey FOREIGN KEY (tenant_id, board_id) REFERENCES public.boards(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: board_layouts board_layouts_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.board_layouts
+    ADD CONSTRAINT board_layouts_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: board_layouts board_layouts_tenant_id_user_id_fkey
+
+ALTER TABLE ONLY public.board_layouts
+    ADD CONSTRAINT board_layouts_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.members(tenant_id, user_id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: boards boards_tenant_id_project_id_fkey
 
@@ -3016,6 +3101,11 @@ ALTER TABLE ONLY public.tenant_slugs
 ALTER TABLE ONLY public.totps
     ADD CONSTRAINT totps_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: views views_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.views
+    ADD CONSTRAINT views_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
 -- ROW SECURITY: alarms
 
 ALTER TABLE public.alarms ENABLE ROW LEVEL SECURITY;
@@ -3047,6 +3137,10 @@ ALTER TABLE public.audit_seals ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: board_columns
 
 ALTER TABLE public.board_columns ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: board_layouts
+
+ALTER TABLE public.board_layouts ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: boards
 
@@ -3280,6 +3374,10 @@ CREATE POLICY tenant ON public.audit_seals TO atrium_app USING ((tenant_id = pub
 
 CREATE POLICY tenant ON public.board_columns TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: board_layouts tenant
+
+CREATE POLICY tenant ON public.board_layouts TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: boards tenant
 
 CREATE POLICY tenant ON public.boards TO atrium_app USING ((tenant_id = public.current_tenant()));
@@ -3404,6 +3502,10 @@ CREATE POLICY tenant ON public.tenant_slugs TO atrium_app USING ((tenant_id = pu
 
 CREATE POLICY tenant ON public.tenants TO atrium_app USING ((id = public.current_tenant()));
 
+-- POLICY: views tenant
+
+CREATE POLICY tenant ON public.views TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- ROW SECURITY: tenant_logos
 
 ALTER TABLE public.tenant_logos ENABLE ROW LEVEL SECURITY;
@@ -3415,6 +3517,10 @@ ALTER TABLE public.tenant_slugs ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: tenants
 
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: views
+
+ALTER TABLE public.views ENABLE ROW LEVEL SECURITY;
 
 -- ACL: FUNCTION adopt(person uuid, organization uuid)
 
@@ -3751,6 +3857,10 @@ GRANT SELECT,INSERT ON TABLE public.audit_seals TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.board_columns TO atrium_app;
 
+-- ACL: TABLE board_layouts
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.board_layouts TO atrium_app;
+
 -- ACL: TABLE boards
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.boards TO atrium_app;
@@ -3950,6 +4060,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.totps TO atrium_app;
 -- ACL: TABLE users
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO atrium_app;
+
+-- ACL: TABLE views
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.views TO atrium_app;
 
 -- DEFAULT ACL: DEFAULT PRIVILEGES FOR TABLES
 

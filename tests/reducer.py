@@ -11,6 +11,7 @@ PLURALS: Final = {
     "api_key": "api_keys",
     "assignment": "assignments",
     "board": "boards",
+    "board_layout": "board_layouts",
     "column": "columns",
     "delegation": "delegations",
     "dependency": "dependencies",
@@ -27,9 +28,12 @@ PLURALS: Final = {
     "tenant": "tenants",
     "unit": "units",
     "user": "users",
+    "view": "views",
 }
 
-BESIDE: Final = frozenset({"checklist", "checklist_item", "checklist_items", "comment"})
+BESIDE: Final = frozenset(
+    {"checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
+)
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 
 Store = dict[str, dict[str, Any]]

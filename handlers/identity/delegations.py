@@ -13,6 +13,7 @@ from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import (
     Entity,
     Event,
+    Gone,
     Page,
     Pagination,
     Paging,
@@ -24,7 +25,6 @@ from handlers.registry import (
     command,
     query,
 )
-from handlers.work.boards import Gone
 from storage.ids import new_id
 from storage.rooms import RoomKey
 

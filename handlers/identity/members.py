@@ -11,8 +11,7 @@ from handlers.context import Tx
 from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed
 from handlers.identity.delegations import DelegationRevoked, revoke_all
 from handlers.identity.roles import PermissionList, check_beside, custom_role
-from handlers.registry import Entity, Event, Outcome, Payload, Spec, Timestamp, When, command
-from handlers.work.boards import Gone
+from handlers.registry import Entity, Event, Gone, Outcome, Payload, Spec, Timestamp, When, command
 from handlers.work.projects import ProjectMemberRemoved
 from storage.postgres import Row
 from storage.rooms import RoomKey

@@ -12,6 +12,7 @@ from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import (
     Entity,
     Event,
+    Gone,
     Name,
     Page,
     Pagination,
@@ -22,7 +23,6 @@ from handlers.registry import (
     command,
     query,
 )
-from handlers.work.boards import Gone
 from storage.ids import new_id
 from storage.postgres import Row
 

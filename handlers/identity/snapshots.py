@@ -1,5 +1,7 @@
 """What the rooms of a tenant and of a person hold: one list per kind of thing."""
 
+from pydantic import Field
+
 from handlers.context import Tx
 from handlers.identity import imports
 from handlers.identity.api_keys import ApiKey, shown
@@ -16,8 +18,10 @@ from handlers.identity.tenants import TenantDetails
 from handlers.identity.units import Unit
 from handlers.registry import Reply, snapshot
 from handlers.work.assignments import Assignment
+from handlers.work.layouts import BoardLayout, layout_of
 from handlers.work.parts import TakingPart
 from handlers.work.projects import Project
+from handlers.work.views import View
 
 
 class TenantSnapshot(Reply):
@@ -42,6 +46,8 @@ class UserSnapshot(Reply):
     jobs: list[Job]
     participations: list[TakingPart]
     delegations: list[Delegation]
+    board_layouts: list[BoardLayout]
+    views: list[View] = Field(description="One's own private ones.")
 
 
 @snapshot("tenant")
@@ -61,7 +67,7 @@ async def read_tenant(tx: Tx, window: int) -> TenantSnapshot:
 
 @snapshot("user")
 async def read_user(tx: Tx, window: int) -> UserSnapshot:
-    """Oneself, one's work, projects, API keys and what is under way, and who acts for whom."""
+    """Oneself, one's work, projects, views, API keys and what is under way, and who acts for whom."""
     assignments = await tx.many("assignments_of")
     return UserSnapshot(
         users=[Profile.of(await tx.one("profile", user_id=tx.actor.user_id))],
@@ -70,4 +76,6 @@ async def read_user(tx: Tx, window: int) -> UserSnapshot:
         jobs=await imports.running(tx),
         participations=[TakingPart.of(row) for row in await tx.many("participations_of")],
         delegations=[Delegation.of(row) for row in await tx.many("delegations_of")],
+        board_layouts=[layout_of(row) for row in await tx.many("board_layouts_of")],
+        views=[View.of(row) for row in await tx.many("own_views_of")],
     )

@@ -13,6 +13,7 @@ from handlers.identity.shares import Share, ShareGone
 from handlers.registry import (
     Entity,
     Event,
+    Gone,
     Ids,
     Name,
     Page,
@@ -22,7 +23,6 @@ from handlers.registry import (
     command,
     query,
 )
-from handlers.work.boards import Gone
 from handlers.work.parts import PartEvent, lock_projects, settle_shares
 from storage.ids import new_id
 from storage.postgres import Row

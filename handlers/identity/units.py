@@ -10,8 +10,7 @@ from handlers.errors import Conflict
 from handlers.identity import groups
 from handlers.identity.roles import Colour, Remark
 from handlers.identity.shares import ShareGone
-from handlers.registry import Entity, Event, Ids, Name, Page, Paging, Payload, Reply, command, query
-from handlers.work.boards import Gone
+from handlers.registry import Entity, Event, Gone, Ids, Name, Page, Paging, Payload, Reply, command, query
 from handlers.work.parts import PartEvent
 from storage.postgres import Row
 

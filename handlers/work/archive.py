@@ -13,6 +13,7 @@ from handlers.errors import Conflict, NotFound
 from handlers.registry import Event, Outcome, Payload, command
 from handlers.work.bulk import BulkReply, Many, TaskOutcome, refused, summed
 from handlers.work.dependencies import Dependency, DependencyPart, back_with, removed_with
+from handlers.work.rules import OverLimit
 from handlers.work.tasks import OneTask, Task, TaskPart, put_back, standing
 
 
@@ -32,6 +33,7 @@ class TaskUnarchived(Event, name="task.unarchived"):
     dependencies: list[Dependency] | None = Field(
         None, description="What waits for them again, or they for: where the other task stands."
     )
+    over_limit: OverLimit | None = Field(None, description="The column where it holds more than it should.")
 
 
 class TasksArchived(Event, name="tasks.archived"):
@@ -69,10 +71,12 @@ async def unarchive(tx: Tx, cmd: OneTask) -> TaskUnarchived:
         raise Conflict(
             "Its parent task is in the archive: take that one out", details={"task_id": row["parent_id"]}
         )
-    back = [await put_back(tx, item) for item in await tx.many("archived_with", cmd)]
+    back, over = await put_back(tx, await tx.many("archived_with", cmd))
     event = TaskUnarchived(task=next(task for task in back if task.id == cmd.task_id))
     if below := [task for task in back if task.id != cmd.task_id]:
         event.tasks = below
+    if over:
+        event.over_limit = over
     if edges := await back_with(tx, [task.id for task in back]):
         event.dependencies = edges
     return event

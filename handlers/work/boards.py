@@ -1,226 +1,235 @@
-"""Boards and columns: what a project's tasks are looked at through."""
+"""Boards: a project's tasks in columns. A task lies on one board of its project, in one column of that.
 
-from typing import Annotated, Literal
+To look at the same tasks in another way there are views (handlers/work/views.py); see decision 28.
+"""
+
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from handlers.context import Tx
 from handlers.errors import Conflict, NotFound, constraint
-from handlers.registry import Entity, Event, Ids, Name, Payload, command, locator
+from handlers.registry import Entity, Event, Gone, Name, Outcome, Payload, command, locator, no_nul
 from handlers.work import positions
+from handlers.work.bulk import MOST, TasksUpdated
+from handlers.work.columns import Column
+from handlers.work.rules import OverLimit, check_limit
+from handlers.work.tasks import TaskPart, Was
 from storage.ids import new_id
 from storage.postgres import Row
 
-Limit = Annotated[int, Field(ge=1, le=10_000)]
+GROUPINGS: Final = ("none", "assignee", "priority", "epic", "parent", "label", "type", "status")
+MOST_BOARDS: Final = 50
+"""Boards that one project may have (count)."""
 
-locator("column_id", "project_of_column")
 locator("board_id", "project_of_board")
 constraint("boards_pkey", "id", "A board with this id exists")
-constraint("board_columns_pkey", "id", "A column with this id exists")
+
+
+def _grouping(value: str) -> str:
+    if value not in GROUPINGS and not value.startswith("field:"):
+        raise ValueError(f"is none of {', '.join(GROUPINGS)} or field:<key>")
+    return value
+
+
+Swimlanes = Annotated[
+    str, StringConstraints(min_length=1, max_length=60), AfterValidator(no_nul), AfterValidator(_grouping)
+]
+"""What the lanes across a board are made by; `field:<key>` is a field that the tenant has defined."""
 
 
 class Board(Entity):
-    """A view of a project's tasks in columns."""
+    """Columns with the tasks that lie in them."""
 
     id: UUID
     project_id: UUID
     name: str
     position: str
+    swimlanes: str = Field(
+        description="What its lanes are made by: none, assignee, priority, epic, parent, label, type, status or "
+        "field:<key>."
+    )
     version: int
-
-
-class Column(Entity):
-    """One column of a board; it shows the tasks of its statuses, and holds `wip_limit` of them at most."""
-
-    id: UUID
-    board_id: UUID
-    name: str
-    position: str
-    status_ids: list[UUID]
-    wip_limit: int | None
-    version: int
-
-
-class Gone(Entity):
-    """Something that is no more."""
-
-    id: UUID
-    removed: Literal[True]
-
-
-class ColumnWas(Entity):
-    """The values that changed fields had before."""
-
-    name: str | None = None
-    position: str | None = None
-    status_ids: list[UUID] | None = None
-    wip_limit: int | None = None
-
-
-class BoardCreated(Event, name="board.created"):
-    """A board came to be."""
-
-    board: Board
 
 
 class BoardWas(Entity):
     """The values that changed fields had before."""
 
     name: str | None = None
+    position: str | None = None
+    swimlanes: str | None = None
+
+
+class BoardCreated(Event, name="board.created"):
+    """A board came to be."""
+
+    board: Board
+    columns: list[Column] | None = Field(None, description="Those that it was given at once.")
 
 
 class BoardUpdated(Event, name="board.updated"):
-    """A board was renamed."""
+    """A board was renamed, divided into other lanes or put elsewhere."""
 
     board: Board
     was: BoardWas
 
 
-class ColumnCreated(Event, name="column.created"):
-    """A column came to be."""
+class BoardDeleted(Event, name="board.deleted"):
+    """A board is no more, and its columns with it."""
 
-    column: Column
-
-
-class ColumnUpdated(Event, name="column.updated"):
-    """A column was renamed, limited, mapped to other statuses or put elsewhere."""
-
-    column: Column
-    was: ColumnWas
-
-
-class ColumnDeleted(Event, name="column.deleted"):
-    """An empty column was taken away."""
-
-    column: Gone
+    board: Gone
+    columns: list[Gone]
 
 
 class CreateBoard(Payload):
     id: UUID | None = Field(None, description="UUID of the new board, where the client makes it.")
     name: Name
+    swimlanes: Swimlanes = "none"
+    like_id: UUID | None = Field(
+        None, description="A board of the project whose columns it gets, without their tasks."
+    )
 
 
 class UpdateBoard(Payload):
     board_id: UUID
-    name: Name
-
-
-class CreateColumn(Payload):
-    id: UUID | None = Field(None, description="UUID of the new column, where the client makes it.")
-    board_id: UUID
-    name: Name
-    status_ids: Annotated[Ids, Field(min_length=1)] | None = Field(
-        None, description="Unset: the first status of the project that is in progress."
-    )
-    wip_limit: Limit | None = Field(None, description="How many tasks it may hold; null for any number.")
-
-
-class UpdateColumn(Payload):
-    column_id: UUID
     name: Name | None = None
-    status_ids: Annotated[Ids, Field(min_length=1)] | None = None
+    swimlanes: Swimlanes | None = None
 
 
-class SetLimit(Payload):
-    column_id: UUID
-    limit: Limit | None = Field(description="How many tasks it may hold; null lifts the limit.")
-
-
-class MoveColumn(Payload):
-    column_id: UUID
-    before_id: UUID | None = Field(None, description="The column to put it before; null for the end.")
+class MoveBoard(Payload):
+    board_id: UUID
+    before_id: UUID | None = Field(None, description="The board to put it before; null for the end.")
 
     @model_validator(mode="after")
-    def another(self) -> "MoveColumn":
-        if self.before_id == self.column_id:
-            raise ValueError("a column cannot stand before itself")
+    def another(self) -> "MoveBoard":
+        if self.before_id == self.board_id:
+            raise ValueError("a board cannot stand before itself")
         return self
 
 
-class DeleteColumn(Payload):
-    column_id: UUID
+class DeleteBoard(Payload):
+    board_id: UUID
+    move_to: UUID | None = Field(
+        None, description="The board that its tasks go to, each to the first column that shows its status."
+    )
+
+    @model_validator(mode="after")
+    def another(self) -> "DeleteBoard":
+        if self.move_to == self.board_id:
+            raise ValueError("its tasks cannot stay on it")
+        return self
 
 
 @command("board.create", needs="board.edit", rest="POST /projects/{project_id}/boards", status=201)
 async def create_board(tx: Tx, cmd: CreateBoard) -> BoardCreated:
-    """Create an empty board, after the others."""
+    """Create a board after the others: empty, or with columns like those of another one."""
     boards = await tx.many("boards_of")
+    if len(boards) >= MOST_BOARDS:
+        raise Conflict(f"A project has at most {MOST_BOARDS} boards")
+    columns = await _columns_like(tx, cmd.like_id) if cmd.like_id else []
     last = boards[-1]["position"] if boards else None
-    return BoardCreated.of(
-        await tx.one("create_board", cmd, id=cmd.id or new_id(), position=positions.between(last, None))
+    board_id = cmd.id or new_id()
+    event = BoardCreated.of(
+        await tx.one("create_board", cmd, id=board_id, position=positions.between(last, None))
     )
+    if columns:
+        rows = [
+            await tx.one("copy_column", **{**dict(row), "board_id": board_id, "id": new_id(), "now": tx.now})
+            for row in columns
+        ]
+        event.columns = [Column.of(row) for row in rows]
+    return event
 
 
 @command("board.update", needs="board.edit", rest="PUT /boards/{board_id}", versioned=True)
 async def update_board(tx: Tx, cmd: UpdateBoard) -> BoardUpdated:
-    """Rename a board."""
-    row = await _board(tx, cmd.board_id)
-    tx.check_version(row, Board)
-    was = BoardWas(name=row["name"]) if row["name"] != cmd.name else BoardWas()
-    return BoardUpdated(board=Board.of(await tx.one("rename_board", cmd)), was=was)
-
-
-@command("column.create", needs="board.edit", rest="POST /boards/{board_id}/columns", status=201)
-async def create_column(tx: Tx, cmd: CreateColumn) -> ColumnCreated:
-    """Create a column at the end of a board."""
-    await _board(tx, cmd.board_id)
-    columns = await tx.many("columns_of_board", cmd)
-    rows = await tx.many(
-        "create_columns",
-        cmd,
-        ids=[cmd.id or new_id()],
-        names=[cmd.name],
-        positions=[positions.between(columns[-1]["position"] if columns else None, None)],
-        status_lists=[",".join(map(str, await _statuses(tx, cmd.status_ids)))],
+    """Rename a board, or divide it into other lanes."""
+    board = await _board(tx, cmd.board_id)
+    tx.check_version(board, Board)
+    return await _change(
+        tx, board, name=cmd.name or board["name"], swimlanes=cmd.swimlanes or board["swimlanes"]
     )
-    return ColumnCreated.of(rows[0])
 
 
-@command("column.update", needs="board.edit", rest="PUT /columns/{column_id}", versioned=True)
-async def update_column(tx: Tx, cmd: UpdateColumn) -> ColumnUpdated:
-    """Rename a column or let it show other statuses."""
-    column = await _column(tx, cmd.column_id)
-    tx.check_version(column, Column)
-    status_ids = await _statuses(tx, cmd.status_ids) if cmd.status_ids else column["status_ids"]
-    return await _change(tx, column, name=cmd.name or column["name"], status_ids=status_ids)
+@command("board.move", needs="board.edit", rest="POST /boards/{board_id}/move", versioned=True)
+async def move_board(tx: Tx, cmd: MoveBoard) -> BoardUpdated:
+    """Put a board before another one, or at the end. The first board is where new tasks go that name no column."""
+    board = await _board(tx, cmd.board_id)
+    tx.check_version(board, Board)
+    others = [row for row in await tx.many("boards_of") if row["id"] != cmd.board_id]
+    return await _change(tx, board, position=positions.before(others, cmd.before_id, "board"))
 
 
-@command("column.set_limit", needs="board.edit", rest="PUT /columns/{column_id}/limit", versioned=True)
-async def set_limit(tx: Tx, cmd: SetLimit) -> ColumnUpdated:
-    """Limit how many tasks a column may hold; null lifts the limit. What is already there may stay."""
-    column = await _column(tx, cmd.column_id)
-    tx.check_version(column, Column)
-    return await _change(tx, column, wip_limit=cmd.limit)
+@command("board.delete", needs="board.edit", rest="DELETE /boards/{board_id}", versioned=True)
+async def delete_board(tx: Tx, cmd: DeleteBoard) -> Outcome[BoardDeleted | TasksUpdated, BoardDeleted]:
+    """Delete a board with its columns. Its tasks, at most 1,000, go to another one; the last board stays."""
+    board = await _board(tx, cmd.board_id)
+    tx.check_version(board, Board)
+    if len(await tx.many("boards_of")) == 1:
+        raise Conflict("A project keeps one board")
+    moved = await _clear(tx, cmd)
+    rows = await tx.many("delete_board", cmd)
+    gone = BoardDeleted(
+        board=Gone(id=cmd.board_id, removed=True), columns=[Gone(id=row["id"], removed=True) for row in rows]
+    )
+    return Outcome([*moved, gone], gone)
 
 
-@command("column.move", needs="board.edit", rest="POST /columns/{column_id}/move", versioned=True)
-async def move_column(tx: Tx, cmd: MoveColumn) -> ColumnUpdated:
-    """Put a column before another one of its board, or at the end."""
-    column = await _column(tx, cmd.column_id)
-    tx.check_version(column, Column)
-    others = [
-        row
-        for row in await tx.many("columns_of_board", board_id=column["board_id"])
-        if row["id"] != cmd.column_id
-    ]
-    at = next((index for index, row in enumerate(others) if row["id"] == cmd.before_id), len(others))
-    if cmd.before_id is not None and at == len(others):
-        raise NotFound("There is no such column on this board")
-    lower = others[at - 1]["position"] if at else None
-    upper = others[at]["position"] if at < len(others) else None
-    return await _change(tx, column, position=positions.between(lower, upper))
-
-
-@command("column.delete", needs="board.edit", rest="DELETE /columns/{column_id}", versioned=True)
-async def delete_column(tx: Tx, cmd: DeleteColumn) -> ColumnDeleted:
-    """Take away a column that holds no task."""
-    column = await _column(tx, cmd.column_id)
-    tx.check_version(column, Column)
-    if held := await tx.value("tasks_held", cmd):
-        raise Conflict(f"{column['name']} still holds {held} tasks: move them first", details={"held": held})
-    await tx.one("delete_column", cmd)
-    return ColumnDeleted(column=Gone(id=cmd.column_id, removed=True))
+async def _clear(tx: Tx, cmd: DeleteBoard) -> list[TasksUpdated]:
+    """Give every task of a board a place on another one, in the order in which they lie."""
+    tasks = await tx.many("tasks_on_board", cmd, max_rows=MOST + 1)
+    if not tasks:
+        return []
+    if cmd.move_to is None:
+        raise Conflict("The board still holds tasks: say where they go", details={"held": len(tasks)})
+    if len(tasks) > MOST:
+        raise Conflict(f"The board holds more than {MOST:,} tasks: move some first", details={"most": MOST})
+    await _board(tx, cmd.move_to)
+    columns = [row for row in await tx.many("columns_of") if row["board_id"] == cmd.move_to]
+    ends = {row["id"]: row for row in await tx.many("column_ends", column_ids=[row["id"] for row in columns])}
+    last = {column_id: row["last_position"] for column_id, row in ends.items()}
+    held = {column_id: row["held"] for column_id, row in ends.items()}
+    over: dict[UUID, OverLimit] = {}
+    places: list[tuple[Row, UUID, str]] = []
+    for task in tasks:
+        column = next((row for row in columns if task["status_id"] in row["status_ids"]), None)
+        if column is None:
+            raise Conflict(
+                "No column of that board shows the status of some tasks",
+                details={"status_id": task["status_id"]},
+            )
+        at: UUID = column["id"]
+        if more := check_limit(column, held[at]):
+            over[at] = more
+        held[at] = None if held[at] is None else held[at] + 1
+        last[at] = positions.between(last[at], None)
+        places.append((task, at, last[at]))
+    await tx.exec(
+        "place_tasks",
+        ids=[task["id"] for task, _, _ in places],
+        column_ids=[column_id for _, column_id, _ in places],
+        positions=[position for _, _, position in places],
+    )
+    event = TasksUpdated(
+        tasks=[
+            TaskPart(
+                id=task["id"],
+                column_id=column_id,
+                position=position,
+                version=task["version"] + 1,
+                updated_at=tx.now,
+            )
+            for task, column_id, position in places
+        ],
+        was=[
+            Was(id=task["id"], column_id=task["column_id"], position=task["position"])
+            for task, _, _ in places
+        ],
+    )
+    if over:
+        event.over_limits = list(over.values())
+    return [event]
 
 
 async def _board(tx: Tx, board_id: UUID) -> Row:
@@ -230,24 +239,12 @@ async def _board(tx: Tx, board_id: UUID) -> Row:
     return board
 
 
-async def _column(tx: Tx, column_id: UUID) -> Row:
-    column = await tx.maybe("column", column_id=column_id)
-    if column is None:
-        raise NotFound("There is no such column")
-    return column
+async def _columns_like(tx: Tx, board_id: UUID) -> list[Row]:
+    await _board(tx, board_id)
+    return [row for row in await tx.many("columns_of") if row["board_id"] == board_id]
 
 
-async def _statuses(tx: Tx, status_ids: list[UUID] | None) -> list[UUID]:
-    """The given statuses if the project has them all; without any, its first one in progress."""
-    if status_ids:
-        if await tx.value("count_statuses", status_ids=status_ids) != len(status_ids):
-            raise NotFound("There is no such status")
-        return status_ids
-    statuses = await tx.many("statuses_of")
-    return [next((row for row in statuses if row["category"] == "in_progress"), statuses[0])["id"]]
-
-
-async def _change(tx: Tx, column: Row, **changes: object) -> ColumnUpdated:
-    fresh = await tx.one("update_column", **{**dict(column), **changes, "now": tx.now})
-    was = {name: column[name] for name in changes if column[name] != fresh[name]}
-    return ColumnUpdated(column=Column.of(fresh), was=ColumnWas(**was))
+async def _change(tx: Tx, board: Row, **changes: Any) -> BoardUpdated:
+    fresh = await tx.one("update_board", **{**dict(board), **changes, "now": tx.now})
+    was = {name: board[name] for name in changes if board[name] != fresh[name]}
+    return BoardUpdated(board=Board.of(fresh), was=BoardWas(**was))

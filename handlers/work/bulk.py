@@ -14,22 +14,15 @@ import orjson
 from pydantic import AfterValidator, Field, model_validator
 
 from handlers.context import Tx
-from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed
-from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, command, unique
+from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed, VersionConflict
+from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, Version, command, unique
 from handlers.work import positions
 from handlers.work.dates import settled
 from handlers.work.dependencies import DependencyPart, removed_with
 from handlers.work.labels import MOST_ON_A_TASK, LabelIds, check_labels
+from handlers.work.rules import OverLimit, check_limit, check_step, next_status, transitions_of
 from handlers.work.subtasks import recount
-from handlers.work.tasks import (
-    SharedChanges,
-    Tags,
-    TaskPart,
-    Was,
-    check_limit,
-    check_people,
-    parents_told,
-)
+from handlers.work.tasks import SharedChanges, Tags, TaskPart, Was, check_people, parents_told
 from handlers.work.watchers import watching_with
 from storage.postgres import Row
 
@@ -59,6 +52,10 @@ class UpdateTasks(Payload):
     remove_label_ids: LabelIds = []
     add_assignee_ids: Ids = []
     remove_assignee_ids: Ids = []
+    versions: Annotated[dict[UUID, Version], Field(max_length=MOST)] = Field(
+        {},
+        description="Task id -> the version that it is thought to have: where it has another one, it is refused.",
+    )
 
     @model_validator(mode="after")
     def something(self) -> "UpdateTasks":
@@ -83,6 +80,7 @@ class TasksUpdated(Event, name="tasks.updated"):
 
     tasks: list[TaskPart]
     was: list[Was] = Field(description="The values that changed fields had before, each with its task's id.")
+    over_limits: list[OverLimit] | None = Field(None, description="Columns that hold more than they should.")
 
 
 class TasksDeleted(Event, name="tasks.deleted"):
@@ -99,6 +97,7 @@ class TaskOutcome(Entity):
     outcome: Literal["done", "unchanged", "refused"]
     code: str | None = Field(None, description="Why it was refused: an error code, as for a single task.")
     message: str | None = None
+    details: dict[str, Any] | None = Field(None, description="Those of the error, as for a single task.")
 
 
 class BulkReply(Reply):
@@ -106,20 +105,22 @@ class BulkReply(Reply):
     done: int
     unchanged: int
     refused: int
+    over_limits: list[OverLimit] = Field([], description="Columns that hold more than they should.")
 
 
 @dataclass(slots=True)
 class _Place:
-    """The end of the column that tasks go to, as those before have left it."""
+    """The end of a column that tasks go to, as those before have left it."""
 
     column: Row
     held: int | None
     last: str | None
+    over: OverLimit | None = None
 
     def take(self, row: Row) -> dict[str, Any]:
         """Where a task comes to lie that goes there; CONFLICT where there is no room."""
         if row["column_id"] != self.column["id"]:
-            check_limit(self.column["name"], self.column["wip_limit"], self.held)
+            self.over = check_limit(self.column, self.held)
             self.held = None if self.held is None else self.held + 1
         self.last = positions.between(self.last, None)
         return {"column_id": self.column["id"], "position": self.last}
@@ -129,10 +130,19 @@ class _Place:
 class _Board:
     """What has to be known of the project to decide where tasks go."""
 
-    shows: Mapping[UUID, list[UUID]]
-    """The statuses that each column shows."""
-    is_done: Mapping[UUID, bool]
-    place: _Place | None = None
+    columns: Mapping[UUID, Row]
+    """In the order of the boards, and on each in its own."""
+    statuses: Mapping[UUID, Mapping[str, Any]]
+    places: Mapping[UUID, _Place]
+    """By column: where tasks may go."""
+
+    def place_of(self, status_id: UUID, column_id: UUID) -> _Place | None:
+        """Where a task goes with a new status: on its own board, if a column of that shows it."""
+        own = self.columns[column_id]["board_id"] if column_id in self.columns else None
+        showing = [place for place in self.places.values() if status_id in place.column["status_ids"]]
+        return next((place for place in showing if place.column["board_id"] == own), None) or next(
+            iter(showing), None
+        )
 
 
 @dataclass(slots=True)
@@ -178,15 +188,20 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
         try:
             if row is None:
                 raise NotFound("There is no such task")
-            changed = decided.add(row, _fresh(cmd, board, row, tx.now), tx.now)
+            _check_version(cmd, row)
+            changed = decided.add(row, _fresh(tx, cmd, board, row), tx.now)
         except AtriumError as error:
             outcomes.append(refused(task_id, error))
         else:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
     write(tx, decided)
     await count_parents(tx, decided)
-    events = [TasksUpdated(tasks=decided.tasks, was=decided.was)] if decided.tasks else []
-    return Outcome(events, summed(outcomes))
+    if not decided.tasks:
+        return Outcome([], summed(outcomes))
+    event, reply = TasksUpdated(tasks=decided.tasks, was=decided.was), summed(outcomes)
+    if over := [place.over for place in board.places.values() if place.over]:
+        event.over_limits = reply.over_limits = over
+    return Outcome([event], reply)
 
 
 @command("tasks.delete", needs="task.delete", rest="POST /projects/{project_id}/tasks/delete")
@@ -212,22 +227,36 @@ async def delete(tx: Tx, cmd: DeleteTasks) -> Outcome[TasksDeleted, BulkReply]:
 async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
     status_id = cmd.changes.status_id if cmd.changes else None
     if cmd.column_id is None and status_id is None:
-        return _Board({}, {})
-    board = _Board(
-        {row["id"]: row["status_ids"] for row in await tx.many("columns_of")},
-        {row["id"]: row["category"] == "done" for row in await tx.many("statuses_of")},
-    )
-    if status_id is not None and status_id not in board.is_done:
+        return _Board({}, {}, {})
+    columns = {row["id"]: row for row in await tx.many("columns_of")}
+    rows = await tx.many("statuses_of")
+    statuses = {row["id"]: {**dict(row), "transitions": transitions_of(row)} for row in rows}
+    if status_id is not None and status_id not in statuses:
         raise NotFound("There is no such status")
-    column = await tx.maybe("landing_column", column_id=cmd.column_id, status_id=status_id)
-    if column is None and cmd.column_id is not None:
+    if cmd.column_id is not None and cmd.column_id not in columns:
         raise NotFound("There is no such column")
-    if column is not None:
-        board.place = _Place(column, column["held"], column["last_position"])
-    return board
+    open_to = [column_id for column_id, row in columns.items() if status_id in row["status_ids"]]
+    ends = {
+        row["id"]: row
+        for row in await tx.many("column_ends", column_ids=[cmd.column_id] if cmd.column_id else open_to)
+    }
+    places = {
+        column_id: _Place(row, ends[column_id]["held"], ends[column_id]["last_position"])
+        for column_id, row in columns.items()
+        if column_id in ends
+    }
+    return _Board(columns, statuses, places)
 
 
-def _fresh(cmd: UpdateTasks, board: _Board, row: Row, now: datetime) -> dict[str, Any]:
+def _check_version(cmd: UpdateTasks, row: Row) -> None:
+    wanted = cmd.versions.get(row["id"], row["version"])
+    if wanted != row["version"]:
+        raise VersionConflict(
+            f"Version {wanted} is old: it is at version {row['version']}", details={"version": row["version"]}
+        )
+
+
+def _fresh(tx: Tx, cmd: UpdateTasks, board: _Board, row: Row) -> dict[str, Any]:
     """The values that a task is to have; an error where it cannot."""
     fresh = cmd.changes.model_dump(exclude_unset=True) if cmd.changes else {}
     fresh |= settled(row, fresh)
@@ -241,17 +270,29 @@ def _fresh(cmd: UpdateTasks, board: _Board, row: Row, now: datetime) -> dict[str
         fresh["assignee_ids"] = _changed(row["assignee_ids"], cmd.add_assignee_ids, cmd.remove_assignee_ids)
         _at_most(MOST_ASSIGNEES, fresh["assignee_ids"], "assignees")
         fresh["watcher_ids"] = watching_with(row, fresh["assignee_ids"])
-    if cmd.column_id is not None and board.place is not None:
-        fresh |= board.place.take(row)
-        shown = board.place.column["status_ids"]
-        fresh["status_id"] = row["status_id"] if row["status_id"] in shown else shown[0]
-    elif "status_id" in fresh and fresh["status_id"] not in board.shows[row["column_id"]]:
-        if board.place is None:
-            raise Conflict("No column of this project shows that status")
-        fresh |= board.place.take(row)
+    if cmd.column_id is not None:
+        shown = board.columns[cmd.column_id]["status_ids"]
+        fresh["status_id"] = next_status(board.statuses[row["status_id"]], shown)
     if "status_id" in fresh:
-        fresh["completed_at"] = (row["completed_at"] or now) if board.is_done[fresh["status_id"]] else None
+        status_id = fresh["status_id"]
+        check_step(tx, {**dict(row), **fresh}, board.statuses[row["status_id"]], board.statuses[status_id])
+        done = board.statuses[status_id]["category"] == "done"
+        fresh["completed_at"] = (row["completed_at"] or tx.now) if done else None
+        fresh |= _placed(cmd, board, row, status_id)
     return fresh
+
+
+def _placed(cmd: UpdateTasks, board: _Board, row: Row, status_id: UUID) -> dict[str, Any]:
+    """Where a task comes to lie: at the end of the named column, or of one that shows its new status."""
+    if cmd.column_id is not None:
+        return board.places[cmd.column_id].take(row)
+    here = board.columns.get(row["column_id"])
+    if here is not None and status_id in here["status_ids"]:
+        return {}
+    place = board.place_of(status_id, row["column_id"])
+    if place is None:
+        raise Conflict("No column of this project shows that status")
+    return place.take(row)
 
 
 def _changed(values: list[Any], more: list[Any], fewer: list[Any]) -> list[Any]:
@@ -286,7 +327,13 @@ def write(tx: Tx, decided: Decided) -> None:
 
 
 def refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
-    return TaskOutcome(id=task_id, outcome="refused", code=error.code, message=error.message)
+    return TaskOutcome(
+        id=task_id,
+        outcome="refused",
+        code=error.code,
+        message=error.message,
+        details=error.details or None,
+    )
 
 
 def summed(outcomes: list[TaskOutcome]) -> BulkReply:

@@ -17,12 +17,13 @@ from handlers.context import Tx
 from handlers.errors import Conflict
 from handlers.registry import Entity, Event, Outcome, Page, Payload, Reply, Timestamp, command, query
 from handlers.work.archive import TaskArchived, TasksArchived, TaskUnarchived
-from handlers.work.boards import BoardUpdated, ColumnCreated, ColumnDeleted, ColumnUpdated
+from handlers.work.boards import BoardUpdated
 from handlers.work.bulk import TasksDeleted, TasksUpdated
+from handlers.work.columns import ColumnCreated, ColumnDeleted, ColumnUpdated
 from handlers.work.dependencies import DependencyAdded, DependencyRemoved, DependencyUpdated
 from handlers.work.entries import Actor, Entry, entries
 from handlers.work.feeds import Feed, WideFeed, check_task, read_feed, read_wide_feed
-from handlers.work.inverses import replay, undoable
+from handlers.work.inverses import BARS, replay, undoable
 from handlers.work.past import Past, changed_tasks
 from handlers.work.returns import TasksRestored
 from handlers.work.tasks import TaskDeleted, TaskMoved, TaskRestored, TaskUpdated
@@ -243,7 +244,8 @@ def _changes(rows: list[Row]) -> Iterable[Change]:
     """One's own events of a room, the newest first, by the commands that caused them."""
     for command_id, group in groupby(rows, key=lambda row: row["command_id"]):
         events = list(group)
-        counts = any(row["counts"] for row in events) and any(undoable(row["name"]) for row in events)
+        names = {row["name"] for row in events}
+        counts = any(row["counts"] for row in events) and any(map(undoable, names)) and not names & BARS
         yield Change(events[-1]["seq"], events[0]["seq"], command_id, counts)
 
 

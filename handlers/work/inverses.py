@@ -34,6 +34,9 @@ GONE: Final = frozenset({"task.deleted", "tasks.deleted", "task.archived", "task
 ARCHIVE: Final = frozenset({"task.archived", "task.unarchived", "tasks.archived"})
 CHANGED: Final = frozenset({"task.updated", "task.moved", "tasks.updated"})
 
+BARS: Final = frozenset({"board.deleted", "status.deleted", "status.updated", "status.created"})
+"""What cannot be taken back, nor anything else that was done with it: tasks made room for it."""
+
 Values: TypeAlias = dict[str, Any]
 
 
@@ -321,8 +324,13 @@ async def _put(this: Replay, task_id: str, values: Values) -> None:
     if "position" in values or "column_id" in values:
         position = values.get("position", row["position"])
         beside = await tx.maybe("card_from", column_id=column_id, position=position, task_id=row["id"])
+        status = {"status_id": values["status_id"]} if "status_id" in values else {}
         await this.send(
-            "task.move", task_id=task_id, column_id=column_id, before_id=beside["id"] if beside else None
+            "task.move",
+            task_id=task_id,
+            column_id=column_id,
+            before_id=beside["id"] if beside else None,
+            **status,
         )
     wanted = values.get("status_id")
     if wanted is not None and str((await _task(tx, task_id))["status_id"]) != wanted:

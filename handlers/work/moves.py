@@ -8,17 +8,26 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
+import orjson
+
 from handlers.context import Tx
-from handlers.errors import AtriumError, Conflict, NotFound
+from handlers.errors import AtriumError, Conflict, NotFound, VersionConflict
 from handlers.registry import command, opening, together
 from handlers.work import positions
+from handlers.work.rules import OverLimit, check_limit, check_step
 from handlers.work.subtasks import recount
-from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was, check_limit
+from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was
 from storage.postgres import Row
+from storage.rooms import timestamp
 
 Move = tuple[Tx, MoveTask]
+
+ELSEWHERE: Final = "from_column"
+NEIGHBOUR_GONE: Final = "neighbour"
+"""Rules by which a move is refused: the task, or the one beside which to drop it, has been moved."""
 
 
 @dataclass(slots=True)
@@ -30,7 +39,8 @@ class _Plan:
     place: Row
     completed_at: datetime | None
     position: str
-    beside: list[TaskPart]
+    over: OverLimit | None
+    beside: list[TaskPart] = field(default_factory=list)
     """What is told of other tasks."""
 
 
@@ -101,6 +111,7 @@ async def _some(moves: Sequence[Move], places: Mapping[int, Row]) -> list[TaskMo
     decided_plans = [plan for plan in plans if isinstance(plan, _Plan)]
     _write(decided_plans)
     await _count_subtasks(decided_plans)
+    await _say_where(moves, plans)
     return [plan if isinstance(plan, AtriumError) else _told(plan) for plan in plans]
 
 
@@ -109,6 +120,7 @@ def _asked(moves: Sequence[MoveTask]) -> dict[str, list[UUID | None]]:
     return {
         "task_ids": [cmd.task_id for cmd in moves],
         "column_ids": [cmd.column_id for cmd in moves],
+        "wanted_ids": [cmd.status_id for cmd in moves],
         "before_ids": [cmd.before_id for cmd in moves],
         "after_ids": [cmd.after_id for cmd in moves],
     }
@@ -135,17 +147,74 @@ def _decide(tx: Tx, cmd: MoveTask, place: Row | None, decided: _Decided) -> _Pla
     if place["target_id"] is None:
         raise NotFound("There is no such column")
     tx.check_version(place, TaskPart)
+    if cmd.from_column_id is not None and place["column_id"] != cmd.from_column_id:
+        raise Conflict(
+            "The task is not in that column any more",
+            details={"rule": ELSEWHERE, "from_column_id": cmd.from_column_id},
+        )
+    if cmd.status_id is not None and place["new_status_id"] != cmd.status_id:
+        raise Conflict(f"The column {place['column_name']} does not show that status")
+    if place["rules"] is not None:
+        _check_rules(tx, place["rules"])
+    over = None
     if place["column_id"] != cmd.column_id and place["wip_limit"] is not None:
         held = place["held"] + decided.held[cmd.column_id]
-        check_limit(place["column_name"], place["wip_limit"], held)
+        column = {"id": cmd.column_id, "name": place["column_name"], **_limit(place)}
+        over = check_limit(column, held)
     if (cmd.before_id or cmd.after_id) and place["anchor"] is None:
         raise Conflict(
             "The task beside which to drop is not in that column any more",
-            details={"before_id": cmd.before_id, "after_id": cmd.after_id, "column_id": cmd.column_id},
+            details={
+                "rule": NEIGHBOUR_GONE,
+                "before_id": cmd.before_id,
+                "after_id": cmd.after_id,
+                "column_id": cmd.column_id,
+            },
         )
     position = positions.between(*_gap(cmd, place, decided.arrived[cmd.column_id]))
     completed_at = (place["completed_at"] or tx.now) if place["done"] else None
-    return _Plan(tx, cmd, place, completed_at, position, [])
+    return _Plan(tx, cmd, place, completed_at, position, over)
+
+
+def _limit(place: Row) -> dict[str, object]:
+    return {name: place[name] for name in ("wip_limit", "limit_mode")}
+
+
+def _check_rules(tx: Tx, text: str) -> None:
+    """Whether the workflow lets this task go to its new status; read only where there is a rule about it."""
+    rules = orjson.loads(text)
+    old, new = ({**rules[which], "id": UUID(rules[which]["id"])} for which in ("old", "new"))
+    check_step(tx, rules["task"], old, new)
+
+
+async def _say_where(moves: Sequence[Move], plans: Sequence[_Plan | AtriumError]) -> None:
+    """Tell each move that came too late who put the task, or the one beside which to drop it, where it is now."""
+    late = [
+        (error, task_id)
+        for (_, cmd), error in zip(moves, plans, strict=False)
+        if isinstance(error, AtriumError) and (task_id := _about(cmd, error))
+    ]
+    if not late:
+        return
+    tx, _ = moves[0]
+    rows = await tx.many("whereabouts", task_ids=list({task_id for _, task_id in late}))
+    found = {row["id"]: row for row in rows}
+    for error, task_id in late:
+        if row := found.get(task_id):
+            error.details |= _whereabouts(row)
+
+
+def _about(cmd: MoveTask, error: AtriumError) -> UUID | None:
+    """The task that was moved before, as far as that is why a move is refused."""
+    if isinstance(error, VersionConflict) or error.details.get("rule") == ELSEWHERE:
+        return cmd.task_id
+    return (cmd.before_id or cmd.after_id) if error.details.get("rule") == NEIGHBOUR_GONE else None
+
+
+def _whereabouts(row: Row) -> dict[str, object]:
+    by = {"id": row["moved_by"], "name": row["moved_by_name"], "at": timestamp(row["moved_at"])}
+    column = None if row["away"] else {"id": row["column_id"], "name": row["column_name"]}
+    return {"moved_by": by, "column": column, "position": None if row["away"] else row["position"]}
 
 
 def _gap(cmd: MoveTask, place: Row, arrived: list[str]) -> tuple[str | None, str | None]:
@@ -219,4 +288,6 @@ def _told(plan: _Plan) -> TaskMoved:
     )
     if plan.beside:
         event.tasks = plan.beside
+    if plan.over:
+        event.over_limit = plan.over
     return event

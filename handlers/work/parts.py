@@ -10,8 +10,7 @@ from handlers import access
 from handlers.access import Rights, Role
 from handlers.context import Tx
 from handlers.errors import Forbidden
-from handlers.registry import Entity, Event, Timestamp, reaction
-from handlers.work.boards import Gone
+from handlers.registry import Entity, Event, Gone, Timestamp, reaction
 from handlers.work.projects import (
     ProjectCreated,
     ProjectMember,

@@ -8,7 +8,11 @@ clients that drop a card into one gap never get the same key.
 """
 
 from bisect import bisect_left, bisect_right
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from handlers.errors import NotFound
 
 DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 BASE: Final = len(DIGITS)
@@ -33,6 +37,16 @@ def between(lower: str | None, upper: str | None) -> str:
     if following is not None and following < upper:
         return following
     return integer + _middle(fraction, None)
+
+
+def before(others: Sequence[Mapping[str, Any]], before_id: UUID | None, what: str) -> str:
+    """A key for what goes before one of some rows in their order, or after them all; NOT_FOUND without that one."""
+    at = next((index for index, row in enumerate(others) if row["id"] == before_id), len(others))
+    if before_id is not None and at == len(others):
+        raise NotFound(f"There is no such {what} to put it before")
+    return between(
+        others[at - 1]["position"] if at else None, others[at]["position"] if at < len(others) else None
+    )
 
 
 def spread(count: int) -> list[str]:

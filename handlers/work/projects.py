@@ -15,6 +15,7 @@ from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import (
     Entity,
     Event,
+    Gone,
     Ids,
     LongText,
     Name,
@@ -31,16 +32,18 @@ from handlers.registry import (
     snapshot,
 )
 from handlers.work import positions
-from handlers.work.boards import Board, Column, Gone
+from handlers.work.boards import Board
+from handlers.work.columns import Column
 from handlers.work.dependencies import Dependency
 from handlers.work.labels import Label, labels_of
 from handlers.work.tasks import Priority, Task
+from handlers.work.views import View
+from handlers.work.workflow import Category, StatusEntity
 from storage.ids import new_id
 from storage.postgres import Row
 from storage.rooms import RoomKey
 
 Status = Literal["planning", "active", "on_hold", "completed", "cancelled"]
-Category = Literal["backlog", "todo", "in_progress", "blocked", "done", "cancelled"]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,9}$")]
 
 
@@ -130,15 +133,6 @@ def shown_part(value: Any) -> Any:
     own = value["role"] if value["direct"] else None
     role = own or highest(value["shared_roles"] or ())
     return {**value, "role": role, "shared": bool(value["shared_roles"])}
-
-
-class StatusEntity(Entity):
-    """A status of a project's workflow."""
-
-    id: UUID
-    name: str
-    category: Category
-    position: str
 
 
 class ProjectCreated(Event, name="project.created"):
@@ -247,6 +241,7 @@ class ProjectSnapshot(Reply):
     labels: list[Label]
     members: list[ProjectMember]
     tasks: list[Task]
+    views: list[View] = Field(description="The shared ones.")
     dependencies: list[Dependency] = Field(description="Those that these tasks have to do with.")
     more: dict[UUID, str] = Field(
         {}, description="Column id -> cursor for task.list, where a window cut it off."
@@ -410,6 +405,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         labels=await labels_of(tx),
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
+        views=[View.of(row) for row in await tx.many("shared_views_of")],
         dependencies=await _dependencies(tx, {task.id for task in tasks}),
         more=more,
     )
@@ -502,7 +498,9 @@ async def _create_workflow(tx: Tx, project_id: UUID) -> None:
         positions=keys,
     )
     board: dict[str, Any] = {"project_id": project_id, "board_id": new_id()}
-    await tx.one("create_board", **board, id=board["board_id"], name="Board", position=keys[0])
+    await tx.one(
+        "create_board", **board, id=board["board_id"], name="Board", position=keys[0], swimlanes="none"
+    )
     await tx.many(
         "create_columns",
         **board,
@@ -510,5 +508,7 @@ async def _create_workflow(tx: Tx, project_id: UUID) -> None:
         names=[name for name, _ in DEFAULT_COLUMNS],
         positions=positions.spread(len(DEFAULT_COLUMNS)),
         status_lists=[",".join(str(status_ids[name]) for name in shown) for _, shown in DEFAULT_COLUMNS],
+        color=None,
         wip_limit=None,
+        limit_mode="hard",
     )

@@ -16,7 +16,8 @@ from handlers.work.archive import TaskUnarchived
 from handlers.work.bulk import WRITTEN, Decided, TasksUpdated, count_parents, write
 from handlers.work.dependencies import Dependency, back_with
 from handlers.work.labels import check_labels
-from handlers.work.tasks import Task, TaskPart, TaskRestored, check_limit, check_people, parents_told
+from handlers.work.rules import OverLimit, check_limit, check_step, transitions_of
+from handlers.work.tasks import Task, TaskPart, TaskRestored, check_people, parents_told
 from storage.postgres import Row
 
 EVENT_SIZE: Final = 200_000
@@ -28,6 +29,9 @@ class TasksRestored(Event, name="tasks.restored"):
 
     tasks: list[Task | TaskPart] = Field(description="Those, and parents whose subtasks count otherwise now.")
     dependencies: list[Dependency] | None = Field(None, description="What waits for them again, or they for.")
+    over_limits: list[OverLimit] | None = Field(
+        None, description="Columns where they hold more than they should."
+    )
 
 
 async def bring_back(tx: Tx, task_ids: Sequence[str], *, many: bool, archived: bool) -> list[Event]:
@@ -51,20 +55,26 @@ async def bring_back(tx: Tx, task_ids: Sequence[str], *, many: bool, archived: b
                 details={"task_id": row["parent_id"]},
             )
     places = [(row["id"], row["column_id"], row["position"]) for row in rows.values()]
-    keys = await _fitted(tx, places, coming={row["id"]: row["column_id"] for row in rows.values()})
+    keys, over = await _fitted(tx, places, coming={row["id"]: row["column_id"] for row in rows.values()})
     back = await tx.many("bring_back_tasks", task_ids=list(keys), positions=list(keys.values()))
     tasks = {row["id"]: Task.of(row) for row in back}
     parents = await parents_told(tx, {task.parent_id for task in tasks.values()} - {*ids})
     edges = await back_with(tx, ids)
-    back_again = [tasks[one] for one in ids]
-    return (
-        _told_as_many(back_again, parents, edges) if many else [_told(back_again, parents, edges, archived)]
-    )
+    mine = [tasks[one] for one in ids]
+    if many:
+        events = _told_as_many(mine, parents, edges)
+        if over:
+            events[-1].over_limits = over
+        return list(events)
+    event = _told(mine, parents, edges, archived)
+    if over:
+        event.over_limit = over[-1]
+    return [event]
 
 
 def _told(
     tasks: list[Task], parents: list[TaskPart], edges: list[Dependency] | None, archived: bool
-) -> Event:
+) -> TaskUnarchived | TaskRestored:
     if archived:
         event: TaskUnarchived | TaskRestored = TaskUnarchived(task=tasks[0])
         if len(tasks) > 1:
@@ -78,12 +88,14 @@ def _told(
     return event
 
 
-def _told_as_many(tasks: list[Task], parents: list[TaskPart], edges: list[Dependency] | None) -> list[Event]:
+def _told_as_many(
+    tasks: list[Task], parents: list[TaskPart], edges: list[Dependency] | None
+) -> list[TasksRestored]:
     events = [TasksRestored(tasks=list(part)) for part in _portions(tasks)]
     events[-1].tasks += parents
     if edges:
         events[-1].dependencies = edges
-    return list(events)
+    return events
 
 
 def _portions(tasks: list[Task]) -> Iterable[list[Task]]:
@@ -120,7 +132,8 @@ async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpda
         for one, values in moved.items()
     ]
     coming = {one: column_id for one, column_id, _ in places if column_id != rows[one]["column_id"]}
-    for one, key in (await _fitted(tx, places, coming=coming)).items():
+    keys, over = await _fitted(tx, places, coming=coming)
+    for one, key in keys.items():
         fresh[one]["position"] = key
     await _check_shown(tx, rows, fresh)
     decided = Decided()
@@ -128,7 +141,10 @@ async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpda
         decided.add(rows[one], values, tx.now)
     write(tx, decided)
     await count_parents(tx, decided)
-    return TasksUpdated(tasks=decided.tasks, was=decided.was)
+    event = TasksUpdated(tasks=decided.tasks, was=decided.was)
+    if over:
+        event.over_limits = over
+    return event
 
 
 def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,32 +153,39 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _check_shown(tx: Tx, rows: Mapping[UUID, Row], fresh: Mapping[UUID, dict[str, Any]]) -> None:
-    """Every task lies in a column that shows its status, and is done since some time where that is a done one."""
+    """Every task lies in a column that shows its status, came there by a way that the workflow has, and is done since
+    some time where that is a done one.
+    """
     if not any({"column_id", "status_id"} & set(values) for values in fresh.values()):
         return
     shows = {row["id"]: row["status_ids"] for row in await tx.many("columns_of")}
-    is_done = {row["id"]: row["category"] == "done" for row in await tx.many("statuses_of")}
+    statuses = {
+        row["id"]: {**dict(row), "transitions": transitions_of(row)} for row in await tx.many("statuses_of")
+    }
     for one, values in fresh.items():
         column_id = values.get("column_id", rows[one]["column_id"])
         status_id = values.get("status_id", rows[one]["status_id"])
         if status_id not in shows.get(column_id, ()):
             raise Conflict("Its column does not show the status any more that it had there")
-        at = values.get("completed_at", rows[one]["completed_at"])
-        values["completed_at"] = (at or tx.now) if is_done.get(status_id) else None
+        row = {**dict(rows[one]), **values}
+        check_step(tx, row, statuses[rows[one]["status_id"]], statuses[status_id])
+        done = statuses[status_id]["category"] == "done"
+        values["completed_at"] = (row["completed_at"] or tx.now) if done else None
 
 
 async def _fitted(
     tx: Tx, places: Sequence[tuple[UUID, UUID, str]], *, coming: Mapping[UUID, UUID]
-) -> dict[UUID, str]:
-    """A position for each task in its column, as near as can be to the one that it had; `coming` are those that are not
-    in their column yet, for which there must be room.
+) -> tuple[dict[UUID, str], list[OverLimit]]:
+    """A position for each task in its column, as near as can be to the one that it had, and the columns that hold more
+    than they should then; `coming` are those that are not in their column yet, for which there must be room.
     """
     if not places:
-        return {}
+        return {}, []
     columns = {row["id"]: row for row in await tx.many("columns_of")}
     going = {one: column_id for one, column_id, _ in places}
     held: defaultdict[UUID, int] = defaultdict(int)
     taken: defaultdict[UUID, list[str]] = defaultdict(list)
+    over: dict[UUID, OverLimit] = {}
     for row in await tx.many("places_in", column_ids=list({column_id for _, column_id, _ in places})):
         held[row["column_id"]] += going.get(row["id"], row["column_id"]) == row["column_id"]
         if row["id"] not in going:
@@ -171,7 +194,8 @@ async def _fitted(
         column = columns.get(column_id)
         if column is None:
             raise Conflict("The column where it was is gone", details={"column_id": column_id})
-        check_limit(column["name"], column["wip_limit"], held[column_id])
+        if more := check_limit(column, held[column_id]):
+            over[column_id] = more
         held[column_id] += 1
     keys: dict[UUID, str] = {}
     ordered = sorted(places, key=lambda place: (place[1], place[2], place[0]))
@@ -179,4 +203,4 @@ async def _fitted(
         mine = list(here)
         found = positions.fit(taken[column_id], [position for _, _, position in mine])
         keys |= {one: key for (one, _, _), key in zip(mine, found, strict=True)}
-    return keys
+    return keys, list(over.values())

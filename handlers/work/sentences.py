@@ -1,6 +1,11 @@
 """What each event is in words: one line for an event, with slots for whom and what it names.
 
-    sentence("column.created", "created", "{actor} added the column {column}")
+    sentence("board.deleted", "deleted", "{actor} deleted a board and its {count} columns")
+sentence("status.created", "created", "{actor} added the status {status}")
+sentence("status.updated", "changed", _of("status", "the status {}"))
+sentence("status.deleted", "deleted", "{actor} took a status out of the workflow")
+sentence("workflow.transitions_set", "changed", "{actor} changed the ways through the workflow")
+sentence("column.created", "created", "{actor} added the column {column}")
 
 Slots: `{actor}`; `{task}`, `{column}`, … the entity of that name in the event, `{comment.body}` a field of it; `{was.x}` and
 `{now.x}` a field before and after; `{fields}` what changed, in words; `{count}` how many. Instead of one text there may be
@@ -97,10 +102,13 @@ def _column_updated(past: Past) -> str:
 
 
 def _board_updated(past: Past) -> str:
+    fields = told_fields(past)
+    if fields == ["name"]:
+        return "{actor} renamed the board {was.name} to {now.name}"
     return (
-        "{actor} renamed the board {was.name} to {now.name}"
-        if past.was
-        else "{actor} changed the board {board}"
+        "{actor} moved the board {board}"
+        if list(past.was) == ["position"]
+        else _changed("the board {board}", fields)
     )
 
 
@@ -205,5 +213,6 @@ silent(
     "apikey.revoked", "delegation.created", "delegation.revoked",
     # What only bids clients read something again, or follows from what is told elsewhere.
     "invitation.changed", "sso.changed", "sso.domain_changed", "tenant_key.changed", "import.progress", "member.signed_out",
-    "task.watched", "task.unwatched", "profile.updated", "project.member_renamed",
+    "task.watched", "task.unwatched", "column.collapsed", "column.expanded", "lane.collapsed", "lane.expanded",
+    "view.created", "view.updated", "view.deleted", "profile.updated", "project.member_renamed",
 )  # fmt: skip

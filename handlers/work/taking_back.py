@@ -5,9 +5,10 @@ from uuid import UUID
 
 from handlers.errors import Conflict, NotFound
 from handlers.work import positions
-from handlers.work.boards import Column, ColumnCreated
+from handlers.work.columns import Column, ColumnCreated
 from handlers.work.inverses import MOST_FOUND, Clash, Replay, clashes_of, inverse, named_clashes
 from handlers.work.past import Past
+from storage.postgres import Row
 
 # Dependencies.
 
@@ -72,28 +73,34 @@ async def _bring_column(this: Replay, past: Past) -> None:
 async def _change_column(this: Replay, past: Past) -> None:
     column = past.data["column"]
     values = _side(this, past, column)
-    names = {name: values[name] for name in ("name", "status_ids") if name in values}
+    names = {name: values[name] for name in ("name", "color", "status_ids") if name in values}
     if names:
         await this.send("column.update", column_id=column["id"], **names)
-    if "wip_limit" in values:
-        await this.send("column.set_limit", column_id=column["id"], limit=values["wip_limit"])
+    if {"wip_limit", "limit_mode"} & set(values):
+        limit = values.get("wip_limit", column["wip_limit"])
+        await this.send(
+            "column.set_limit", column_id=column["id"], limit=limit, mode=values.get("limit_mode")
+        )
     if "position" in values:
         others = await this.tx.many("columns_of_board", board_id=UUID(column["board_id"]))
-        before = next(
-            (
-                row["id"]
-                for row in others
-                if row["position"] >= values["position"] and str(row["id"]) != column["id"]
-            ),
-            None,
-        )
+        before = _next(others, column["id"], values["position"])
         await this.send("column.move", column_id=column["id"], before_id=before)
+
+
+def _next(rows: list[Row], own: str, position: str) -> UUID | None:
+    """What is at a place, or follows it; None for the end."""
+    return next((row["id"] for row in rows if row["position"] >= position and str(row["id"]) != own), None)
 
 
 async def _change_board(this: Replay, past: Past) -> None:
     board = past.data["board"]
-    if values := _side(this, past, board):
-        await this.send("board.update", board_id=board["id"], **values)
+    values = _side(this, past, board)
+    names = {name: values[name] for name in ("name", "swimlanes") if name in values}
+    if names:
+        await this.send("board.update", board_id=board["id"], **names)
+    if "position" in values:
+        before = _next(await this.tx.many("boards_of"), board["id"], values["position"])
+        await this.send("board.move", board_id=board["id"], before_id=before)
 
 
 def _side(this: Replay, past: Past, entity: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Tasks: create, read, change, move, delete and bring back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from handlers.work import positions
 from handlers.work.dates import settled
 from handlers.work.dependencies import Dependency, DependencyPart, back_with, removed_with
 from handlers.work.labels import LabelIds, check_labels
+from handlers.work.rules import OverLimit, check_entry, check_limit, check_step
 from handlers.work.subtasks import recount
 from handlers.work.watchers import watching_with
 from storage.ids import new_id
@@ -147,6 +148,7 @@ class TaskCreated(Event, name="task.created"):
 
     task: Task
     tasks: list[TaskPart] | None = Field(None, description=BESIDES)
+    over_limit: OverLimit | None = Field(None, description="The column where it holds more than it should.")
 
 
 class TaskUpdated(Event, name="task.updated"):
@@ -155,6 +157,7 @@ class TaskUpdated(Event, name="task.updated"):
     task: TaskPart
     was: Was
     tasks: list[TaskPart] | None = Field(None, description=BESIDES)
+    over_limit: OverLimit | None = Field(None, description="The column where it holds more than it should.")
 
 
 class TaskMoved(Event, name="task.moved"):
@@ -163,6 +166,7 @@ class TaskMoved(Event, name="task.moved"):
     task: TaskPart
     was: Was
     tasks: list[TaskPart] | None = Field(None, description=BESIDES)
+    over_limit: OverLimit | None = Field(None, description="The column where it holds more than it should.")
 
 
 class TaskDeleted(Event, name="task.deleted"):
@@ -185,6 +189,7 @@ class TaskRestored(Event, name="task.restored"):
     dependencies: list[Dependency] | None = Field(
         None, description="What waits for them again, or they for: where the other task stands."
     )
+    over_limit: OverLimit | None = Field(None, description="The column where it holds more than it should.")
 
 
 class CreateTask(Payload):
@@ -260,6 +265,14 @@ class UpdateTask(Payload):
 class MoveTask(Payload):
     task_id: UUID
     column_id: UUID
+    from_column_id: UUID | None = Field(
+        None, description="Where it is thought to lie: refused, with where it lies now, if it is elsewhere."
+    )
+    status_id: UUID | None = Field(
+        None,
+        description="One of those that the column shows. Unset: the one that it has, if the column shows that, or "
+        "else the first that the workflow lets it have.",
+    )
     before_id: UUID | None = Field(None, description="The task to drop it before.")
     after_id: UUID | None = Field(
         None, description="The task to drop it after. Neither: the end of the column."
@@ -361,12 +374,18 @@ def _page(rows: list[Row], limit: int, order: _Order) -> Page[TaskList]:
 @command("task.create", needs="task.create", rest="POST /projects/{project_id}/tasks", status=201)
 async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     """Create a task at the end of a column."""
-    column = await _landing(tx, cmd.column_id, cmd.status_id)
+    parent = await tx.maybe("task", task_id=cmd.parent_id) if cmd.parent_id else None
+    if cmd.parent_id is not None and parent is None:
+        raise NotFound("There is no such parent task")
+    beside = parent["column_id"] if parent else None
+    column = await _landing(tx, cmd.column_id, cmd.status_id, beside)
+    over = check_limit(column, column["held"])
+    status_id = cmd.status_id or column["status_ids"][0]
+    dates = settled(dict.fromkeys(("start_at", "due_at", "time_zone", "all_day")), cmd.model_dump())
+    if column["asks_for"]:
+        check_entry({**cmd.model_dump(), **dates}, (await _statuses(tx, status_id))[status_id])
     await check_people(tx, cmd.assignee_ids, "assignee_ids")
     await check_labels(tx, cmd.label_ids, "label_ids")
-    if cmd.parent_id is not None and await tx.maybe("task", task_id=cmd.parent_id) is None:
-        raise NotFound("There is no such parent task")
-    dates = settled(dict.fromkeys(("start_at", "due_at", "time_zone", "all_day")), cmd.model_dump())
     numbered = await tx.one("next_task_number")
     task_id = cmd.id or new_id()
     row = await tx.maybe(
@@ -376,7 +395,7 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
         number=numbered["number"],
         key=numbered["key"],
         column_id=column["id"],
-        status_id=cmd.status_id or column["status_ids"][0],
+        status_id=status_id,
         position=positions.between(column["last_position"], None),
         **dates,
     )
@@ -385,6 +404,8 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     if cmd.assignee_ids:
         await tx.exec("replace_assignees", task_id=task_id, user_ids=cmd.assignee_ids)
     event = TaskCreated.of(row)
+    if over:
+        event.over_limit = over
     if parents := await parents_told(tx, [cmd.parent_id]):
         event.tasks = parents
     return event
@@ -444,8 +465,10 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
         await check_people(tx, changes["assignee_ids"], "assignee_ids")
         changes["watcher_ids"] = watching_with(row, changes["assignee_ids"])
     await check_labels(tx, changes.get("label_ids", []), "changes.label_ids")
+    over = None
     if "status_id" in changes and changes["status_id"] != row["status_id"]:
-        changes |= await _column_for(tx, row, changes["status_id"])
+        place, over = await _place_for(tx, {**dict(row), **changes}, row["status_id"])
+        changes |= place
     changes |= settled(row, changes)
     fresh = await tx.one("update_task", **{**dict(row), **changes, "now": tx.now})
     if "assignee_ids" in changes:
@@ -453,6 +476,8 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
     changed = [name for name in (*changes, "completed_at") if fresh[name] != row[name]]
     part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
     event = TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
+    if over:
+        event.over_limit = over
     counted = {row["parent_id"], fresh["parent_id"]} if {"parent_id", "status_id"} & {*changed} else ()
     if parents := await parents_told(tx, counted):
         event.tasks = parents
@@ -490,8 +515,10 @@ async def restore(tx: Tx, cmd: OneTask) -> TaskRestored:
         raise Conflict(
             "Its parent task is in the archive: take that one out", details={"task_id": row["parent_id"]}
         )
-    back = [await put_back(tx, item) for item in await tx.many("deleted_with", cmd)]
+    back, over = await put_back(tx, await tx.many("deleted_with", cmd))
     event = TaskRestored(task=next(task for task in back if task.id == cmd.task_id))
+    if over:
+        event.over_limit = over
     below: list[Task | TaskPart] = [task for task in back if task.id != cmd.task_id]
     if beside := below + await parents_told(tx, [row["parent_id"]]):
         event.tasks = beside
@@ -514,25 +541,23 @@ async def parents_told(tx: Tx, parent_ids: Iterable[UUID | None]) -> list[TaskPa
     return [TaskPart.of(row) for row in await recount(tx, parent_ids)]
 
 
-async def _landing(tx: Tx, column_id: UUID | None, status_id: UUID | None) -> Row:
-    column = await tx.maybe("landing_column", column_id=column_id, status_id=status_id)
+async def _landing(tx: Tx, column_id: UUID | None, status_id: UUID | None, beside: UUID | None = None) -> Row:
+    """The column that a task goes to; if only the status is known, on the board of the column `beside`."""
+    column = await tx.maybe("landing_column", column_id=column_id, status_id=status_id, beside=beside)
     if column is None and column_id is None:
         raise Conflict("No column of this project shows that status")
     if column is None:
         raise NotFound("There is no such column")
     if status_id is not None and status_id not in column["status_ids"]:
         raise Conflict(f"The column {column['name']} does not show that status")
-    check_limit(column["name"], column["wip_limit"], column["held"])
     return column
 
 
-def check_limit(column: str, limit: int | None, held: int | None) -> None:
-    """CONFLICT where one more task is more than a column may hold."""
-    if limit is not None and held is not None and held >= limit:
-        raise Conflict(
-            f"{column} is full: it holds {held} of at most {limit}",
-            details={"wip_limit": limit, "held": held},
-        )
+async def _statuses(tx: Tx, *status_ids: UUID) -> dict[UUID, Row]:
+    rows = {row["id"]: row for row in await tx.many("statuses_by_ids", status_ids=status_ids)}
+    if len(rows) < len(set(status_ids)):
+        raise NotFound("There is no such status")
+    return rows
 
 
 async def check_people(tx: Tx, user_ids: list[UUID], field: str) -> None:
@@ -553,24 +578,39 @@ async def _check_parent(tx: Tx, task_id: UUID, parent_id: UUID) -> None:
         raise Conflict("A task and one of its subtasks cannot wait for each other")
 
 
-async def _column_for(tx: Tx, row: Row, status_id: UUID) -> dict[str, Any]:
-    """Where a task goes when its status changes: nowhere if its column shows the new one as well."""
-    if await tx.maybe("status_of_project", status_id=status_id) is None:
-        raise NotFound("There is no such status")
-    here = await tx.maybe("landing_column", column_id=row["column_id"], status_id=None)
+async def _place_for(
+    tx: Tx, task: dict[str, Any], old_status_id: UUID
+) -> tuple[dict[str, Any], OverLimit | None]:
+    """Where a task, as it will be, goes with its new status: nowhere if its column shows that as well."""
+    status_id = task["status_id"]
+    statuses = await _statuses(tx, old_status_id, status_id)
+    check_step(tx, task, statuses[old_status_id], statuses[status_id])
+    here = await tx.maybe("landing_column", column_id=task["column_id"], status_id=None, beside=None)
     if here is not None and status_id in here["status_ids"]:
-        return {}
-    column = await _landing(tx, None, status_id)
-    return {"column_id": column["id"], "position": positions.between(column["last_position"], None)}
+        return {}, None
+    column = await _landing(tx, None, status_id, task["column_id"])
+    over = check_limit(column, column["held"])
+    return {"column_id": column["id"], "position": positions.between(column["last_position"], None)}, over
 
 
-async def put_back(tx: Tx, item: Row) -> Task:
+async def put_back(tx: Tx, items: Sequence[Row]) -> tuple[list[Task], OverLimit | None]:
+    """Tasks at the ends of their columns again, and the last column that holds more than it should by them."""
+    back, over = list[Task](), None
+    for item in items:
+        task, more = await _put_back(tx, item)
+        back.append(task)
+        over = more or over
+    return back, over
+
+
+async def _put_back(tx: Tx, item: Row) -> tuple[Task, OverLimit | None]:
     column_id = item["column_id"] if item["column_stands"] else None
-    column = await _landing(tx, column_id, None if column_id else item["status_id"])
+    column = await _landing(tx, column_id, item["status_id"], item["column_id"])
+    over = check_limit(column, column["held"])
     row = await tx.one(
         "restore_task",
         task_id=item["id"],
         column_id=column["id"],
         position=positions.between(column["last_position"], None),
     )
-    return Task.of(row)
+    return Task.of(row), over

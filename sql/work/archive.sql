@@ -34,7 +34,7 @@ WITH RECURSIVE back AS (
     JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.parent_id = b.id AND t.archived_with = b.archived_with
     WHERE t.deleted_at IS NULL
 )
-SELECT t.id, t.column_id, t.status_id, c.deleted_at IS NULL AS column_stands
+SELECT t.id, t.column_id, t.status_id, c.deleted_at IS NULL AND t.status_id = ANY(c.status_ids) AS column_stands
 FROM back AS b
 JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.id = b.id
 JOIN board_columns AS c ON c.tenant_id = t.tenant_id AND c.id = t.column_id

@@ -5,6 +5,23 @@ SELECT t.* FROM tasks AS t
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid [])
     AND t.deleted_at IS NULL AND t.archived_at IS NULL;
 
+-- How full columns are, where that is limited, and where they end.
+-- column_ends :many
+SELECT
+    c.id,
+    CASE WHEN c.wip_limit IS NOT NULL THEN (
+        SELECT count(*) FROM tasks AS held
+        WHERE held.tenant_id = :tenant_id AND held.column_id = c.id
+            AND held.deleted_at IS NULL AND held.archived_at IS NULL
+    ) END AS held,
+    (
+        SELECT max(n.position) FROM tasks AS n
+        WHERE n.tenant_id = :tenant_id AND n.column_id = c.id
+            AND n.deleted_at IS NULL AND n.archived_at IS NULL
+    ) AS last_position
+FROM board_columns AS c
+WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.id = ANY(:column_ids::uuid []);
+
 -- Every field that may have changed, as one text of JSON.
 -- update_many_tasks :exec
 UPDATE tasks AS t
@@ -12,6 +29,8 @@ SET
     type = m.type, priority = m.priority, column_id = m.column_id, status_id = m.status_id, position = m.position,
     assignee_ids = m.assignee_ids, watcher_ids = m.watcher_ids, tags = m.tags, label_ids = m.label_ids,
     start_at = m.start_at, due_at = m.due_at, completed_at = m.completed_at, estimate_minutes = m.estimate_minutes,
+    moved_by = CASE WHEN (t.column_id, t.position) = (m.column_id, m.position) THEN t.moved_by ELSE :actor_id END,
+    moved_at = CASE WHEN (t.column_id, t.position) = (m.column_id, m.position) THEN t.moved_at ELSE :now END,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM json_to_recordset(:tasks::json) AS m (
     id uuid, type text, priority text, column_id uuid, status_id uuid, position text, assignee_ids uuid [],

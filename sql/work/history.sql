@@ -91,6 +91,7 @@ ORDER BY t.column_id, t.position, t.id;
 UPDATE tasks AS t
 SET
     deleted_at = NULL, deleted_with = NULL, archived_at = NULL, archived_with = NULL, position = b.position,
+    moved_by = :actor_id, moved_at = :now,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM unnest(:task_ids::uuid [], :positions::text []) AS b (id, position)
 WHERE t.tenant_id = :tenant_id AND t.id = b.id

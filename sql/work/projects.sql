@@ -62,11 +62,6 @@ LIMIT :max_rows;
 -- all_projects :many
 SELECT p.* FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.deleted_at IS NULL ORDER BY p.name, p.id;
 
--- statuses_of :many
-SELECT s.* FROM statuses AS s
-WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id
-ORDER BY s.position, s.id;
-
 -- project_members_of :many
 SELECT pm.user_id AS id, u.name, pm.role, pm.direct, pm.shared_roles, pm.expires_at, m.status = 'active' AS active
 FROM project_members AS pm

@@ -16,13 +16,19 @@ FROM tasks AS t LEFT JOIN users AS u ON u.id = t.updated_by
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL;
 
 -- What moves have to know, in one read: each task, its target column and how full that is, the card it is dropped
--- beside, and the card on the other side of the gap. The room lock keeps it true until the write.
+-- beside, and the card on the other side of the gap. The room lock keeps it true until the write. A task keeps its status
+-- where the column shows it; else it gets the one asked for, or the first that the workflow lets it have.
 -- move_contexts :many
 SELECT
     m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at, t.parent_id,
     (SELECT u.name FROM users AS u WHERE u.id = t.updated_by) AS updated_by_name,
-    c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit,
+    c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit, c.limit_mode,
     s.id AS new_status_id, s.category = 'done' AS done,
+    CASE WHEN s.id <> f.id AND (f.transitions IS NOT NULL OR s.required_fields <> '{}') THEN jsonb_build_object(
+        'task', to_jsonb(t),
+        'old', jsonb_build_object('id', f.id, 'name', f.name, 'transitions', f.transitions),
+        'new', jsonb_build_object('id', s.id, 'name', s.name, 'required_fields', s.required_fields)
+    )::text END AS rules,
     CASE WHEN c.wip_limit IS NOT NULL THEN (
         SELECT count(*) FROM tasks AS held
         WHERE held.tenant_id = :tenant_id AND held.column_id = c.id
@@ -46,16 +52,23 @@ SELECT
                 AND n.deleted_at IS NULL AND n.archived_at IS NULL AND n.id <> t.id
         )
     END AS neighbour
-FROM unnest(:task_ids::uuid [], :column_ids::uuid [], :before_ids::uuid [], :after_ids::uuid [])
-    WITH ORDINALITY AS m (task_id, column_id, before_id, after_id, n)
+FROM unnest(:task_ids::uuid [], :column_ids::uuid [], :wanted_ids::uuid [], :before_ids::uuid [], :after_ids::uuid [])
+    WITH ORDINALITY AS m (task_id, column_id, wanted_id, before_id, after_id, n)
 JOIN tasks AS t
     ON t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = m.task_id
     AND t.deleted_at IS NULL AND t.archived_at IS NULL
 LEFT JOIN board_columns AS c
     ON c.tenant_id = t.tenant_id AND c.project_id = t.project_id AND c.id = m.column_id AND c.deleted_at IS NULL
-LEFT JOIN statuses AS s
-    ON s.tenant_id = t.tenant_id
-    AND s.id = CASE WHEN t.status_id = ANY(c.status_ids) THEN t.status_id ELSE c.status_ids[1] END
+LEFT JOIN statuses AS f ON f.tenant_id = t.tenant_id AND f.id = t.status_id
+LEFT JOIN LATERAL (
+    SELECT x.id, x.name, x.category, x.required_fields
+    FROM unnest(c.status_ids) WITH ORDINALITY AS o (id, place)
+    JOIN statuses AS x ON x.tenant_id = :tenant_id AND x.id = o.id
+    ORDER BY
+        o.id = m.wanted_id DESC, o.id = t.status_id DESC,
+        f.transitions IS NULL OR f.transitions @> jsonb_build_array(jsonb_build_object('to_id', o.id)) DESC, o.place
+    LIMIT 1
+) AS s ON true
 LEFT JOIN tasks AS a
     ON a.tenant_id = t.tenant_id AND a.column_id = c.id AND a.deleted_at IS NULL AND a.archived_at IS NULL
     AND a.id = coalesce(m.before_id, m.after_id);
@@ -71,18 +84,39 @@ FULL JOIN ({move_contexts}) AS context ON context.n = opened.first;
 UPDATE tasks AS t
 SET
     column_id = m.column_id, status_id = m.status_id, position = m.position, version = m.version,
-    updated_by = m.actor_id, updated_at = :now, completed_at = m.completed_at
+    updated_by = m.actor_id, updated_at = :now, moved_by = m.actor_id, moved_at = :now, completed_at = m.completed_at
 FROM unnest(
     :task_ids::uuid [], :column_ids::uuid [], :status_ids::uuid [], :positions::text [], :versions::integer [],
     :actor_ids::uuid [], :completed::timestamptz []
 ) AS m (id, column_id, status_id, position, version, actor_id, completed_at)
 WHERE t.tenant_id = :tenant_id AND t.id = m.id;
 
--- The column that a new or restored task goes to, how full it is, and where it ends.
--- With no column the first one of the project that shows the status, or simply the first.
+-- Where tasks are now and who put them there, also those in the trash or the archive: what a move that came too late is told.
+-- whereabouts :many
+SELECT
+    t.id, t.column_id, t.position, c.name AS column_name, w.away,
+    coalesce(m.by, t.created_by) AS moved_by, coalesce(m.at, t.created_at) AS moved_at,
+    (SELECT u.name FROM users AS u WHERE u.id = coalesce(m.by, t.created_by)) AS moved_by_name
+FROM tasks AS t
+JOIN board_columns AS c ON c.tenant_id = t.tenant_id AND c.id = t.column_id
+CROSS JOIN LATERAL (SELECT t.deleted_at IS NOT NULL OR t.archived_at IS NOT NULL AS away) AS w
+CROSS JOIN LATERAL (
+    SELECT
+        CASE WHEN w.away THEN t.updated_by ELSE t.moved_by END AS by,
+        CASE WHEN w.away THEN t.updated_at ELSE t.moved_at END AS at
+) AS m
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid []);
+
+-- The column that a new or restored task goes to, how full it is, and where it ends. With no column the first one that
+-- shows the status, on the board of another column before all others; or simply the first.
 -- landing_column :maybe
 SELECT
-    c.id, c.name, c.status_ids, c.wip_limit,
+    c.id, c.name, c.status_ids, c.wip_limit, c.limit_mode,
+    coalesce((
+        SELECT s.required_fields <> '{}'
+        FROM unnest(ARRAY[coalesce(:status_id, c.status_ids[1])]) AS o (id)
+        JOIN statuses AS s ON s.tenant_id = :tenant_id AND s.id = o.id
+    ), false) AS asks_for,
     CASE WHEN c.wip_limit IS NOT NULL THEN (
         SELECT count(*) FROM tasks AS held
         WHERE held.tenant_id = :tenant_id AND held.column_id = c.id
@@ -97,7 +131,9 @@ JOIN boards AS b ON b.tenant_id = c.tenant_id AND b.id = c.board_id
 WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.deleted_at IS NULL
     AND (:column_id::uuid IS NULL OR c.id = :column_id)
     AND (:status_id::uuid IS NULL OR :column_id::uuid IS NOT NULL OR :status_id = ANY(c.status_ids))
-ORDER BY b.position, b.id, c.position, c.id
+ORDER BY
+    b.id = (SELECT o.board_id FROM board_columns AS o WHERE o.tenant_id = :tenant_id AND o.id = :beside::uuid) DESC,
+    b.position, b.id, c.position, c.id
 LIMIT 1;
 
 -- next_task_number :one
@@ -130,16 +166,14 @@ SET
     label_ids = :label_ids, start_at = :start_at, due_at = :due_at, time_zone = :time_zone, all_day = :all_day,
     estimate_minutes = :estimate_minutes, actual_minutes = :actual_minutes,
     column_id = :column_id, status_id = s.id, position = :position,
+    moved_by = CASE WHEN t.column_id <> :column_id THEN :actor_id ELSE t.moved_by END,
+    moved_at = CASE WHEN t.column_id <> :column_id THEN :now ELSE t.moved_at END,
     completed_at = CASE WHEN s.category = 'done' THEN coalesce(t.completed_at, :now) END,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM statuses AS s
 WHERE t.tenant_id = :tenant_id AND t.id = :id
     AND s.tenant_id = t.tenant_id AND s.project_id = t.project_id AND s.id = :status_id
 RETURNING t.*;
-
--- status_of_project :maybe
-SELECT id, name, category FROM statuses
-WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :status_id;
 
 -- Only members who can see the project may be given its tasks.
 -- assignable :many
@@ -192,7 +226,7 @@ FROM tasks AS t LEFT JOIN tasks AS p ON p.tenant_id = t.tenant_id AND p.id = t.p
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NOT NULL;
 
 -- deleted_with :many
-SELECT t.id, t.column_id, t.status_id, c.deleted_at IS NULL AS column_stands
+SELECT t.id, t.column_id, t.status_id, c.deleted_at IS NULL AND t.status_id = ANY(c.status_ids) AS column_stands
 FROM tasks AS t JOIN board_columns AS c ON c.tenant_id = t.tenant_id AND c.id = t.column_id
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_with = :task_id
     AND t.deleted_at IS NOT NULL
@@ -203,7 +237,7 @@ UPDATE tasks
 SET
     deleted_at = NULL, deleted_with = NULL, archived_at = NULL, archived_with = NULL,
     column_id = :column_id, position = :position,
-    version = version + 1, updated_by = :actor_id, updated_at = :now
+    moved_by = :actor_id, moved_at = :now, version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND id = :task_id
 RETURNING *;
 

@@ -83,6 +83,53 @@ async def test_what_is_changed_in_the_panel_reaches_the_other_card(alice: Window
     await expect(card.locator(".viewers")).to_have_count(0)
 
 
+async def test_tags_and_comments_reach_the_other_window(alice: Window, bob: Window) -> None:
+    for person in (alice, bob):
+        await person.button("Tea").click()
+    panel, other = (person.page.get_by_role("complementary") for person in (alice, bob))
+    await panel.get_by_label("New tag").fill("hot")
+    await panel.get_by_label("New tag").press("Enter")
+    await expect(bob.card("Tea").locator(".tag")).to_have_text("hot")
+    await panel.get_by_label("New comment").fill("Which one? <b>Green</b>")
+    await panel.get_by_role("button", name="Comment").click()
+    await expect(other.locator(".comments .said")).to_have_text("Which one? <b>Green</b>")
+    await expect(bob.card("Tea").locator(".sum")).to_have_text("1")
+    await other.get_by_label("New comment").fill("Black.")
+    await other.get_by_label("New comment").press("Control+Enter")
+    await expect(panel.locator(".comments .said")).to_have_text(["Which one? <b>Green</b>", "Black."])
+    await panel.get_by_role("button", name="Remove the tag hot").click()
+    await expect(bob.card("Tea").locator(".tag")).to_have_count(0)
+
+
+async def test_a_checklist_is_ticked_off_by_both(alice: Window, bob: Window) -> None:
+    for person in (alice, bob):
+        await person.button("Tea").click()
+    panel, other = (person.page.get_by_role("complementary") for person in (alice, bob))
+    await panel.get_by_label("Name of a new checklist").fill("Before serving")
+    await panel.get_by_label("Name of a new checklist").press("Enter")
+    for item in ("Boil water", "Warm the pot"):
+        await panel.get_by_label("New item of Before serving").fill(item)
+        await panel.get_by_label("New item of Before serving").press("Enter")
+    await other.get_by_role("checkbox", name="Boil water").check()
+    await expect(panel.get_by_role("checkbox", name="Boil water")).to_be_checked()
+    await expect(alice.card("Tea").locator(".sum")).to_have_text("1/2")
+
+
+async def test_a_card_waits_for_another_until_that_is_done(alice: Window, bob: Window) -> None:
+    await alice.button("Tea").click()
+    panel = alice.page.get_by_role("complementary")
+    await panel.get_by_label("Wait for another card").select_option(
+        value=await alice.card("Milk").get_attribute("data-task")
+    )
+    await expect(bob.card("Tea").locator(".blocked")).to_have_text("Waits for 1")
+    await panel.get_by_role("group", name="Waits for").locator(".link").click()
+    await expect(panel.get_by_label("Title")).to_have_value("Milk")
+    await expect(panel.get_by_role("group", name="Blocks").locator(".link")).to_have_text(re.compile("Tea"))
+    await bob.drag("Milk", "Done")
+    await expect(bob.card("Tea").locator(".blocked")).to_have_count(0)
+    await expect(alice.card("Tea").locator(".blocked")).to_have_count(0)
+
+
 async def test_the_panel_moves_a_card_too(alice: Window, bob: Window) -> None:
     await alice.button("Bread").click()
     await alice.page.get_by_role("complementary").get_by_label("Column").select_option("Done")

@@ -106,6 +106,43 @@ async def _taken_back(world: World, alice: Person) -> None:
         assert (await alice.send("history.undo", room=world.project)).success
 
 
+async def _second_board(world: World, alice: Person) -> None:
+    """A board like the first one, whose columns warn when they hold more than one task."""
+    made = await alice.send("board.create", room=world.project, name="Night shift", like_id=world.board_id)
+    assert made.success, made
+    world.made["board"] = made.data.board.id
+    for column in made.data.columns:
+        limit = {"column_id": column.id, "limit": 1, "mode": "warn"}
+        assert (await alice.call("column.set_limit", limit)).success
+
+
+async def _folded(world: World, person: Person) -> None:
+    for name, fold in (
+        ("column.collapse", {"column_id": world.columns["Done"]}),
+        ("lane.collapse", {"board_id": world.board_id, "lane": "low"}),
+    ):
+        assert (await person.call(name, fold)).success
+
+
+async def _views(world: World, person: Person) -> None:
+    """Two views of somebody's: where she may a shared one, else a private one, and another one."""
+    for name, shared in (("view", False), ("other view", False), ("view", True)):
+        made = await person.send("view.create", project_id=world.project_id, name=name, shared=shared)
+        if made.success:
+            world.made[name] = made.data.view.id
+
+
+async def _workflow(world: World, alice: Person) -> None:
+    """Transitions to and from the first status, and a task in the trash that has it."""
+    ways = [
+        {"from_id": world.statuses["In progress"], "to": [{"to_id": world.statuses["Not started"]}]},
+        {"from_id": world.statuses["On hold"], "to": []},
+    ]
+    ruled = await alice.send("workflow.set_transitions", project_id=world.project_id, transitions=ways)
+    assert ruled.success, ruled
+    assert (await alice.send("task.delete", task_id=world.tasks[4])).success
+
+
 async def _comments(world: World, alice: Person) -> None:
     """A comment and an answer to it."""
     for name, parent in (("comment", None), ("answer", "comment")):
@@ -290,6 +327,8 @@ async def _delegated(world: World, alice: Person) -> None:
 
 
 _TOUCH_TASK = ("task.update", lambda w: {"task_id": w.tasks[0], "changes": {"title": "Touched"}})
+_TOUCH_VIEW = ("view.update", lambda w: {"view_id": w.made.get("view", NEW_ID), "name": "Touched"})
+_TOUCH_STATUS = ("status.update", lambda w: {"status_id": w.statuses["On hold"], "name": "Touched"})
 _TOUCH_BOARD = ("board.update", lambda w: {"board_id": w.board_id, "name": "Touched"})
 _TOUCH_COLUMN = ("column.update", lambda w: {"column_id": w.columns["On hold"], "name": "Touched"})
 _TOUCH_PROJECT = ("project.update", lambda w: {"project_id": w.project_id, "name": "Touched"})
@@ -331,7 +370,12 @@ EXAMPLES: Final[dict[str, Example]] = {
         touch=_TOUCH_TASK,
     ),
     "task.move": Example(
-        lambda w: {"task_id": w.tasks[0], "column_id": w.columns["Done"]},
+        lambda w: {
+            "task_id": w.tasks[0],
+            "column_id": w.columns["Done"],
+            "from_column_id": w.columns["To do"],
+            "status_id": w.statuses["Cancelled"],
+        },
         another=lambda w: {"task_id": w.tasks[0], "column_id": w.columns["On hold"]},
         before=_part_of_another,
         touch=_TOUCH_TASK,
@@ -387,6 +431,7 @@ EXAMPLES: Final[dict[str, Example]] = {
             "add_tags": ["kitchen"],
             "add_assignee_ids": [w.user_ids["bob"]],
             "remove_assignee_ids": [w.user_ids["alice"]],
+            "versions": {w.tasks[1]: 1, w.tasks[2]: 7},
         },
         another=lambda w: {"project_id": w.project_id, "task_ids": w.tasks[3:], "add_tags": ["bath"]},
         before=_families,
@@ -550,8 +595,118 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"board_id": w.board_id, "name": "Renamed again"},
         touch=_TOUCH_BOARD,
     ),
+    "board.move": Example(
+        lambda w: {"board_id": w.board_id},
+        another=lambda w: {"board_id": w.board_id, "before_id": w.made.get("board", NEW_ID)},
+        before=_second_board,
+        touch=_TOUCH_BOARD,
+    ),
+    "board.delete": Example(
+        lambda w: {"board_id": w.board_id, "move_to": w.made.get("board", NEW_ID)},
+        another=lambda w: {"board_id": w.board_id},
+        before=_second_board,
+        touch=_TOUCH_BOARD,
+    ),
+    # What one looks at, and how.
+    "column.collapse": Example(
+        lambda w: {"column_id": w.columns["Done"]}, another=lambda w: {"column_id": w.columns["On hold"]}
+    ),
+    "column.expand": Example(
+        lambda w: {"column_id": w.columns["Done"]},
+        another=lambda w: {"column_id": w.columns["On hold"]},
+        before=_folded,
+    ),
+    "lane.collapse": Example(
+        lambda w: {"board_id": w.board_id, "lane": "urgent"},
+        another=lambda w: {"board_id": w.board_id, "lane": "none"},
+        before=_folded,
+    ),
+    "lane.expand": Example(
+        lambda w: {"board_id": w.board_id, "lane": "low"},
+        another=lambda w: {"board_id": w.board_id, "lane": "high"},
+        before=_folded,
+    ),
+    "view.create": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "name": "What I owe",
+            "board_id": w.board_id,
+            "filter": {"assignee_id": w.user_ids["alice"], "open": True},
+            "sort": [{"field": "due_at"}, {"field": "title", "descending": True}],
+            "swimlanes": "priority",
+            "fields": ["title", "due_at"],
+        },
+        another=lambda w: {"project_id": w.project_id, "name": "All"},
+    ),
+    "view.update": Example(
+        lambda w: {"view_id": w.made.get("view", NEW_ID), "name": "Mine", "layout": "list", "board_id": None},
+        another=lambda w: {"view_id": w.made.get("view", NEW_ID), "swimlanes": "assignee"},
+        before=_views,
+        touch=_TOUCH_VIEW,
+    ),
+    "view.delete": Example(
+        lambda w: {"view_id": w.made.get("view", NEW_ID)},
+        another=lambda w: {"view_id": w.made.get("other view", NEW_ID)},
+        before=_views,
+        touch=_TOUCH_VIEW,
+    ),
+    "view.list": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_views),
+    # The workflow.
+    "status.create": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "name": "In review",
+            "category": "in_progress",
+            "color": "#fc0",
+            "required_fields": ["assignee_ids"],
+            "column_id": w.columns["In progress"],
+        },
+        another=lambda w: {"project_id": w.project_id, "name": "Waiting", "category": "blocked"},
+    ),
+    "status.update": Example(
+        lambda w: {"status_id": w.statuses["Not started"], "category": "done", "color": "#123456"},
+        another=lambda w: {"status_id": w.statuses["Not started"], "required_fields": ["due_at"]},
+        touch=(
+            "status.update",
+            lambda w: {"status_id": w.statuses["Not started"], "name": "Touched"},
+        ),
+    ),
+    "status.move": Example(
+        lambda w: {"status_id": w.statuses["On hold"], "before_id": w.statuses["Not started"]},
+        another=lambda w: {"status_id": w.statuses["On hold"]},
+        touch=_TOUCH_STATUS,
+    ),
+    "status.delete": Example(
+        lambda w: {"status_id": w.statuses["Not started"], "replace_with": w.statuses["On hold"]},
+        another=lambda w: {"status_id": w.statuses["Cancelled"]},
+        before=_workflow,
+        touch=(
+            "status.update",
+            lambda w: {"status_id": w.statuses["Not started"], "name": "Touched"},
+        ),
+    ),
+    "workflow.set_transitions": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "transitions": [
+                {
+                    "from_id": w.statuses["Not started"],
+                    "to": [
+                        {"to_id": w.statuses["In progress"], "required_fields": ["assignee_ids"]},
+                        {"to_id": w.statuses["Cancelled"], "roles": ["owner", "manager"]},
+                    ],
+                },
+                {"from_id": w.statuses["Cancelled"], "to": []},
+            ],
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "transitions": [{"from_id": w.statuses["Not started"], "to": None}],
+        },
+        before=_workflow,
+    ),
     "column.create": Example(
-        lambda w: {"board_id": w.board_id, "name": "Waiting", "wip_limit": 3},
+        lambda w: {"board_id": w.board_id, "name": "Waiting", "wip_limit": 3, "limit_mode": "warn"},
         another=lambda w: {"board_id": w.board_id, "name": "Waiting", "wip_limit": 4},
     ),
     "column.update": Example(

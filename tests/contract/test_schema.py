@@ -138,6 +138,8 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     both = {"project_id": shared.project_id, "task_ids": shared.tasks[3:5], "add_tags": ["late"]}
     assert (await alice.call("tasks.update", both)).success
     assert (await alice.send("history.undo", room=shared.project)).success
+    assert (await alice.send("column.collapse", column_id=shared.columns["Done"])).success
+    assert (await alice.send("view.create", project_id=shared.project_id, name="Mine")).success
     if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:
         assert (await alice.send("label.create", room=shared.project, name="Wet", colour="#00f")).success
         made = await alice.send("checklist.create", task_id=shared.tasks[0], name="Before", items=["Tape"])

@@ -78,3 +78,107 @@ async def test_statuses_must_be_of_the_project(alice: Person, board: Board) -> N
     for status_ids, code in (([board.first], "NOT_FOUND"), ([], "VALIDATION_ERROR")):
         reply = await alice.send("column.update", column_id=board.todo, status_ids=status_ids)
         assert reply.error.code == code
+
+
+async def test_boards_change_places_and_new_tasks_go_to_the_first(
+    alice: Person, bob: Person, board: Board
+) -> None:
+    made = await alice.send("board.create", room=board.room, name="Night shift", like_id=board.id)
+    assert [column.name for column in made.data.columns] == ["To do", "In progress", "On hold", "Done"]
+    other = made.data.board.id
+    assert (await alice.send("board.move", board_id=other, before_id=board.id)).success
+    heard = await bob.hears("board.updated")
+    assert heard.data.board.position < heard.data.was.position
+    task = (await bob.send("task.create", room=board.room, title="x")).data.task
+    assert task.column_id == made.data.columns[0].id
+    below = await bob.send("task.create", room=board.room, title="y", parent_id=board.first)
+    assert below.data.task.column_id == board.todo, "a subtask begins on the board of its parent"
+    done = made.data.columns[3]
+    moved = await bob.send("task.update", task_id=task.id, changes={"status_id": done.status_ids[0]})
+    assert moved.data.task.column_id == done.id, "a status takes a task along its own board"
+    many = await bob.send(
+        "tasks.update",
+        project_id=board.project,
+        task_ids=[board.first, task.id],
+        changes={"status_id": made.data.columns[2].status_ids[0]},
+    )
+    assert many.data.done == 2
+    tasks = {task.id: task.column_id for task in (await bob.snapshot(board.room)).snapshot.tasks}
+    assert (tasks[board.first], tasks[task.id]) == (board.hold, made.data.columns[2].id)
+
+
+async def test_a_board_goes_when_its_tasks_have_a_place(alice: Person, bob: Person, board: Board) -> None:
+    last = await alice.send("board.delete", board_id=board.id)
+    assert (last.error.code, last.error.message) == ("CONFLICT", "A project keeps one board")
+    made = await alice.send("board.create", room=board.room, name="Night shift", like_id=board.id)
+    columns = made.data.columns
+    assert (await alice.send("task.move", task_id=board.third, column_id=board.doing)).success
+    held = await alice.send("board.delete", board_id=board.id)
+    assert (held.error.code, held.error.details) == ("CONFLICT", {"held": 5})
+    assert (await alice.send("column.set_limit", column_id=columns[0].id, limit=3)).success
+    full = await alice.send("board.delete", board_id=board.id, move_to=made.data.board.id)
+    assert full.error.details.rule == "wip_limit"
+    warn = await alice.send("column.set_limit", column_id=columns[0].id, limit=3, mode="warn")
+    assert warn.data.was == {"limit_mode": "hard"}
+    bob.forget()
+    gone = await alice.send("board.delete", board_id=board.id, move_to=made.data.board.id)
+    assert gone.data.board == {"id": board.id, "removed": True}
+    assert {column.id for column in gone.data.columns} == {board.todo, board.doing, board.hold, board.done}
+    told = await bob.hears("tasks.updated")
+    assert told.data.over_limits == [{"id": columns[0].id, "wip_limit": 3, "held": 4}]
+    snapshot = (await alice.snapshot(board.room)).snapshot
+    places = sorted((task.column_id, task.position, task.title) for task in snapshot.tasks)
+    assert [place[0] for place in places] == [columns[0].id] * 4 + [columns[1].id]
+    assert [place[2] for place in places[:2]] == ["Measure the walls", "Choose the tiles"]
+    assert [found.id for found in snapshot.boards] == [made.data.board.id]
+    assert (await alice.send("board.update", board_id=board.id, name="x")).error.code == "NOT_FOUND"
+    assert (await alice.send("column.update", column_id=board.todo, name="x")).error.code == "NOT_FOUND"
+
+
+async def test_what_went_to_the_trash_before_its_board_comes_back(alice: Person, board: Board) -> None:
+    made = await alice.send("board.create", room=board.room, name="Night shift", like_id=board.id)
+    await alice.send("task.delete", task_id=board.first)
+    assert (await alice.send("board.delete", board_id=board.id, move_to=made.data.board.id)).success
+    restored = await alice.send("task.restore", task_id=board.first)
+    assert restored.data.task.column_id == made.data.columns[0].id
+
+
+async def test_a_limit_that_warns_lets_in_and_says_so(
+    world: World, alice: Person, bob: Person, board: Board
+) -> None:
+    await alice.send("column.set_limit", column_id=board.doing, limit=1, mode="warn")
+    within = await bob.send("task.move", task_id=board.first, column_id=board.doing)
+    assert "over_limit" not in within.data
+    over = {"id": board.doing, "wip_limit": 1, "held": 2}
+    moved = await bob.send("task.move", task_id=board.second, column_id=board.doing)
+    assert moved.data.over_limit == over
+    assert (await alice.hears("task.moved", seq=moved.meta.seq)).data.over_limit == over
+    again = await bob.send("task.move", task_id=board.second, column_id=board.doing, before_id=board.first)
+    assert "over_limit" not in again.data, "who is in may move about"
+    born = await bob.send("task.create", room=board.room, title="x", column_id=board.doing)
+    assert born.data.over_limit == {**over, "held": 3}
+    doing = {"status_id": world.statuses["In progress"]}
+    updated = await bob.send("task.update", task_id=board.third, changes=doing)
+    assert updated.data.over_limit == {**over, "held": 4}
+    many = await bob.send(
+        "tasks.update", project_id=board.project, task_ids=board.tasks, column_id=board.doing
+    )
+    assert (many.data.done, many.data.over_limits) == (5, [{**over, "held": 6}])
+
+
+async def test_a_column_keeps_the_statuses_of_its_tasks(alice: Person, world: World, board: Board) -> None:
+    other = {"column_id": board.todo, "status_ids": [world.statuses["On hold"]]}
+    reply = await alice.call("column.update", other)
+    assert (reply.error.code, reply.error.details) == ("CONFLICT", {"held": 5})
+    coloured = await alice.send("column.update", column_id=board.todo, color="#FC0")
+    assert (coloured.data.column.color, coloured.data.was) == ("#ffcc00", {"color": None})
+    assert (await alice.send("column.update", column_id=board.todo, color=None)).data.column.color is None
+
+
+async def test_lanes_are_a_setting_of_the_board(alice: Person, bob: Person, board: Board) -> None:
+    for lanes in ("assignee", "label", "field:size", "none"):
+        reply = await alice.send("board.update", board_id=board.id, swimlanes=lanes)
+        assert reply.data.board.swimlanes == lanes
+    assert (await bob.hears("board.updated")).data.was == {"swimlanes": "none"}
+    wrong = await alice.send("board.update", board_id=board.id, swimlanes="mood")
+    assert list(wrong.error.field_errors) == ["swimlanes"]

@@ -194,3 +194,54 @@ async def test_a_gap_is_widened_among_other_moves(alice: Person, board: Board, s
             "Choose the tiles",
         ]
     assert widened, "600 moves into one gap never made it too narrow"
+
+
+async def test_a_move_that_comes_too_late_hears_who_moved_it_where(
+    alice: Person, bob: Person, board: Board
+) -> None:
+    await alice.send("task.move", task_id=board.first, column_id=board.hold)
+    first = await alice.send("task.update", task_id=board.first, changes={"priority": "low"})
+    moved = {"task_id": board.first, "column_id": board.doing}
+    late = await bob.call("task.move", {**moved, "expected_version": 1})
+    thought = await bob.call("task.move", {**moved, "from_column_id": board.todo})
+    beside = {"task_id": board.second, "column_id": board.todo, "before_id": board.first}
+    neighbour = await bob.call("task.move", beside)
+    assert [reply.error.code for reply in (late, thought, neighbour)] == [
+        "VERSION_CONFLICT",
+        "CONFLICT",
+        "CONFLICT",
+    ]
+    assert late.error.details.current.version == first.data.task.version
+    for reply in (late, thought, neighbour):
+        details = reply.error.details
+        assert (details.moved_by.id, details.moved_by.name) == (alice.id, "Alice")
+        assert details.column == {"id": board.hold, "name": "On hold"}
+        assert details.position == "a0"
+    assert thought.error.details.rule == "from_column"
+    assert neighbour.error.details.rule == "neighbour"
+    assert (await bob.call("task.move", {**moved, "from_column_id": board.hold})).success
+    assert (await alice.send("task.delete", task_id=board.first)).success
+    trashed = await bob.call("task.move", beside)
+    assert (trashed.error.details.column, trashed.error.details.moved_by.name) == (None, "Alice")
+
+
+async def test_together_each_late_move_hears_of_the_one_before_it(
+    alice: Person, bob: Person, board: Board, sizes: list[int]
+) -> None:
+    """Also of what was decided in the same transaction a moment before."""
+    moves = [
+        {"task_id": board.first, "column_id": board.doing},
+        {"task_id": board.second, "column_id": board.done},
+        {"task_id": board.third, "column_id": board.todo, "before_id": board.second},
+        {"task_id": board.first, "column_id": board.done, "from_column_id": board.todo},
+    ]
+    hands = (alice, alice, bob, bob)
+    async with alice.world.sql() as db, db.transaction():
+        await db.execute("SELECT 1 FROM rooms WHERE id = $1 FOR UPDATE", UUID(board.project))
+        sent = [await hand.post("task.move", move) for hand, move in zip(hands, moves, strict=True)]
+        while alice.world.node.dispatcher.queued < len(sent):
+            await asyncio.sleep(0.005)
+    replies = await asyncio.gather(*sent)
+    assert [reply.success for reply in replies] == [True, True, False, False]
+    columns = [reply.error.details.column.id for reply in replies[2:]]
+    assert columns == [board.done, board.doing]

@@ -186,7 +186,8 @@ async def test_a_full_column_takes_nothing(alice: Person, board: Board) -> None:
         ("task.create", {"room": board.room, "title": "x"}),
     ):
         reply = await alice.send(name, column_id=board.doing, **payload)
-        assert (reply.error.code, reply.error.details) == ("CONFLICT", {"wip_limit": 1, "held": 1})
+        details = {"rule": "wip_limit", "column_id": board.doing, "wip_limit": 1, "held": 1}
+        assert (reply.error.code, reply.error.details) == ("CONFLICT", details)
     within = await alice.send("task.move", task_id=board.first, column_id=board.doing)
     assert within.success, "who is in may move about"
 

@@ -39,7 +39,48 @@ export interface Task extends Entity {
   position: string
   version: number
   assignee_ids?: string[]
+  tags?: string[]
+  parent_id?: string | null
   due_at?: string | null
+  comment_count?: number
+  label_ids?: string[]
+  watcher_ids?: string[]
+  subtask_total?: number
+  subtask_done?: number
+  checklist_total?: number
+  checklist_done?: number
+}
+
+export interface Label extends Entity {
+  name: string
+  colour: string
+}
+
+export interface Checklist extends Entity {
+  task_id: string
+  name: string
+  position: string
+}
+
+export interface ChecklistItem extends Entity {
+  checklist_id: string
+  text: string
+  position: string
+  done_at: string | null
+}
+
+/** The task waits for the other one. */
+export interface Dependency extends Entity {
+  task_id: string
+  depends_on_id: string
+}
+
+export interface Comment extends Entity {
+  task_id: string
+  author_id: string
+  body: string
+  created_at: string
+  edited_at: string | null
 }
 
 export interface Member extends Entity {

@@ -7,8 +7,15 @@ export interface WireError {
   retry_after?: number
 }
 
+interface Meta {
+  room?: string
+  seq?: number
+  duplicate?: boolean
+  pagination?: { next: string | null }
+}
+
 export type Reply =
-  | { success: true; data: Record<string, unknown>; meta?: { room?: string; seq?: number; duplicate?: boolean } }
+  | { success: true; data: Record<string, unknown>; meta?: Meta }
   | { success: false; error: WireError; request_id?: string }
 
 /** The server said no. */

@@ -50,6 +50,7 @@ export class Live {
   /** Why the server lets nobody in at the moment who is signed in all right: the tenant is out of use, for example. It is asked again all the time. */
   barred: WireError | null = null
   readonly outbox: Outbox
+  readonly #listeners = new Set<(event: RoomEvent) => void>()
   readonly #options: LiveOptions
   readonly #socket: Socket
   #joining = false
@@ -76,7 +77,7 @@ export class Live {
       autoConnect: false,
       forceNew: true,
     })
-    this.#listen()
+    this.#attend()
   }
 
   start(): void {
@@ -131,13 +132,19 @@ export class Live {
     return this.#socket.timeout(ANSWER_WITHIN_MS).emitWithAck(name, payload) as Promise<Reply>
   }
 
+  /** Hear every event as it comes, for what is read page by page; gives the way to stop. */
+  listen(heard: (event: RoomEvent) => void): () => void {
+    this.#listeners.add(heard)
+    return () => void this.#listeners.delete(heard)
+  }
+
   /** Tell the others in the room what this person looks at. May be lost. */
   focus(focus: { kind: string; id: string }): void {
     if (!this.room?.ready || !this.#socket.connected) return
     this.#socket.volatile.emit('presence.set', { room: this.room.name, status: 'online', focus })
   }
 
-  #listen(): void {
+  #attend(): void {
     const socket = this.#socket
     socket.on('connect', () => this.#connected())
     socket.on('disconnect', (reason) => this.#disconnected(reason))
@@ -266,6 +273,7 @@ export class Live {
     const mine = this.outbox.knows(event.command_id)
     this.outbox.heard(event.room, event.seq, event.command_id)
     this.#options.event?.(name, event, mine)
+    for (const heard of this.#listeners) heard(event)
   }
 
   #closed(room: string, reason: string): void {

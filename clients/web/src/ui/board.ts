@@ -2,7 +2,8 @@ import { html, nothing, type PropertyValues, type TemplateResult } from 'lit'
 import { customElement, property, state } from 'lit/decorators.js'
 import { repeat } from 'lit/directives/repeat.js'
 
-import type { Board, Column, Member } from '../entities'
+import type { Board, Column, Label, Member } from '../entities'
+import { blockersOf } from '../waits'
 import { newId } from '../ids'
 import { find, lanesOf, placeAt, type Lane, type Place } from '../lanes'
 import type { Live } from '../live'
@@ -172,6 +173,8 @@ export class BoardView extends LightElement {
       members,
       viewers: viewersOf(this.room.presence.members, this.me),
       marks: this.marks,
+      labels: new Map(this.room.store.all<Label>('labels').map((label) => [label.id, label])),
+      waits: blockersOf(this.room.store),
       opened: this.opened,
       movable: this.room.can('task.edit'),
       mayCreate: this.room.can('task.create'),
@@ -225,12 +228,16 @@ export class BoardView extends LightElement {
       .columns=${columns}
       .members=${[...members.values()]}
       .viewers=${viewers.get(card.id) ?? []}
+      .live=${this.live}
+      .room=${this.room}
+      .revision=${this.revision}
       ?mayEdit=${this.room.can('task.edit')}
       ?mayDelete=${this.room.can('task.delete')}
       @change-task=${({ detail }: CustomEvent<Record<string, unknown>>) =>
         void this.live.change('task.update', { task_id: card.id, changes: detail }, 'change the card')}
       @move-task=${({ detail }: CustomEvent<string>) => this.#moveTo(card.id, detail)}
       @delete-task=${() => this.dispatchEvent(new CustomEvent('delete-task', { detail: card }))}
+      @open-task=${({ detail }: CustomEvent<string>) => this.#open(detail)}
       @close=${() => this.#open(null)}
     ></atrium-task-panel>`
   }

@@ -1,11 +1,11 @@
 import { html, nothing, type TemplateResult } from 'lit'
 
-import type { Member, Priority } from '../entities'
+import type { Label, Member, Priority } from '../entities'
 import type { Card, Lane } from '../lanes'
 import type { Present } from '../presence'
 import { avatar } from './avatar'
 import { dueOf } from './due'
-import { bars, calendar, lines } from './icons'
+import { bars, branch, bubble, calendar, hourglass, lines, ticked } from './icons'
 
 export interface CardContext {
   members: Map<string, Member>
@@ -13,6 +13,9 @@ export interface CardContext {
   viewers: Map<string, Present[]>
   /** Who has just changed which task. */
   marks: Map<string, { id: string; name: string }>
+  labels: Map<string, Label>
+  /** Task -> how many open tasks it waits for. */
+  waits: Map<string, number>
   opened: string | null
   movable: boolean
   open: (taskId: string) => void
@@ -25,6 +28,7 @@ export const PRIORITY: Record<Priority, { name: string; bars: number }> = {
   urgent: { name: 'Urgent', bars: 4 },
 }
 const FACES = 3
+const TAGS = 3
 
 /** One card. The title is its button, stretched over all of it by the style sheet. */
 export function cardView(card: Card, lane: Lane, context: CardContext): TemplateResult {
@@ -45,23 +49,48 @@ export function cardView(card: Card, lane: Lane, context: CardContext): Template
     >
       ${card.title}
     </button>
-    ${foot(card, lane, context.members)}
+    ${labels(card, context.labels)}
+    ${card.tags?.length ? html`<span class="tags">${card.tags.slice(0, TAGS).map((tag) => html`<span class="tag">${tag}</span>`)}${card.tags.length > TAGS ? html`<span class="tag">+${card.tags.length - TAGS}</span>` : nothing}</span>` : nothing}
+    ${foot(card, lane, context)}
     ${mark ? html`<span class="mark-name">${mark.name}</span>` : nothing}
   </li>`
 }
 
-function foot(card: Card, lane: Lane, members: Map<string, Member>): TemplateResult {
+function foot(card: Card, lane: Lane, { members, waits }: CardContext): TemplateResult {
   const priority = card.priority ? PRIORITY[card.priority] : null
   const done = lane.category === 'done' || lane.category === 'cancelled'
   const due = card.due_at ? dueOf(card.due_at, done) : null
   const people = card.assignee_ids ?? []
+  const waitsFor = done ? 0 : (waits.get(card.id) ?? 0)
   return html`<div class="card-foot">
     ${priority ? html`<span class="priority ${card.priority}" title="${priority.name} priority">${bars(priority.bars)}<span class="unseen">${priority.name} priority</span></span>` : nothing}
     ${due ? html`<span class="due ${due.state}" title=${due.state === 'overdue' ? 'Overdue' : 'Due'}>${calendar}${due.text}</span>` : nothing}
     ${card.description ? html`<span class="has-text" title="Has a description">${lines}</span>` : nothing}
+    ${share(card.subtask_done, card.subtask_total, 'subtasks', branch)} ${share(card.checklist_done, card.checklist_total, 'items', ticked)}
+    ${card.comment_count ? html`<span class="sum" title=${counted(card.comment_count, 'comment')}>${bubble}${card.comment_count}</span>` : nothing}
+    ${waitsFor ? html`<span class="sum blocked" title="Waits for ${counted(waitsFor, 'open card')}">${hourglass}<span class="unseen">Waits for </span>${waitsFor}</span>` : nothing}
     <span class="assignees">
       ${people.slice(0, FACES).map((id) => avatar({ id, name: members.get(id)?.name ?? '' }))}
       ${people.length > FACES ? html`<span class="avatar more">+${people.length - FACES}</span>` : nothing}
     </span>
   </div>`
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
+function labels(card: Card, known: Map<string, Label>): TemplateResult | typeof nothing {
+  const worn = (card.label_ids ?? []).flatMap((id) => known.get(id) ?? [])
+  if (!worn.length) return nothing
+  return html`<span class="tags">${worn.map(labelView)}</span>`
+}
+
+export function labelView({ name, colour }: Label): TemplateResult {
+  return html`<span class="label" style="--label:${colour}">${name}</span>`
+}
+
+function share(done = 0, total = 0, of: string, icon: TemplateResult): TemplateResult | typeof nothing {
+  if (!total) return nothing
+  return html`<span class="sum ${done === total ? 'all' : ''}" title="${done} of ${total} ${of} done">${icon}${done}/${total}</span>`
 }

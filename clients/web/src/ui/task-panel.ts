@@ -2,14 +2,20 @@ import { html, nothing, type PropertyValues, type TemplateResult } from 'lit'
 import { customElement, property, state } from 'lit/decorators.js'
 import { live } from 'lit/directives/live.js'
 
-import { PRIORITIES, type Column, type Member } from '../entities'
+import { PRIORITIES, type Column, type Label, type Member } from '../entities'
 import type { Card } from '../lanes'
+import type { Live } from '../live'
 import type { Present } from '../presence'
+import type { Room } from '../room'
 import { avatar } from './avatar'
-import { PRIORITY } from './card'
+import { labelView, PRIORITY } from './card'
+import './checklists'
 import { dayOf, endOf } from './due'
+import './comments'
 import { bars, bin, cross } from './icons'
 import { LightElement } from './light'
+import './tags'
+import './task-links'
 
 type Text = 'title' | 'description'
 
@@ -19,13 +25,16 @@ interface Draft {
   from: string
 }
 
-/** The side panel of one task. Fires `change-task`, `move-task`, `delete-task` and `close`. */
+/** The side panel of one task. Fires `change-task`, `move-task`, `delete-task`, `open-task` and `close`. */
 @customElement('atrium-task-panel')
 export class TaskPanel extends LightElement {
   @property({ attribute: false }) card!: Card
   @property({ attribute: false }) columns: Column[] = []
   @property({ attribute: false }) members: Member[] = []
   @property({ attribute: false }) viewers: Present[] = []
+  @property({ attribute: false }) live!: Live
+  @property({ attribute: false }) room!: Room
+  @property({ attribute: false }) revision = 0
   @property({ type: Boolean }) mayEdit = false
   @property({ type: Boolean }) mayDelete = false
   @state() private drafts: Partial<Record<Text, Draft>> = {}
@@ -92,7 +101,14 @@ export class TaskPanel extends LightElement {
         <label class="field">Due
           <input type="date" .value=${live(dayOf(card.due_at))} ?disabled=${!mayEdit} @change=${(event: Event) => this.#change({ due_at: endOf(valueOf(event)) })} />
         </label>
+        ${this.#labels()}
+        <atrium-tags .tags=${card.tags ?? []} ?mayEdit=${mayEdit} @change-tags=${({ detail }: CustomEvent<string[]>) => this.#change({ tags: detail })}></atrium-tags>
         ${this.#text('description', 'Description', 6)}
+        ${card.unborn
+          ? nothing
+          : html`<atrium-checklists .live=${this.live} .room=${this.room} .task=${card.id} .revision=${this.revision} ?mayEdit=${mayEdit}></atrium-checklists>
+              <atrium-task-links .live=${this.live} .room=${this.room} .task=${card.id} .revision=${this.revision} ?mayEdit=${mayEdit}></atrium-task-links>
+              <atrium-comments .live=${this.live} .room=${this.room} .task=${card.id} .revision=${this.revision}></atrium-comments>`}
       </div>
     </aside>`
   }
@@ -137,6 +153,28 @@ export class TaskPanel extends LightElement {
         )}
       </div>
     </fieldset>`
+  }
+
+  #labels(): TemplateResult | typeof nothing {
+    const labels = this.room.store.all<Label>('labels').sort((a, b) => a.name.localeCompare(b.name))
+    const worn = new Set(this.card.label_ids)
+    if (!labels.length) return nothing
+    return html`<fieldset class="field" ?disabled=${!this.mayEdit}>
+      <legend>Labels</legend>
+      <div class="tags">
+        ${labels.map(
+          (label) => html`<label class="person">
+            <input type="checkbox" aria-label=${label.name} .checked=${live(worn.has(label.id))} @change=${(event: Event) => this.#wear(label.id, (event.target as HTMLInputElement).checked)} />
+            <span>${labelView(label)}</span>
+          </label>`,
+        )}
+      </div>
+    </fieldset>`
+  }
+
+  #wear(id: string, on: boolean): void {
+    const others = (this.card.label_ids ?? []).filter((other) => other !== id)
+    this.#change({ label_ids: on ? [...others, id] : others })
   }
 
   #assignees(): TemplateResult {
