@@ -146,6 +146,8 @@ class Group:
     head: int
     rights_seq: int
     tenant_status: str
+    archived: bool
+    """Whether the room is that of an archived project, which is read-only."""
     now: datetime
     actors: dict[UUID, dict[str, Any]]
     known: dict[tuple[UUID, UUID], _Applied]
@@ -225,15 +227,22 @@ class Group:
         rights = rights_in(self.room, self.actors.get(call.principal.user_id), call.principal)
         if call.principal.authority is None:
             access.require_in_use(self.tenant_status)
+        archived = self.archived
         if call.spec.within:
             project = RoomKey(self.room.tenant_id, "project", getattr(call.payload, call.spec.within))
             await self.session.many("lock_rooms", room_ids=[project.id])  # before any row of the project
             rights = await read_rights(self.session, project, call.principal)
+            archived = await self.session.value("is_archived", project_id=project.id)
         tx = Tx(
             self.session, self.room, call.principal, rights, self.now, self.settings,
             call.command_id, call.expected_version, self.vault, head=self.last, ahead=self.ahead.get(call),
         )  # fmt: skip
         permit(tx, call.spec)
+        if archived and not call.spec.archived:
+            raise Conflict(
+                "This project is archived: take it out of the archive to change it",
+                details={"reason": "project_archived"},
+            )
         return tx
 
     async def _finish(self, call: Call, tx: Tx, outcome: Event | list[Event] | Outcome) -> None:
@@ -367,7 +376,7 @@ async def open_group(
         raise NotFound
     return Group(
         session, settings, vault, runs, room, str(row["epoch"]), row["head_seq"], row["rights_seq"],
-        row["tenant_status"], row["now"], _actors(row), _known(row), ahead, row["head_seq"],
+        row["tenant_status"], row["archived"], row["now"], _actors(row), _known(row), ahead, row["head_seq"],
     )  # fmt: skip
 
 

@@ -61,9 +61,11 @@ import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
 import handlers.work.activity
+import handlers.work.allocations
 import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.boards
+import handlers.work.budgets
 import handlers.work.bulk
 import handlers.work.checklists
 import handlers.work.columns
@@ -76,11 +78,14 @@ import handlers.work.labels
 import handlers.work.layouts
 import handlers.work.moves
 import handlers.work.parts
+import handlers.work.project_archive
+import handlers.work.project_members
 import handlers.work.projects
 import handlers.work.schedule
 import handlers.work.subtasks
 import handlers.work.taking_back
 import handlers.work.tasks
+import handlers.work.trash
 import handlers.work.views
 import handlers.work.watchers
 import handlers.work.workflow
@@ -170,6 +175,11 @@ NOUNS: Final = (
     handlers.platform.impersonation,
     handlers.platform.nodes,
     handlers.work.projects,
+    handlers.work.project_members,
+    handlers.work.project_archive,
+    handlers.work.trash,
+    handlers.work.budgets,
+    handlers.work.allocations,
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,

@@ -10,10 +10,8 @@ SELECT
     t.rights_seq,
     t.status AS tenant_status,
     clock_timestamp() AS now,
-    EXISTS (
-        SELECT 1 FROM projects AS p
-        WHERE r.kind = 'project' AND p.tenant_id = r.tenant_id AND p.id = r.id AND p.deleted_at IS NOT NULL
-    ) AS gone,
+    p.deleted_at IS NOT NULL AS gone,
+    p.archived_at IS NOT NULL AS archived,
     (
         SELECT json_agg(json_build_object(
             'user_id', m.user_id, 'name', u.name, 'role', m.role, 'allowed', m.allowed, 'denied', m.denied,
@@ -42,6 +40,7 @@ SELECT
     )::text AS applied
 FROM rooms AS r
 JOIN tenants AS t ON t.id = r.tenant_id
+LEFT JOIN projects AS p ON r.kind = 'project' AND p.tenant_id = r.tenant_id AND p.id = r.id
 WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 
 -- The heads of the other rooms that a group writes to, locked in the one order that everybody uses.
@@ -96,6 +95,9 @@ INSERT INTO event_tasks (tenant_id, room_id, seq, task_id)
 SELECT :tenant_id, e.room_id, e.seq, e.task_id
 FROM unnest(:room_ids::uuid [], :seqs::bigint [], :task_ids::uuid []) AS e (room_id, seq, task_id)
 ON CONFLICT DO NOTHING;
+
+-- is_archived :value
+SELECT p.archived_at IS NOT NULL FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.id = :project_id;
 
 -- create_room :exec
 INSERT INTO rooms (tenant_id, id, kind) VALUES (:tenant_id, :id, :kind)

@@ -1011,6 +1011,27 @@ CREATE TABLE public.alarms (
 
 ALTER TABLE ONLY public.alarms FORCE ROW LEVEL SECURITY;
 
+-- TABLE: allocations
+
+CREATE TABLE public.allocations (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    minutes_per_week bigint NOT NULL,
+    start_on date NOT NULL,
+    end_on date,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT allocations_forwards CHECK ((end_on >= start_on)),
+    CONSTRAINT allocations_minutes_per_week_check CHECK ((minutes_per_week > 0))
+);
+
+ALTER TABLE ONLY public.allocations FORCE ROW LEVEL SECURITY;
+
 -- TABLE: api_keys
 
 CREATE TABLE public.api_keys (
@@ -1161,6 +1182,25 @@ CREATE TABLE public.boards (
 );
 
 ALTER TABLE ONLY public.boards FORCE ROW LEVEL SECURITY;
+
+-- TABLE: budgets
+
+CREATE TABLE public.budgets (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    minutes bigint,
+    amount bigint,
+    currency text,
+    hourly_rate bigint,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT budgets_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT budgets_hourly_rate_check CHECK ((hourly_rate >= 0)),
+    CONSTRAINT budgets_minutes_check CHECK ((minutes >= 0)),
+    CONSTRAINT budgets_money_has_a_currency CHECK (((currency IS NOT NULL) OR ((amount IS NULL) AND (hourly_rate IS NULL))))
+);
+
+ALTER TABLE ONLY public.budgets FORCE ROW LEVEL SECURITY;
 
 -- TABLE: checklist_items
 
@@ -1586,31 +1626,6 @@ CREATE TABLE public.project_members (
 
 ALTER TABLE ONLY public.project_members FORCE ROW LEVEL SECURITY;
 
--- VIEW: project_parts
-
-CREATE VIEW public.project_parts WITH (security_invoker='true') AS
- SELECT tenant_id,
-    project_id,
-    user_id,
-    role,
-    shared_roles,
-    (direct AND ((expires_at IS NULL) OR (expires_at > statement_timestamp()))) AS direct
-   FROM public.project_members pm
-  WHERE ((shared_roles IS NOT NULL) OR (expires_at IS NULL) OR (expires_at > statement_timestamp()));
-
--- TABLE: project_shares
-
-CREATE TABLE public.project_shares (
-    tenant_id uuid NOT NULL,
-    id uuid NOT NULL,
-    project_id uuid NOT NULL,
-    group_id uuid NOT NULL,
-    role text,
-    CONSTRAINT project_shares_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text])))
-);
-
-ALTER TABLE ONLY public.project_shares FORCE ROW LEVEL SECURITY;
-
 -- TABLE: projects
 
 CREATE TABLE public.projects (
@@ -1630,11 +1645,59 @@ CREATE TABLE public.projects (
     updated_by uuid NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     deleted_at timestamp with time zone,
+    type text DEFAULT 'standard'::text NOT NULL,
+    parent_id uuid,
+    owner_id uuid,
+    unit_id uuid,
+    template_id uuid,
+    completed_at timestamp with time zone,
+    archived_at timestamp with time zone,
+    purged_at timestamp with time zone,
+    progress bigint DEFAULT 0 NOT NULL,
+    progress_by text DEFAULT 'count'::text NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    budget_version bigint DEFAULT 0 NOT NULL,
     CONSTRAINT projects_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
-    CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['planning'::text, 'active'::text, 'on_hold'::text, 'completed'::text, 'cancelled'::text])))
+    CONSTRAINT projects_progress_by_check CHECK ((progress_by = ANY (ARRAY['count'::text, 'estimate'::text]))),
+    CONSTRAINT projects_progress_check CHECK (((progress >= 0) AND (progress <= 100))),
+    CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['planning'::text, 'active'::text, 'on_hold'::text, 'completed'::text, 'cancelled'::text]))),
+    CONSTRAINT projects_type_check CHECK ((type = ANY (ARRAY['standard'::text, 'template'::text, 'portfolio'::text, 'program'::text])))
 );
 
 ALTER TABLE ONLY public.projects FORCE ROW LEVEL SECURITY;
+
+-- VIEW: project_parts
+
+CREATE VIEW public.project_parts WITH (security_invoker='true') AS
+ SELECT tenant_id,
+    project_id,
+    user_id,
+    role,
+    shared_roles,
+    (direct AND ((expires_at IS NULL) OR (expires_at > statement_timestamp()))) AS direct
+   FROM public.project_members pm
+  WHERE (((shared_roles IS NOT NULL) OR (expires_at IS NULL) OR (expires_at > statement_timestamp())) AND
+        CASE
+            WHEN ( SELECT (m.role = 'guest'::text)
+               FROM public.members m
+              WHERE ((m.tenant_id = pm.tenant_id) AND (m.user_id = pm.user_id))) THEN ( SELECT COALESCE(((p.settings ->> 'allow_guest_access'::text))::boolean, true) AS "coalesce"
+               FROM public.projects p
+              WHERE ((p.tenant_id = pm.tenant_id) AND (p.id = pm.project_id)))
+            ELSE true
+        END);
+
+-- TABLE: project_shares
+
+CREATE TABLE public.project_shares (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    role text,
+    CONSTRAINT project_shares_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'member'::text, 'viewer'::text, 'client'::text, 'guest'::text])))
+);
+
+ALTER TABLE ONLY public.project_shares FORCE ROW LEVEL SECURITY;
 
 -- TABLE: provider_sessions
 
@@ -2037,6 +2100,11 @@ ALTER TABLE ONLY public.account_tokens
 ALTER TABLE ONLY public.alarms
     ADD CONSTRAINT alarms_pkey PRIMARY KEY (tenant_id, key);
 
+-- CONSTRAINT: allocations allocations_pkey
+
+ALTER TABLE ONLY public.allocations
+    ADD CONSTRAINT allocations_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: api_keys api_keys_pkey
 
 ALTER TABLE ONLY public.api_keys
@@ -2091,6 +2159,11 @@ ALTER TABLE ONLY public.board_layouts
 
 ALTER TABLE ONLY public.boards
     ADD CONSTRAINT boards_pkey PRIMARY KEY (tenant_id, id);
+
+-- CONSTRAINT: budgets budgets_pkey
+
+ALTER TABLE ONLY public.budgets
+    ADD CONSTRAINT budgets_pkey PRIMARY KEY (tenant_id, project_id);
 
 -- CONSTRAINT: checklist_items checklist_items_pkey
 
@@ -2454,6 +2527,14 @@ CREATE INDEX alarms_due_idx ON public.alarms USING btree (try_at);
 
 CREATE INDEX alarms_room_idx ON public.alarms USING btree (tenant_id, room_id);
 
+-- INDEX: allocations_project_idx
+
+CREATE INDEX allocations_project_idx ON public.allocations USING btree (tenant_id, project_id, start_on, id);
+
+-- INDEX: allocations_user_idx
+
+CREATE INDEX allocations_user_idx ON public.allocations USING btree (tenant_id, user_id, start_on);
+
 -- INDEX: api_keys_expiring_idx
 
 CREATE INDEX api_keys_expiring_idx ON public.api_keys USING btree (expires_at) WHERE ((revoked_at IS NULL) AND (noticed_at IS NULL));
@@ -2658,9 +2739,21 @@ CREATE INDEX project_members_user_idx ON public.project_members USING btree (ten
 
 CREATE INDEX project_shares_group_idx ON public.project_shares USING btree (tenant_id, group_id);
 
+-- INDEX: projects_deleted_idx
+
+CREATE INDEX projects_deleted_idx ON public.projects USING btree (tenant_id, deleted_at, id) WHERE (deleted_at IS NOT NULL);
+
 -- INDEX: projects_name_idx
 
 CREATE INDEX projects_name_idx ON public.projects USING btree (tenant_id, name, id) WHERE (deleted_at IS NULL);
+
+-- INDEX: projects_parent_idx
+
+CREATE INDEX projects_parent_idx ON public.projects USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
+
+-- INDEX: projects_unit_idx
+
+CREATE INDEX projects_unit_idx ON public.projects USING btree (tenant_id, unit_id) WHERE (unit_id IS NOT NULL);
 
 -- INDEX: provider_sessions_sid_idx
 
@@ -2721,6 +2814,10 @@ CREATE INDEX task_keys_task_idx ON public.task_keys USING btree (tenant_id, task
 -- INDEX: tasks_column_idx
 
 CREATE INDEX tasks_column_idx ON public.tasks USING btree (tenant_id, column_id, "position", id) WHERE ((deleted_at IS NULL) AND (archived_at IS NULL));
+
+-- INDEX: tasks_deleted_idx
+
+CREATE INDEX tasks_deleted_idx ON public.tasks USING btree (tenant_id, deleted_at, id) WHERE (deleted_at IS NOT NULL);
 
 -- INDEX: tasks_parent_idx
 
@@ -2796,6 +2893,16 @@ ALTER TABLE ONLY public.account_tokens
 ALTER TABLE ONLY public.alarms
     ADD CONSTRAINT alarms_tenant_id_room_id_fkey FOREIGN KEY (tenant_id, room_id) REFERENCES public.rooms(tenant_id, id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: allocations allocations_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.allocations
+    ADD CONSTRAINT allocations_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: allocations allocations_tenant_id_user_id_fkey
+
+ALTER TABLE ONLY public.allocations
+    ADD CONSTRAINT allocations_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.members(tenant_id, user_id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: api_keys api_keys_tenant_id_user_id_fkey
 
 ALTER TABLE ONLY public.api_keys
@@ -2820,6 +2927,11 @@ ALTER TABLE ONLY public.board_layouts
 
 ALTER TABLE ONLY public.boards
     ADD CONSTRAINT boards_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: budgets budgets_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.budgets
+    ADD CONSTRAINT budgets_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: checklist_items checklist_items_tenant_id_checklist_id_fkey
 
@@ -3006,6 +3118,11 @@ ALTER TABLE ONLY public.project_shares
 ALTER TABLE ONLY public.project_shares
     ADD CONSTRAINT project_shares_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: projects projects_parent_fkey
+
+ALTER TABLE ONLY public.projects
+    ADD CONSTRAINT projects_parent_fkey FOREIGN KEY (tenant_id, parent_id) REFERENCES public.projects(tenant_id, id) NOT VALID;
+
 -- FK CONSTRAINT: projects projects_tenant_id_fkey
 
 ALTER TABLE ONLY public.projects
@@ -3110,6 +3227,10 @@ ALTER TABLE ONLY public.views
 
 ALTER TABLE public.alarms ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: allocations
+
+ALTER TABLE public.allocations ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: api_keys
 
 ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
@@ -3145,6 +3266,10 @@ ALTER TABLE public.board_layouts ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: boards
 
 ALTER TABLE public.boards ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: budgets
+
+ALTER TABLE public.budgets ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: checklist_items
 
@@ -3346,6 +3471,10 @@ ALTER TABLE public.tasks ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY tenant ON public.alarms TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: allocations tenant
+
+CREATE POLICY tenant ON public.allocations TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: api_keys tenant
 
 CREATE POLICY tenant ON public.api_keys TO atrium_app USING ((tenant_id = public.current_tenant()));
@@ -3381,6 +3510,10 @@ CREATE POLICY tenant ON public.board_layouts TO atrium_app USING ((tenant_id = p
 -- POLICY: boards tenant
 
 CREATE POLICY tenant ON public.boards TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: budgets tenant
+
+CREATE POLICY tenant ON public.budgets TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: checklist_items tenant
 
@@ -3829,6 +3962,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.account_tokens TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alarms TO atrium_app;
 
+-- ACL: TABLE allocations
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.allocations TO atrium_app;
+
 -- ACL: TABLE api_keys
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO atrium_app;
@@ -3864,6 +4001,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.board_layouts TO atrium_app;
 -- ACL: TABLE boards
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.boards TO atrium_app;
+
+-- ACL: TABLE budgets
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.budgets TO atrium_app;
 
 -- ACL: TABLE checklist_items
 
@@ -3969,6 +4110,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.profiles TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_members TO atrium_app;
 
+-- ACL: TABLE projects
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.projects TO atrium_app;
+
 -- ACL: TABLE project_parts
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_parts TO atrium_app;
@@ -3976,10 +4121,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_parts TO atrium_app;
 -- ACL: TABLE project_shares
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_shares TO atrium_app;
-
--- ACL: TABLE projects
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.projects TO atrium_app;
 
 -- ACL: TABLE provider_sessions
 

@@ -32,7 +32,7 @@ PLURALS: Final = {
 }
 
 BESIDE: Final = frozenset(
-    {"checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
+    {"allocation", "checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
 )
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 

@@ -94,7 +94,10 @@ async def delete(tx: Tx, row: Row) -> tuple[list[UUID], list[PartEvent]]:
     """No more team or unit: the shares that go with it, and what that changes in projects."""
     if await tx.value("has_groups_below", group_id=row["id"]):
         raise Conflict("Other units are below this one: delete or move them first")
+    if await tx.value("projects_for_unit", unit_id=row["id"]):
+        raise Conflict("There are projects for this unit: delete them, or give them to another one")
     projects = await _lock(tx, row["id"])
+    await tx.exec("forget_unit", unit_id=row["id"])
     shares = [share["id"] for share in await tx.many("shares_of_group", group_id=row["id"])]
     await tx.exec("delete_group", group_id=row["id"])
     return shares, await settle_shares(tx, projects)

@@ -103,6 +103,7 @@ async def share(tx: Tx, cmd: ShareProject) -> list[ProjectShared | PartEvent]:
     rest="DELETE /projects/{project_id}/shares/{share_id}",
     room="tenant",
     within="project_id",
+    archived=True,
 )
 async def unshare(tx: Tx, cmd: UnshareProject) -> list[ProjectUnshared | PartEvent]:
     """End what a team or unit takes part in; who is there by herself, or through another, stays."""

@@ -14,7 +14,9 @@ from handlers.work.sentences import SILENT
 from storage.postgres import Row
 
 LAST_SEQ: Final = 2**63 - 1
-TOLD_TWICE: Final = ("project.updated", "project.deleted", "project.restored")
+TOLD_TWICE: Final = (
+    "project.updated", "project.deleted", "project.restored", "project.archived", "project.unarchived", "budget.changed",
+)  # fmt: skip
 """Events of a project that the tenant's room has as well: in the tenant's feed that one counts, as it stays."""
 
 

@@ -26,6 +26,7 @@ from handlers.work.feeds import Feed, WideFeed, check_task, read_feed, read_wide
 from handlers.work.inverses import BARS, replay, undoable
 from handlers.work.past import Past, changed_tasks
 from handlers.work.returns import TasksRestored
+from handlers.work.sentences import SILENT
 from handlers.work.tasks import TaskDeleted, TaskMoved, TaskRestored, TaskUpdated
 from storage.postgres import Row
 
@@ -197,7 +198,7 @@ async def _stepped(
         change=ChangeTold(
             command_id=change.command_id, seq=change.first, entries=await entries(tx, events[:10])
         ),
-        left=sorted({past.name for past in events if not undoable(past.name)}),
+        left=sorted({past.name for past in events if not undoable(past.name)} - SILENT),
         can_undo=more or not back,
         can_redo=more or back,
     )

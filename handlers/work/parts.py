@@ -11,13 +11,8 @@ from handlers.access import Rights, Role
 from handlers.context import Tx
 from handlers.errors import Forbidden
 from handlers.registry import Entity, Event, Gone, Timestamp, reaction
-from handlers.work.projects import (
-    ProjectCreated,
-    ProjectMember,
-    ProjectMemberAdded,
-    ProjectMemberRemoved,
-    shown_part,
-)
+from handlers.work.project_members import ProjectMember, ProjectMemberAdded, ProjectMemberRemoved, shown_part
+from handlers.work.projects import ProjectCreated
 from storage.postgres import Row
 from storage.rooms import RoomKey
 

@@ -1,21 +1,18 @@
-"""Projects: create with a workflow and a board, read, change, delete and bring back; share with members."""
+"""Projects: create with a workflow and a board, read, list and change; and the state of a project's room."""
 
 import re
-from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from handlers.access import PERMISSIONS, Role, above, highest, rights
 from handlers.context import Tx
-from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed, constraint
+from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
 from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import (
     Entity,
     Event,
-    Gone,
     Ids,
     LongText,
     Name,
@@ -25,17 +22,20 @@ from handlers.registry import (
     Payload,
     Reply,
     Timestamp,
-    When,
     command,
     in_range,
     query,
     snapshot,
 )
-from handlers.work import positions
+from handlers.work import auto_archive, hierarchy, positions, project_settings
 from handlers.work.boards import Board
 from handlers.work.columns import Column
 from handlers.work.dependencies import Dependency
+from handlers.work.hierarchy import Type
 from handlers.work.labels import Label, labels_of
+from handlers.work.progress import ProgressBy, ProjectProgressed, settle_above
+from handlers.work.project_members import ProjectMember
+from handlers.work.project_settings import SettingsChanges
 from handlers.work.tasks import Priority, Task
 from handlers.work.views import View
 from handlers.work.workflow import Category, StatusEntity
@@ -49,6 +49,9 @@ Key = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,9}$")]
 
 E = TypeVar("E", bound=Event)
 Day = Annotated[date, AfterValidator(in_range)]
+
+CLEARABLE: Final = frozenset({"parent_id", "owner_id", "unit_id", "start_on", "end_on"})
+"""Fields of a project that may be taken away."""
 
 DEFAULT_WORKFLOW: Final[tuple[tuple[str, Category], ...]] = (
     ("Not started", "todo"),
@@ -75,10 +78,26 @@ class Project(Entity):
     key: str
     name: str
     description: str
+    type: Type
     status: Status
     priority: Priority
+    parent_id: UUID | None = Field(description="The portfolio or program that it is in.")
+    owner_id: UUID | None = Field(description="Who answers for it.")
+    unit_id: UUID | None = Field(description="The client, department or region that it is for.")
+    template_id: UUID | None = Field(description="The project that it was made from.")
     start_on: date | None
     end_on: date | None
+    progress: int = Field(
+        description="How much of it is done (percent), as reckoned a moment ago: by its tasks without subtasks that "
+        "are not cancelled; of a portfolio or program the mean of what is in it."
+    )
+    progress_by: ProgressBy = Field(description="Whether each task counts the same, or by its estimate.")
+    settings: project_settings.Settings
+    budget_version: int = Field(
+        description="How often its budget was set. Who may see it reads it again when this grows: `budget.get`."
+    )
+    completed_at: Timestamp | None
+    archived_at: Timestamp | None = Field(description="Since when it is in the archive, and read-only.")
     version: int
     created_by: UUID
     created_at: Timestamp
@@ -92,10 +111,19 @@ class ProjectPart(Entity):
     removed: Literal[True] | None = None
     name: str | None = None
     description: str | None = None
+    type: Type | None = None
     status: Status | None = None
     priority: Priority | None = None
+    parent_id: UUID | None = None
+    owner_id: UUID | None = None
+    unit_id: UUID | None = None
     start_on: date | None = None
     end_on: date | None = None
+    progress_by: ProgressBy | None = None
+    settings: project_settings.Settings | None = None
+    budget_version: int | None = None
+    completed_at: Timestamp | None = None
+    archived_at: Timestamp | None = None
     version: int | None = None
     updated_at: Timestamp | None = None
 
@@ -104,35 +132,6 @@ class ProjectWas(ProjectPart):
     """The values that changed fields had before."""
 
     id: UUID | None = None  # type: ignore[assignment]  # old values belong to the project beside them
-
-
-class ProjectMember(Entity):
-    """A person who takes part in a project, with the role she has there; `id` is the user's."""
-
-    id: UUID
-    name: str
-    role: Role | None = Field(
-        description="The role inside this project: her own one, else the highest through teams and units; "
-        "null: the one in the tenant."
-    )
-    direct: bool = Field(description="Whether the project is shared with her herself.")
-    shared: bool = Field(description="Whether it is shared with a team or unit that she is in.")
-    expires_at: Timestamp | None = Field(description="When her part ends, but for teams and units.")
-    active: bool = Field(description="False while her membership of the tenant is suspended.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def from_row(cls, value: Any) -> Any:
-        return shown_part(value)
-
-
-def shown_part(value: Any) -> Any:
-    """A row of `project_members` as members see it: what counts of all that reaches a person."""
-    if not isinstance(value, Mapping) or "shared_roles" not in value:
-        return value
-    own = value["role"] if value["direct"] else None
-    role = own or highest(value["shared_roles"] or ())
-    return {**value, "role": role, "shared": bool(value["shared_roles"])}
 
 
 class ProjectCreated(Event, name="project.created"):
@@ -148,39 +147,23 @@ class ProjectUpdated(Event, name="project.updated"):
     was: ProjectWas
 
 
-class ProjectDeleted(Event, name="project.deleted"):
-    """A project went to the trash."""
-
-    project: ProjectPart
-
-
-class ProjectRestored(Event, name="project.restored"):
-    """A project came back."""
-
-    project: Project
-
-
-class ProjectMemberAdded(Event, name="project.member_added"):
-    """Somebody takes part in the project, or got another role in it."""
-
-    member: ProjectMember
-
-
-class ProjectMemberRemoved(Event, name="project.member_removed"):
-    """Somebody takes no part in the project any more."""
-
-    member: Gone
-
-
 class CreateProject(Payload):
     id: UUID | None = Field(None, description="UUID of the new project, where the client makes it.")
     name: Name
     key: Key | None = Field(None, description="Prefix of task keys, such as WEB. Unset: made from the name.")
     description: LongText = ""
+    type: Type = "standard"
     status: Status = "active"
     priority: Priority = "medium"
+    parent_id: UUID | None = Field(None, description="The portfolio or program that it is in.")
+    owner_id: UUID | None = Field(
+        None, description="Who answers for it, and takes part. Unset: you yourself."
+    )
+    unit_id: UUID | None = Field(None, description="The client, department or region that it is for.")
     start_on: Day | None = None
     end_on: Day | None = None
+    progress_by: ProgressBy = "count"
+    settings: SettingsChanges = SettingsChanges()
     member_ids: Ids = Field([], description="Members of the tenant who take part from the start.")
 
     @model_validator(mode="after")
@@ -198,28 +181,26 @@ class UpdateProject(Payload):
     project_id: UUID
     name: Name | None = None
     description: LongText | None = None
+    type: Type | None = None
     status: Status | None = None
     priority: Priority | None = None
+    parent_id: UUID | None = Field(None, description="The portfolio or program that it is in; null: none.")
+    owner_id: UUID | None = Field(None, description="A member who sees it.")
+    unit_id: UUID | None = Field(None, description="The client, department or region that it is for.")
     start_on: Day | None = None
     end_on: Day | None = None
-
-
-class AddProjectMember(Payload):
-    project_id: UUID
-    user_id: UUID
-    role: Role | None = Field(None, description="Role inside this project. Unset: the role in the tenant.")
-    expires_at: When | None = Field(
-        None, description="When her part in the project ends by itself. Unset: never."
-    )
+    progress_by: ProgressBy | None = None
+    settings: SettingsChanges | None = None
 
 
 class ListProjects(Paging):
     shared_with: UUID | None = Field(None, description="Only those shared with this team or unit.")
-
-
-class RemoveProjectMember(Payload):
-    project_id: UUID
-    user_id: UUID
+    status: Status | None = None
+    type: Type | None = Field(None, description="Unset: all but templates.")
+    archived: Literal["without", "with", "only"] = "without"
+    owner_id: UUID | None = None
+    parent_id: UUID | None = Field(None, description="Only what is in this portfolio or program itself.")
+    unit_id: UUID | None = Field(None, description="Only what is for this client, department or region.")
 
 
 class ProjectReply(Reply):
@@ -255,23 +236,52 @@ class ProjectSnapshot(Reply):
     room="tenant",
     status=201,
 )
-async def create(tx: Tx, cmd: CreateProject) -> ProjectCreated:
+async def create(tx: Tx, cmd: CreateProject) -> list[ProjectCreated | ProjectProgressed]:
     """Create a project with the default workflow, one board and its columns."""
+    await hierarchy.check_parent(tx, cmd.type, cmd.parent_id)
+    await hierarchy.check_unit(tx, cmd.unit_id)
     project_id = cmd.id or new_id()
-    row = await tx.one("create_project", cmd, id=project_id, key=cmd.key or await _free_key(tx, cmd.name))
+    row = await create_row(tx, cmd, project_id=project_id, name=cmd.name, key=cmd.key, settings=cmd.settings)
+    await _create_workflow(tx, project_id)
+    await take_part(tx, project_id, [tx.actor.user_id, row["owner_id"], *cmd.member_ids])
+    await auto_archive.set_alarm(tx, row)
+    above = await settle_above(tx, {cmd.parent_id}) if cmd.parent_id else []
+    return [ProjectCreated.of(row), *above]
+
+
+async def create_row(
+    tx: Tx,
+    cmd: Payload,
+    *,
+    project_id: UUID,
+    name: str,
+    key: str | None,
+    settings: SettingsChanges | str,
+    **fields: Any,
+) -> Row:
+    """A new project and its room, with nothing in it. Raises CONFLICT where the id or the key is taken."""
+    stored = settings if isinstance(settings, str) else project_settings.changed({}, settings)
+    owner_id = fields.pop("owner_id", None) or getattr(cmd, "owner_id", None) or tx.actor.user_id
+    fields = {"template_id": None, "owner_id": owner_id, "settings": stored, **fields}
+    row = await tx.one(
+        "create_project", cmd, id=project_id, name=name, key=key or await _free_key(tx, name), **fields
+    )
     if await tx.maybe("claim_room", id=project_id, kind="project") is None:
         raise Conflict("This id is taken", field_errors={"id": ["is taken"]})
-    await _create_workflow(tx, project_id)
-    for user_id in (tx.actor.user_id, *cmd.member_ids):
+    return row
+
+
+async def take_part(tx: Tx, project_id: UUID, user_ids: list[UUID]) -> None:
+    """Let members take part in a new project."""
+    for user_id in dict.fromkeys(user_ids):
         if await tx.maybe("set_project_member", project_id=project_id, user_id=user_id, role=None) is None:
             raise NotFound("There is no such member")
-    return ProjectCreated.of(row)
 
 
 @query("project.get", needs="project.view", rest="GET /projects/{project_id}")
 async def get(tx: Tx, ask: OneProject) -> ProjectReply:
     """One project."""
-    return ProjectReply(project=Project.of(await _project(tx, tx.room.id)))
+    return ProjectReply(project=Project.of(await project(tx, tx.room.id)))
 
 
 @query(
@@ -282,11 +292,13 @@ async def list_projects(tx: Tx, ask: ListProjects) -> Page[ProjectList]:
     place = decode_cursor(ask.cursor, str, UUID) or ("", UUID(int=0))
     rows = await tx.many(
         "projects_of",
+        ask,
         after_name=place[0],
         after_id=place[1],
         sees_all=tx.rights.every_project,
         people=[tx.actor.user_id, *tx.rights.stands_for],
         group_id=ask.shared_with,
+        in_archive={"without": False, "with": None, "only": True}[ask.archived],
         max_rows=ask.limit + 1,
     )
     more = (
@@ -306,99 +318,65 @@ async def list_projects(tx: Tx, ask: ListProjects) -> Page[ProjectList]:
     within="project_id",
     versioned=True,
 )
-async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated]:
+async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated | ProjectProgressed]:
     """Change fields of a project; what is not named stays."""
-    row = await _project(tx, cmd.project_id)
+    row = await project(tx, cmd.project_id)
     tx.check_version(row, Project)
-    changes = cmd.model_dump(exclude_unset=True, exclude={"project_id"})
+    given = {name: getattr(cmd, name) for name in cmd.model_fields_set - {"project_id", "settings"}}
+    changes = {name: value for name, value in given.items() if value is not None or name in CLEARABLE}
+    if cmd.settings is not None:
+        changes["settings"] = project_settings.changed(row["settings"], cmd.settings)
+    await _check_changes(tx, row, changes)
+    fresh = await tx.one("update_project", cmd, **{**dict(row), **changes, "now": tx.now})
+    await auto_archive.set_alarm(tx, fresh)
+    if _lets_guests_in(fresh) != _lets_guests_in(row):
+        await tx.rights_changed()
+    told = both(tx, cmd.project_id, _updated(row, fresh, (*changes, "completed_at")))
+    parents = {row["parent_id"], fresh["parent_id"]} if _counts_otherwise(row, fresh) else set()
+    return [*told, *await settle_above(tx, parents - {None})]
+
+
+async def _check_changes(tx: Tx, row: Row, changes: dict[str, Any]) -> None:
+    """Refuse what makes no sense, before anything is written."""
     _check_dates(changes.get("start_on", row["start_on"]), changes.get("end_on", row["end_on"]))
-    kept = {
-        name: row[name] for name in ("name", "description", "status", "priority") if changes.get(name) is None
-    }
-    fresh = await tx.one("update_project", cmd, **{**dict(row), **changes, **kept, "now": tx.now})
-    changed = [name for name in changes if fresh[name] != row[name]]
+    kind: Type = changes.get("type") or row["type"]
+    if kind != row["type"]:
+        await hierarchy.check_children(tx, row["id"], kind)
+    if "parent_id" in changes or kind != row["type"]:
+        await hierarchy.check_parent(tx, kind, changes.get("parent_id", row["parent_id"]), row["id"])
+    await hierarchy.check_unit(tx, changes.get("unit_id"))
+    if (owner_id := changes.get("owner_id")) is not None and not await tx.many(
+        "assignable", project_id=row["id"], user_ids=[owner_id]
+    ):
+        raise ValidationFailed.field("owner_id", "must be a member who sees the project")
+
+
+def _lets_guests_in(row: Row) -> bool:
+    return project_settings.of(row["settings"]).allow_guest_access
+
+
+def _counts_otherwise(row: Row, fresh: Row) -> bool:
+    """Whether a change may change the progress of what a project is in."""
+    cancelled = "cancelled" in (row["status"], fresh["status"]) and row["status"] != fresh["status"]
+    return row["parent_id"] != fresh["parent_id"] or cancelled
+
+
+def _updated(row: Row, fresh: Row, names: tuple[str, ...]) -> ProjectUpdated:
+    changed = [name for name in names if fresh[name] != row[name]]
     part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
-    was = ProjectWas(**{name: row[name] for name in changed})
-    return _both(tx, cmd.project_id, ProjectUpdated(project=ProjectPart(**part), was=was))
-
-
-@command(
-    "project.delete",
-    needs="project.delete",
-    rest="DELETE /projects/{project_id}",
-    room="tenant",
-    within="project_id",
-    versioned=True,
-)
-async def delete(tx: Tx, cmd: OneProject) -> list[ProjectDeleted]:
-    """Put a project into the trash."""
-    tx.check_version(await _project(tx, cmd.project_id), Project)
-    await tx.one("mark_project_deleted", cmd, deleted_at=tx.now)
-    return _both(tx, cmd.project_id, ProjectDeleted(project=ProjectPart(id=cmd.project_id, removed=True)))
-
-
-@command(
-    "project.restore",
-    needs="project.delete",
-    rest="POST /projects/{project_id}/restore",
-    room="tenant",
-    within="project_id",
-)
-async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored]:
-    """Bring a project back from the trash."""
-    if await tx.maybe("deleted_project", cmd) is None:
-        raise NotFound("There is no such project in the trash")
-    row = await tx.one("mark_project_deleted", cmd, deleted_at=None)
-    return _both(tx, cmd.project_id, ProjectRestored.of(row))
-
-
-@command("project.add_member", needs="project.share", rest="PUT /projects/{project_id}/members/{user_id}")
-async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
-    """Let a member of the tenant take part, or give her another role or end in this project."""
-    before = await _part(tx, cmd.user_id)
-    if cmd.role is not None:
-        tx.may_give(cmd.role, before=frozenset(PERMISSIONS))
-    row = await tx.one("set_project_member", cmd)
-    if cmd.expires_at is not None:
-        row = await tx.one("end_project_part_at", cmd)
-    after = await tx.one("project_actor", cmd)
-    _require_own(tx, _permissions(after, tx.room.id) - _permissions(before, tx.room.id))
-    await tx.rights_changed()
-    return ProjectMemberAdded.of(row)
-
-
-@command(
-    "project.remove_member", needs="project.share", rest="DELETE /projects/{project_id}/members/{user_id}"
-)
-async def remove_member(tx: Tx, cmd: RemoveProjectMember) -> list[ProjectMemberRemoved | ProjectMemberAdded]:
-    """End somebody's own part in the project.
-
-    Through a team or unit that it is shared with, she may still be in it: then she is said to be added, with what is
-    left.
-    """
-    before = await _part(tx, cmd.user_id)
-    row = await tx.maybe("remove_project_member", cmd)
-    if row is None and before["in_project"]:
-        raise Conflict("She takes part through a team or unit alone: end that share, or take her out of it")
-    if row is None:
-        raise NotFound("There is no such member of the project")
-    await tx.rights_changed()
-    if row["left_it"]:
-        return [ProjectMemberRemoved(member=Gone(id=cmd.user_id, removed=True))]
-    after = await tx.one("project_actor", cmd)
-    _require_own(tx, _permissions(after, tx.room.id) - _permissions(before, tx.room.id))
-    return [ProjectMemberAdded.of(row)]
+    was = ProjectWas.model_validate({name: row[name] for name in changed})
+    return ProjectUpdated(project=ProjectPart.model_validate(part), was=was)
 
 
 @snapshot("project")
 async def read(tx: Tx, window: int) -> ProjectSnapshot:
     """Everything that a board shows; of each column as many tasks as the window allows."""
-    project = Project.of(await _project(tx, tx.room.id))
+    found = Project.of(await project(tx, tx.room.id))
     rows = await tx.many("snapshot_tasks", per_column=window + 1)
     tasks, more = _windowed(rows, window)
     return ProjectSnapshot(
-        projects=[project],
-        project=project,
+        projects=[found],
+        project=found,
         boards=[Board.of(row) for row in await tx.many("boards_of")],
         columns=[Column.of(row) for row in await tx.many("columns_of")],
         statuses=[StatusEntity.of(row) for row in await tx.many("statuses_of")],
@@ -430,40 +408,16 @@ def _windowed(rows: list[Row], window: int) -> tuple[list[Task], dict[UUID, str]
     return [Task.of(row) for held in columns.values() for row in held[:window]], more
 
 
-def _both(tx: Tx, project_id: UUID, event: E) -> list[E]:
+def both(tx: Tx, project_id: UUID, event: E) -> list[E]:
     """The same fact for the tenant's list of projects and for the project's own room."""
     return [event, event.model_copy().to(RoomKey(tx.room.tenant_id, "project", project_id))]
 
 
-async def _project(tx: Tx, project_id: UUID) -> Row:
+async def project(tx: Tx, project_id: UUID) -> Row:
     row = await tx.maybe("project", project_id=project_id)
     if row is None:
         raise NotFound("There is no such project")
     return row
-
-
-async def _part(tx: Tx, user_id: UUID) -> Row:
-    """Somebody's part in the project; nobody changes that of somebody whose role in it is above his own."""
-    row = await tx.maybe("project_actor", user_id=user_id)
-    if row is None:
-        raise NotFound("There is no such member")
-    if row["in_project"]:
-        found = rights(row, "project", tx.room.id)
-        if found is not None and above(found.role, tx.rights.own_role):
-            raise Forbidden(
-                f"Only somebody who is {found.role} can change another", details={"role": found.role}
-            )
-    return row
-
-
-def _permissions(actor: Row, project_id: UUID) -> frozenset[str]:
-    found = rights(actor, "project", project_id)
-    return found.permissions if found else frozenset()
-
-
-def _require_own(tx: Tx, gained: frozenset[str]) -> None:
-    if missing := sorted(gained - tx.rights.to_give):
-        raise Forbidden("Nobody gives a permission that he does not have", details={"permissions": missing})
 
 
 def _check_dates(start: date | None, end: date | None) -> None:

@@ -1,11 +1,6 @@
 """What each event is in words: one line for an event, with slots for whom and what it names.
 
-    sentence("board.deleted", "deleted", "{actor} deleted a board and its {count} columns")
-sentence("status.created", "created", "{actor} added the status {status}")
-sentence("status.updated", "changed", _of("status", "the status {}"))
-sentence("status.deleted", "deleted", "{actor} took a status out of the workflow")
-sentence("workflow.transitions_set", "changed", "{actor} changed the ways through the workflow")
-sentence("column.created", "created", "{actor} added the column {column}")
+    sentence("column.created", "created", "{actor} added the column {column}")
 
 Slots: `{actor}`; `{task}`, `{column}`, … the entity of that name in the event, `{comment.body}` a field of it; `{was.x}` and
 `{now.x}` a field before and after; `{fields}` what changed, in words; `{count}` how many. Instead of one text there may be
@@ -177,6 +172,11 @@ sentence(
 )
 sentence("board.created", "created", "{actor} created the board {board}")
 sentence("board.updated", "changed", _board_updated)
+sentence("board.deleted", "deleted", "{actor} deleted a board and its {count} columns")
+sentence("status.created", "created", "{actor} added the status {status}")
+sentence("status.updated", "changed", _of("status", "the status {}"))
+sentence("status.deleted", "deleted", "{actor} took a status out of the workflow")
+sentence("workflow.transitions_set", "changed", "{actor} changed the ways through the workflow")
 sentence("column.created", "created", "{actor} added the column {column}")
 sentence("column.updated", "changed", _column_updated)
 sentence("column.deleted", "deleted", "{actor} removed the column {column}")
@@ -185,6 +185,13 @@ sentence("project.created", "created", "{actor} created the project {project}")
 sentence("project.updated", "changed", _of("project", "the project {}"))
 sentence("project.deleted", "deleted", "{actor} deleted the project {project}")
 sentence("project.restored", "restored", "{actor} restored the project {project}")
+sentence("project.archived", "archived", "{actor} archived the project {project}")
+sentence("project.unarchived", "restored", "{actor} took the project {project} out of the archive")
+sentence("project.purged", "removed", "{actor} removed a project for good")
+sentence("budget.changed", "changed", "{actor} changed the budget of the project {project}")
+sentence("allocation.added", "planned", "{actor} planned somebody for a project")
+sentence("allocation.updated", "changed", "{actor} changed for how much somebody is planned")
+sentence("allocation.removed", "removed", "{actor} removed a plan of somebody's time")
 sentence("project.member_added", "added", "{actor} let {member} take part")
 sentence("project.member_removed", "removed", "{actor} ended the part of {member}")
 sentence("project.members_changed", "changed", "{actor} changed who is active")
@@ -213,6 +220,6 @@ silent(
     "apikey.revoked", "delegation.created", "delegation.revoked",
     # What only bids clients read something again, or follows from what is told elsewhere.
     "invitation.changed", "sso.changed", "sso.domain_changed", "tenant_key.changed", "import.progress", "member.signed_out",
-    "task.watched", "task.unwatched", "column.collapsed", "column.expanded", "lane.collapsed", "lane.expanded",
+    "project.progressed", "task.watched", "task.unwatched", "column.collapsed", "column.expanded", "lane.collapsed", "lane.expanded",
     "view.created", "view.updated", "view.deleted", "profile.updated", "project.member_renamed",
 )  # fmt: skip

@@ -5,20 +5,17 @@ SELECT p.*, u.name AS updated_by_name
 FROM projects AS p LEFT JOIN users AS u ON u.id = p.updated_by
 WHERE p.tenant_id = :tenant_id AND p.id = :project_id AND p.deleted_at IS NULL;
 
--- deleted_project :maybe
-SELECT p.* FROM projects AS p
-WHERE p.tenant_id = :tenant_id AND p.id = :project_id AND p.deleted_at IS NOT NULL;
-
 -- taken_project_keys :many
 SELECT key FROM projects WHERE tenant_id = :tenant_id AND starts_with(key, :prefix);
 
 -- create_project :one
 INSERT INTO projects (
-    tenant_id, id, key, name, description, status, priority, start_on, end_on,
-    created_by, created_at, updated_by, updated_at
+    tenant_id, id, key, name, description, type, status, priority, parent_id, owner_id, unit_id, template_id,
+    start_on, end_on, progress_by, settings, completed_at, created_by, created_at, updated_by, updated_at
 )
 VALUES (
-    :tenant_id, :id, :key, :name, :description, :status, :priority, :start_on, :end_on,
+    :tenant_id, :id, :key, :name, :description, :type, :status, :priority, :parent_id, :owner_id, :unit_id, :template_id,
+    :start_on, :end_on, :progress_by, :settings::jsonb, CASE WHEN :status = 'completed' THEN :now::timestamptz END,
     :actor_id, :now, :actor_id, :now
 )
 RETURNING *;
@@ -32,16 +29,12 @@ FROM unnest(:ids::uuid [], :names::text [], :categories::text [], :positions::te
 -- update_project :one
 UPDATE projects
 SET
-    name = :name, description = :description, status = :status, priority = :priority,
-    start_on = :start_on, end_on = :end_on,
+    name = :name, description = :description, type = :type, status = :status, priority = :priority,
+    parent_id = :parent_id, owner_id = :owner_id, unit_id = :unit_id, start_on = :start_on, end_on = :end_on,
+    progress_by = :progress_by, settings = :settings::jsonb,
+    completed_at = CASE WHEN :status = 'completed' THEN coalesce(completed_at, :now::timestamptz) END,
     version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NULL
-RETURNING *;
-
--- mark_project_deleted :one
-UPDATE projects
-SET deleted_at = :deleted_at, version = version + 1, updated_by = :actor_id, updated_at = :now
-WHERE tenant_id = :tenant_id AND id = :project_id
 RETURNING *;
 
 -- Those who see every project see all; the others what they, or those they act for, take part in.
@@ -56,69 +49,14 @@ WHERE p.tenant_id = :tenant_id AND p.deleted_at IS NULL AND (p.name, p.id) > (:a
         SELECT 1 FROM project_shares AS s
         WHERE s.tenant_id = p.tenant_id AND s.project_id = p.id AND s.group_id = :group_id::uuid
     ))
+    AND (:status::text IS NULL OR p.status = :status)
+    AND (p.type = :type::text OR (:type::text IS NULL AND p.type <> 'template'))
+    AND (:in_archive::boolean IS NULL OR (p.archived_at IS NOT NULL) = :in_archive)
+    AND (:owner_id::uuid IS NULL OR p.owner_id = :owner_id)
+    AND (:parent_id::uuid IS NULL OR p.parent_id = :parent_id)
+    AND (:unit_id::uuid IS NULL OR p.unit_id = :unit_id)
 ORDER BY p.name, p.id
 LIMIT :max_rows;
 
 -- all_projects :many
 SELECT p.* FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.deleted_at IS NULL ORDER BY p.name, p.id;
-
--- project_members_of :many
-SELECT pm.user_id AS id, u.name, pm.role, pm.direct, pm.shared_roles, pm.expires_at, m.status = 'active' AS active
-FROM project_members AS pm
-JOIN users AS u ON u.id = pm.user_id
-JOIN members AS m ON m.tenant_id = pm.tenant_id AND m.user_id = pm.user_id
-WHERE pm.tenant_id = :tenant_id AND pm.project_id = :project_id
-ORDER BY u.name, u.id;
-
--- A part of one's own, without an end. Who is there through a team or unit stays so besides.
--- set_project_member :maybe
-INSERT INTO project_members (tenant_id, project_id, user_id, role)
-SELECT m.tenant_id, :project_id, m.user_id, :role
-FROM members AS m
-WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status IN ('active', 'suspended')
-ON CONFLICT (tenant_id, project_id, user_id) DO UPDATE
-SET role = excluded.role, direct = true, expires_at = NULL
-RETURNING
-    user_id AS id, (SELECT u.name FROM users AS u WHERE u.id = user_id) AS name,
-    role, direct, shared_roles, expires_at,
-    (
-        SELECT m.status = 'active' FROM members AS m
-        WHERE m.tenant_id = project_members.tenant_id AND m.user_id = project_members.user_id
-    ) AS active;
-
--- end_project_part_at :one
-UPDATE project_members AS pm SET expires_at = :expires_at
-FROM users AS u, members AS m
-WHERE pm.tenant_id = :tenant_id AND pm.project_id = :project_id AND pm.user_id = :user_id AND u.id = pm.user_id
-    AND m.tenant_id = pm.tenant_id AND m.user_id = pm.user_id
-RETURNING
-    pm.user_id AS id, u.name, pm.role, pm.direct, pm.shared_roles, pm.expires_at, m.status = 'active' AS active;
-
--- What somebody's rights in a project are made of, as `rights` in handlers/access.py reads an actor.
--- project_actor :maybe
-SELECT
-    m.user_id, m.role, m.allowed, m.denied,
-    pm.role AS project_role, pm.direct, pm.shared_roles, pm.user_id IS NOT NULL AS in_project, true AS live
-FROM members AS m
-LEFT JOIN project_parts AS pm
-    ON pm.tenant_id = m.tenant_id AND pm.project_id = :project_id AND pm.user_id = m.user_id
-WHERE m.tenant_id = :tenant_id AND m.user_id = :user_id AND m.status IN ('active', 'suspended');
-
--- The end of a part of one's own: gone, or through a team or unit from now on.
--- remove_project_member :maybe
-WITH kept AS (
-    UPDATE project_members AS pm SET direct = false, role = NULL, expires_at = NULL
-    FROM users AS u, members AS m
-    WHERE pm.tenant_id = :tenant_id AND pm.project_id = :project_id AND pm.user_id = :user_id AND pm.direct
-        AND pm.shared_roles IS NOT NULL AND u.id = pm.user_id
-        AND m.tenant_id = pm.tenant_id AND m.user_id = pm.user_id
-    RETURNING
-        pm.user_id AS id, u.name, pm.role, pm.direct, pm.shared_roles, pm.expires_at, m.status = 'active' AS active
-), gone AS (
-    DELETE FROM project_members
-    WHERE tenant_id = :tenant_id AND project_id = :project_id AND user_id = :user_id AND shared_roles IS NULL
-    RETURNING user_id AS id
-)
-SELECT k.*, false AS left_it FROM kept AS k
-UNION ALL
-SELECT g.id, NULL, NULL, NULL, NULL, NULL, NULL, true FROM gone AS g;

@@ -55,6 +55,40 @@ async def _two_projects(world: World, alice: Person) -> None:
     assert (await alice.send("project.create", name="Bathroom", id=NEW_ID)).success
 
 
+async def _program(world: World, alice: Person) -> None:
+    """A program with the second of two projects in it."""
+    program = {"name": "Houses", "id": OTHER_ID, "type": "program"}
+    assert (await alice.call("project.create", program)).success
+    assert (await alice.send("project.create", name="Bathroom", id=NEW_ID, parent_id=OTHER_ID)).success
+
+
+async def _archived_projects(world: World, alice: Person) -> None:
+    await _two_projects(world, alice)
+    for project_id in (world.project_id, NEW_ID):
+        assert (await alice.send("project.archive", project_id=project_id)).success
+
+
+async def _trash(world: World, alice: Person) -> None:
+    """Two projects in the trash, beside the one that everything is about."""
+    for project_id in (NEW_ID, OTHER_ID):
+        assert (await alice.send("project.create", name="Bathroom", id=project_id)).success
+        assert (await alice.send("project.delete", project_id=project_id)).success
+
+
+async def _budgeted(world: World, alice: Person) -> None:
+    budget = {"minutes": 6000, "amount": 1_000_000, "currency": "EUR", "hourly_rate": 9500}
+    assert (await alice.send("budget.set", project_id=world.project_id, **budget)).success
+
+
+async def planned(world: World, alice: Person) -> None:
+    """Bob planned twice for the project."""
+    for name, minutes in (("allocation", 1200), ("second allocation", 1800)):
+        planned = {"user_id": world.user_ids["bob"], "minutes_per_week": minutes, "start_on": "2026-12-01"}
+        made = await alice.send("allocation.add", project_id=world.project_id, **planned)
+        assert made.success, made
+        world.made[name] = made.data.allocation.id
+
+
 async def _families(world: World, alice: Person) -> None:
     """Tasks with subtasks and assignees: what a deletion takes along."""
     await _chain(world, alice)
@@ -741,15 +775,98 @@ EXAMPLES: Final[dict[str, Example]] = {
             "start_on": "2026-12-01",
             "end_on": "2026-12-24",
             "member_ids": [w.user_ids["bob"]],
+            "parent_id": OTHER_ID,
+            "owner_id": w.user_ids["manager"],
+            "progress_by": "estimate",
+            "settings": {"auto_archive_days": 30},
         },
         another=lambda w: {"room": w.tenant, "name": "Garden fence"},
+        before=_program,
     ),
     "project.get": Example(lambda w: {"project_id": w.project_id}),
     "project.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_two_projects),
     "project.update": Example(
-        lambda w: {"project_id": w.project_id, "description": "With an island", "end_on": "2027-01-31"},
+        lambda w: {
+            "project_id": w.project_id,
+            "description": "With an island",
+            "status": "completed",
+            "parent_id": OTHER_ID,
+            "owner_id": w.user_ids["bob"],
+            "end_on": "2027-01-31",
+            "settings": {"auto_archive_days": 30, "require_approval": True},
+        },
         another=lambda w: {"project_id": w.project_id, "end_on": None, "name": "Big kitchen"},
+        before=_program,
         touch=_TOUCH_PROJECT,
+    ),
+    "project.archive": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": NEW_ID},
+        before=_two_projects,
+        touch=_TOUCH_PROJECT,
+    ),
+    "project.unarchive": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": NEW_ID},
+        before=_archived_projects,
+    ),
+    "project.purge": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": NEW_ID},
+        before=_trash_projects,
+    ),
+    "trash.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_trash),
+    "budget.get": Example(lambda w: {"project_id": w.project_id}, before=_budgeted),
+    "budget.set": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "minutes": 6000,
+            "amount": 1_000_000,
+            "currency": "EUR",
+            "hourly_rate": 9500,
+        },
+        another=lambda w: {"project_id": w.project_id, "minutes": 60},
+    ),
+    "allocation.add": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "user_id": w.user_ids["bob"],
+            "minutes_per_week": 1200,
+            "start_on": "2026-12-01",
+            "end_on": "2027-01-31",
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "user_id": w.user_ids["alice"],
+            "minutes_per_week": 600,
+            "start_on": "2026-12-01",
+        },
+    ),
+    "allocation.update": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "allocation_id": w.made.get("allocation", NEW_ID),
+            "minutes_per_week": 600,
+            "end_on": "2027-01-31",
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "allocation_id": w.made.get("allocation", NEW_ID),
+            "start_on": "2026-11-30",
+        },
+        before=planned,
+    ),
+    "allocation.remove": Example(
+        lambda w: {"project_id": w.project_id, "allocation_id": w.made.get("allocation", NEW_ID)},
+        another=lambda w: {
+            "project_id": w.project_id,
+            "allocation_id": w.made.get("second allocation", NEW_ID),
+        },
+        before=planned,
+    ),
+    "allocation.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=planned),
+    "allocation.report": Example(
+        lambda w: {"room": w.tenant, "from_on": "2026-12-02", "weeks": 2}, before=planned
     ),
     "project.delete": Example(
         lambda w: {"project_id": w.project_id},

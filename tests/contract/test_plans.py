@@ -29,6 +29,8 @@ LARGE: Final = {
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
 FILTERS: Final = dict.fromkeys((
+    "open", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
+    "assignee_id", "parent_id", "text", "project_ids", "status", "owner_id", "unit_id", "in_archive",
     "open", "priority", "type", "tag", "label_id", "due_from", "due_before", "updated_since", "column_id", "status_id",
     "open", "overdue", "priority", "type", "tag", "due_from", "due_before", "updated_since", "column_id", "status_id",
     "assignee_id", "parent_id", "text", "project_ids",
@@ -53,6 +55,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "room_heads": {},
     # Opening a board.
     "project": {},
+    "is_archived": {},
     "snapshot_tasks": {},
     "boards_of": {},
     "columns_of": {},
@@ -178,6 +181,13 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "project_names": {},
     "label_names": {},
     "user_names": {},
+    # Projects.
+    "children_of": {},
+    "held_by": {"project_ids": ["project"]},
+    "reckon_progress": {"project_ids": ["project"]},
+    "budget": {},
+    "deleted_projects": {},
+    "deleted_tasks": {},
 }
 """Statement -> what it is given beside the usual."""
 
@@ -292,7 +302,11 @@ class Large:
             }),
         }  # fmt: skip
         own = {
-            key: ids.get(value, value) if isinstance(value, str) else value
+            key: [ids[one] for one in value]
+            if isinstance(value, list)
+            else ids.get(value, value)
+            if isinstance(value, str)
+            else value
             for key, value in HOT[name].items()
         }
         writing = {"type": "task", "priority": "low"} if name in ("create_task", "update_task") else {}
@@ -369,6 +383,8 @@ async def test_it_reads_by_an_index(large: Large, name: str) -> None:
         ("tasks_assigned", {"open": True, "due_from": NOW}),
         ("tasks_assigned", {"sees_all": False}),
         ("projects_of", {"sees_all": False}),
+        ("projects_of", {"parent_id": LAST_ID}),
+        ("deleted_tasks", {"sees_all": False}),
     ],
 )
 async def test_filters_keep_to_the_index(large: Large, name: str, more: dict[str, Any]) -> None:

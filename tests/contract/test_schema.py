@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from storage.postgres import LOGIN_ROLE
-from tests.contract.examples import importing
+from tests.contract.examples import importing, planned
 from tests.world import LOGIN_PASSWORD, World
 
 TENANT_TABLES = """
@@ -138,6 +138,8 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     both = {"project_id": shared.project_id, "task_ids": shared.tasks[3:5], "add_tags": ["late"]}
     assert (await alice.call("tasks.update", both)).success
     assert (await alice.send("history.undo", room=shared.project)).success
+    await planned(shared, alice)
+    assert (await alice.send("budget.set", project_id=shared.project_id, minutes=60)).success
     assert (await alice.send("column.collapse", column_id=shared.columns["Done"])).success
     assert (await alice.send("view.create", project_id=shared.project_id, name="Mine")).success
     if not (await alice.send("label.list", project_id=shared.project_id)).data.labels:
