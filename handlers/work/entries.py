@@ -28,7 +28,7 @@ Names = Mapping[Key, tuple[str, str | None]]
 """(type, id) -> what a thing is called, and its title where that is something else."""
 
 
-class Actor(Entity):
+class Doer(Entity):
     id: UUID
     name: str | None
 
@@ -69,7 +69,7 @@ class Entry(Entity):
     room: str
     seq: int
     at: Timestamp
-    actor: Actor
+    actor: Doer
     command_id: UUID
     event: str
     verb: str
@@ -124,7 +124,7 @@ def _entry(view: _View) -> Entry:
         room=view.room,
         seq=past.seq,
         at=past.at,
-        actor=Actor(id=past.actor_id, name=past.actor_name),
+        actor=Doer(id=past.actor_id, name=past.actor_name),
         command_id=past.command_id,
         event=past.name,
         verb=known.verb if known else done.replace("_", " "),

@@ -21,7 +21,7 @@ from handlers.work.boards import BoardUpdated
 from handlers.work.bulk import TasksDeleted, TasksUpdated
 from handlers.work.columns import ColumnCreated, ColumnDeleted, ColumnUpdated
 from handlers.work.dependencies import DependencyAdded, DependencyRemoved, DependencyUpdated
-from handlers.work.entries import Actor, Entry, entries
+from handlers.work.entries import Doer, Entry, entries
 from handlers.work.feeds import Feed, WideFeed, check_task, read_feed, read_wide_feed
 from handlers.work.inverses import BARS, replay, undoable
 from handlers.work.past import Past, changed_tasks
@@ -80,7 +80,7 @@ class HistoryEntry(Entity):
     room: str
     seq: int
     at: Timestamp
-    actor: Actor
+    actor: Doer
     command_id: UUID
     event: str
     values: list[Values] = Field(description="At most 100 things.")
@@ -251,7 +251,7 @@ def _changes(rows: list[Row]) -> Iterable[Change]:
 
 
 def _shown(past: Past, room: str, task_id: UUID | None = None) -> HistoryEntry:
-    actor = Actor(id=past.actor_id, name=past.actor_name)
+    actor = Doer(id=past.actor_id, name=past.actor_name)
     values = [one for one in _values(past) if task_id is None or one.type != "task" or one.id == task_id]
     return HistoryEntry(
         room=room, seq=past.seq, at=past.at, actor=actor, command_id=past.command_id, event=past.name,
