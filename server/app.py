@@ -64,9 +64,11 @@ import handlers.work.activity
 import handlers.work.allocations
 import handlers.work.archive
 import handlers.work.assignments
+import handlers.work.backlog
 import handlers.work.boards
 import handlers.work.budgets
 import handlers.work.bulk
+import handlers.work.burndown
 import handlers.work.checklists
 import handlers.work.columns
 import handlers.work.comments
@@ -82,6 +84,8 @@ import handlers.work.project_archive
 import handlers.work.project_members
 import handlers.work.projects
 import handlers.work.schedule
+import handlers.work.sprint_tasks
+import handlers.work.sprints
 import handlers.work.subtasks
 import handlers.work.taking_back
 import handlers.work.tasks
@@ -202,6 +206,10 @@ NOUNS: Final = (
     handlers.work.taking_back,
     handlers.work.history,
     handlers.work.activity,
+    handlers.work.sprints,
+    handlers.work.sprint_tasks,
+    handlers.work.backlog,
+    handlers.work.burndown,
     handlers.work.assignments,
     handlers.insight.audit,
     handlers.rooms,

@@ -1847,6 +1847,51 @@ CREATE TABLE public.signing_keys (
     signs_from timestamp with time zone NOT NULL
 );
 
+-- TABLE: sprint_facts
+
+CREATE TABLE public.sprint_facts (
+    tenant_id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    project_id uuid NOT NULL,
+    sprint_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    begun boolean NOT NULL,
+    tasks bigint NOT NULL,
+    minutes bigint NOT NULL,
+    done_tasks bigint NOT NULL,
+    done_minutes bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.sprint_facts FORCE ROW LEVEL SECURITY;
+
+-- TABLE: sprints
+
+CREATE TABLE public.sprints (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    goal text DEFAULT ''::text NOT NULL,
+    status text DEFAULT 'planned'::text NOT NULL,
+    start_on date,
+    end_on date,
+    capacity_minutes bigint,
+    capacities jsonb DEFAULT '[]'::jsonb NOT NULL,
+    started_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT sprints_capacity_minutes_check CHECK ((capacity_minutes >= 0)),
+    CONSTRAINT sprints_dates_check CHECK ((end_on >= start_on)),
+    CONSTRAINT sprints_status_check CHECK ((status = ANY (ARRAY['planned'::text, 'active'::text, 'completed'::text])))
+);
+
+ALTER TABLE ONLY public.sprints FORCE ROW LEVEL SECURITY;
+
 -- TABLE: sso_domains
 
 CREATE TABLE public.sso_domains (
@@ -1971,6 +2016,8 @@ CREATE TABLE public.tasks (
     checklist_done bigint DEFAULT 0 NOT NULL,
     moved_by uuid,
     moved_at timestamp with time zone,
+    sprint_id uuid,
+    backlog_position text COLLATE pg_catalog."C",
     CONSTRAINT tasks_estimate_minutes_check CHECK ((estimate_minutes >= 0)),
     CONSTRAINT tasks_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT tasks_type_check CHECK ((type = ANY (ARRAY['task'::text, 'milestone'::text, 'bug'::text, 'feature'::text, 'epic'::text, 'story'::text])))
@@ -2400,6 +2447,16 @@ ALTER TABLE ONLY public.sign_in_flows
 ALTER TABLE ONLY public.signing_keys
     ADD CONSTRAINT signing_keys_pkey PRIMARY KEY (kid);
 
+-- CONSTRAINT: sprint_facts sprint_facts_pkey
+
+ALTER TABLE ONLY public.sprint_facts
+    ADD CONSTRAINT sprint_facts_pkey PRIMARY KEY (tenant_id, id);
+
+-- CONSTRAINT: sprints sprints_pkey
+
+ALTER TABLE ONLY public.sprints
+    ADD CONSTRAINT sprints_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: sso_domains sso_domains_domain_key
 
 ALTER TABLE ONLY public.sso_domains
@@ -2799,6 +2856,18 @@ CREATE INDEX sessions_user_idx ON public.sessions USING btree (user_id);
 
 CREATE INDEX sign_in_flows_expires_idx ON public.sign_in_flows USING btree (expires_at);
 
+-- INDEX: sprint_facts_sprint_idx
+
+CREATE INDEX sprint_facts_sprint_idx ON public.sprint_facts USING btree (tenant_id, sprint_id, at);
+
+-- INDEX: sprint_facts_task_idx
+
+CREATE INDEX sprint_facts_task_idx ON public.sprint_facts USING btree (tenant_id, task_id);
+
+-- INDEX: sprints_project_idx
+
+CREATE INDEX sprints_project_idx ON public.sprints USING btree (tenant_id, project_id, created_at, id);
+
 -- INDEX: sso_domains_verified_key
 
 CREATE UNIQUE INDEX sso_domains_verified_key ON public.sso_domains USING btree (domain) WHERE (verified_at IS NOT NULL);
@@ -2811,6 +2880,10 @@ CREATE INDEX task_assignees_user_idx ON public.task_assignees USING btree (tenan
 
 CREATE INDEX task_keys_task_idx ON public.task_keys USING btree (tenant_id, task_id);
 
+-- INDEX: tasks_backlog_idx
+
+CREATE INDEX tasks_backlog_idx ON public.tasks USING btree (tenant_id, project_id, backlog_position) WHERE (backlog_position IS NOT NULL);
+
 -- INDEX: tasks_column_idx
 
 CREATE INDEX tasks_column_idx ON public.tasks USING btree (tenant_id, column_id, "position", id) WHERE ((deleted_at IS NULL) AND (archived_at IS NULL));
@@ -2822,6 +2895,10 @@ CREATE INDEX tasks_deleted_idx ON public.tasks USING btree (tenant_id, deleted_a
 -- INDEX: tasks_parent_idx
 
 CREATE INDEX tasks_parent_idx ON public.tasks USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
+
+-- INDEX: tasks_sprint_idx
+
+CREATE INDEX tasks_sprint_idx ON public.tasks USING btree (tenant_id, sprint_id) WHERE (sprint_id IS NOT NULL);
 
 -- INDEX: tenants_asked_parent_idx
 
@@ -3153,6 +3230,16 @@ ALTER TABLE ONLY public.sessions
 ALTER TABLE ONLY public.sign_in_flows
     ADD CONSTRAINT sign_in_flows_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: sprint_facts sprint_facts_tenant_id_sprint_id_fkey
+
+ALTER TABLE ONLY public.sprint_facts
+    ADD CONSTRAINT sprint_facts_tenant_id_sprint_id_fkey FOREIGN KEY (tenant_id, sprint_id) REFERENCES public.sprints(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: sprints sprints_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.sprints
+    ADD CONSTRAINT sprints_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: sso_domains sso_domains_tenant_id_fkey
 
 ALTER TABLE ONLY public.sso_domains
@@ -3182,6 +3269,11 @@ ALTER TABLE ONLY public.task_assignees
 
 ALTER TABLE ONLY public.task_keys
     ADD CONSTRAINT task_keys_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: tasks tasks_sprint_fkey
+
+ALTER TABLE ONLY public.tasks
+    ADD CONSTRAINT tasks_sprint_fkey FOREIGN KEY (tenant_id, sprint_id) REFERENCES public.sprints(tenant_id, id);
 
 -- FK CONSTRAINT: tasks tasks_tenant_id_column_id_fkey
 
@@ -3443,6 +3535,14 @@ ALTER TABLE public.room_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.rooms ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: sprint_facts
+
+ALTER TABLE public.sprint_facts ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: sprints
+
+ALTER TABLE public.sprints ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: sso_domains
 
 ALTER TABLE public.sso_domains ENABLE ROW LEVEL SECURITY;
@@ -3598,6 +3698,14 @@ CREATE POLICY tenant ON public.room_events TO atrium_app USING ((tenant_id = pub
 -- POLICY: rooms tenant
 
 CREATE POLICY tenant ON public.rooms TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: sprint_facts tenant
+
+CREATE POLICY tenant ON public.sprint_facts TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: sprints tenant
+
+CREATE POLICY tenant ON public.sprints TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: sso_domains tenant
 
@@ -4157,6 +4265,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sign_in_flows TO atrium_app;
 -- ACL: TABLE signing_keys
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.signing_keys TO atrium_app;
+
+-- ACL: TABLE sprint_facts
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sprint_facts TO atrium_app;
+
+-- ACL: TABLE sprints
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sprints TO atrium_app;
 
 -- ACL: TABLE sso_domains
 

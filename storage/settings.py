@@ -314,6 +314,9 @@ class Settings(BaseSettings):
     connect_timeout: float = Field(
         20, gt=0, description="A socket must have authenticated within this time (seconds)."
     )
+    active_sprints: int = Field(
+        1, ge=1, le=100, description="Sprints that may be active in one project at the same time (count)."
+    )
     max_payload: int = Field(
         1_000_000, ge=1024, description="Largest packet or request body accepted (bytes)."
     )

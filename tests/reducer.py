@@ -22,6 +22,7 @@ PLURALS: Final = {
     "project": "projects",
     "role": "roles",
     "share": "shares",
+    "sprint": "sprints",
     "status": "statuses",
     "task": "tasks",
     "team": "teams",

@@ -199,11 +199,11 @@ class TenantSettings(BaseModel):
     custom_fields: CustomFields = []
 
 
-def _whole(stored: object) -> object:
-    """With every default written out, so that events and snapshots say the same."""
+def whole_settings(stored: object) -> object:
+    """Settings as a row holds them, with every default written out, so that events and snapshots say the same."""
     held: Any = from_json(stored)
     return {**TenantSettings().model_dump(), **held} if isinstance(held, dict) else held
 
 
-Settings = Annotated[TenantSettings, BeforeValidator(_whole)]
+Settings = Annotated[TenantSettings, BeforeValidator(whole_settings)]
 """Settings as a row holds them."""

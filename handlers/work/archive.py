@@ -14,6 +14,7 @@ from handlers.registry import Event, Outcome, Payload, command
 from handlers.work.bulk import BulkReply, Many, TaskOutcome, refused, summed
 from handlers.work.dependencies import Dependency, DependencyPart, back_with, removed_with
 from handlers.work.rules import OverLimit
+from handlers.work.sprint_facts import settle
 from handlers.work.tasks import OneTask, Task, TaskPart, put_back, standing
 
 
@@ -52,7 +53,9 @@ class ArchiveTasks(Payload):
 async def archive(tx: Tx, cmd: OneTask) -> TaskArchived:
     """Put a task and its subtasks into the archive: off the board, and findable in lists."""
     tx.check_version(await standing(tx, cmd.task_id), Task)
-    gone = [row["id"] for row in await tx.many("archive_tasks", task_ids=[cmd.task_id])]
+    rows = await tx.many("archive_tasks", task_ids=[cmd.task_id])
+    settle(tx, rows)
+    gone = [row["id"] for row in rows]
     event = TaskArchived(task=TaskPart(id=cmd.task_id, removed=True))
     if below := [TaskPart(id=task_id, removed=True) for task_id in gone if task_id != cmd.task_id]:
         event.tasks = below
@@ -85,7 +88,9 @@ async def unarchive(tx: Tx, cmd: OneTask) -> TaskUnarchived:
 @command("tasks.archive", needs="task.edit", rest="POST /projects/{project_id}/tasks/archive")
 async def archive_many(tx: Tx, cmd: ArchiveTasks) -> Outcome[TasksArchived, BulkReply]:
     """Put up to 1,000 tasks of a project and their subtasks into the archive at once."""
-    gone = {row["id"] for row in await tx.many("archive_tasks", cmd)}
+    rows = await tx.many("archive_tasks", cmd)
+    settle(tx, rows)
+    gone = {row["id"] for row in rows}
     outcomes = [
         TaskOutcome(id=task_id, outcome="done")
         if task_id in gone

@@ -21,6 +21,7 @@ from handlers.work.dates import settled
 from handlers.work.dependencies import DependencyPart, removed_with
 from handlers.work.labels import MOST_ON_A_TASK, LabelIds, check_labels
 from handlers.work.rules import OverLimit, check_limit, check_step, next_status, transitions_of
+from handlers.work.sprint_facts import Filling, settle, sprint_to_fill
 from handlers.work.subtasks import recount
 from handlers.work.tasks import SharedChanges, Tags, TaskPart, Was, check_people, parents_told
 from handlers.work.watchers import watching_with
@@ -35,7 +36,7 @@ Many = Annotated[list[UUID], Field(min_length=1, max_length=MOST), AfterValidato
 
 WRITTEN: Final = (
     "type", "priority", "column_id", "status_id", "position", "assignee_ids", "watcher_ids", "tags",
-    "label_ids", "start_at", "due_at", "completed_at", "estimate_minutes",
+    "label_ids", "start_at", "due_at", "completed_at", "estimate_minutes", "sprint_id",
 )  # fmt: skip
 
 
@@ -135,6 +136,7 @@ class _Board:
     statuses: Mapping[UUID, Mapping[str, Any]]
     places: Mapping[UUID, _Place]
     """By column: where tasks may go."""
+    sprint: Filling | None = None
 
     def place_of(self, status_id: UUID, column_id: UUID) -> _Place | None:
         """Where a task goes with a new status: on its own board, if a column of that shows it."""
@@ -181,6 +183,8 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
     await check_labels(tx, cmd.add_label_ids, "add_label_ids")
     board = await _board(tx, cmd)
+    if cmd.changes is not None and cmd.changes.sprint_id is not None:
+        board.sprint = await sprint_to_fill(tx, cmd.changes.sprint_id)
     rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
     decided, outcomes = Decided(), list[TaskOutcome]()
     for task_id in cmd.task_ids:
@@ -195,6 +199,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
         else:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
     write(tx, decided)
+    settle(tx, [*decided.written, *(rows[task["id"]] for task in decided.written)])
     await count_parents(tx, decided)
     if not decided.tasks:
         return Outcome([], summed(outcomes))
@@ -208,6 +213,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
 async def delete(tx: Tx, cmd: DeleteTasks) -> Outcome[TasksDeleted, BulkReply]:
     """Put up to 1,000 tasks of a project and their subtasks into the trash at once."""
     rows = await tx.many("delete_many_tasks", cmd)
+    settle(tx, rows)
     gone = {row["id"] for row in rows}
     outcomes = [
         TaskOutcome(id=task_id, outcome="done")
@@ -270,6 +276,8 @@ def _fresh(tx: Tx, cmd: UpdateTasks, board: _Board, row: Row) -> dict[str, Any]:
         fresh["assignee_ids"] = _changed(row["assignee_ids"], cmd.add_assignee_ids, cmd.remove_assignee_ids)
         _at_most(MOST_ASSIGNEES, fresh["assignee_ids"], "assignees")
         fresh["watcher_ids"] = watching_with(row, fresh["assignee_ids"])
+    if board.sprint is not None and row["sprint_id"] != board.sprint.row["id"]:
+        board.sprint.take()
     if cmd.column_id is not None:
         shown = board.columns[cmd.column_id]["status_ids"]
         fresh["status_id"] = next_status(board.statuses[row["status_id"]], shown)
@@ -327,6 +335,7 @@ def write(tx: Tx, decided: Decided) -> None:
 
 
 def refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
+    """The outcome of a task that stays as it was."""
     return TaskOutcome(
         id=task_id,
         outcome="refused",
@@ -337,6 +346,8 @@ def refused(task_id: UUID, error: AtriumError) -> TaskOutcome:
 
 
 def summed(outcomes: list[TaskOutcome]) -> BulkReply:
+    """All outcomes, counted."""
+
     def count(outcome: str) -> int:
         return sum(one.outcome == outcome for one in outcomes)
 

@@ -19,7 +19,7 @@ LONGEST_CHANGE: Final = 2_000
 
 NAMES: Final[dict[str, str]] = {
     "task": "task_names", "column": "column_names", "status": "status_names", "user": "user_names",
-    "board": "board_names", "project": "project_names", "label": "label_names",
+    "board": "board_names", "project": "project_names", "label": "label_names", "sprint": "sprint_names",
 }  # fmt: skip
 """Type of a thing -> statement that finds `id`, `name` and `title` of some of them, where the project or tenant has them."""
 

@@ -18,6 +18,7 @@ from handlers.errors import AtriumError, Conflict, NotFound, VersionConflict
 from handlers.registry import command, opening, together
 from handlers.work import positions
 from handlers.work.rules import OverLimit, check_limit, check_step
+from handlers.work.sprint_facts import settle
 from handlers.work.subtasks import recount
 from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was
 from storage.postgres import Row
@@ -254,6 +255,7 @@ def _write(plans: list[_Plan]) -> None:
             actor_ids=[plan.tx.actor.user_id for plan in plans],
             completed=[plan.completed_at for plan in plans],
         )
+        settle(plans[0].tx, [p.place for p in plans if p.place["new_status_id"] != p.place["status_id"]])
 
 
 async def _count_subtasks(plans: list[_Plan]) -> None:

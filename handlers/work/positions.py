@@ -19,6 +19,8 @@ BASE: Final = len(DIGITS)
 FIRST: Final = "a0"
 LONGEST: Final = 40
 """A key longer than this (characters) makes the server spread the whole list anew."""
+NUMBERS: Final = 10**10
+"""Numbers that `numbered` has keys for (count)."""
 
 
 def between(lower: str | None, upper: str | None) -> str:
@@ -81,6 +83,30 @@ def fit(taken: list[str], wanted: list[str]) -> list[str]:
         after = bisect_right(taken, lower)
         keys.append(between(lower, taken[after] if after < len(taken) else None))
     return keys
+
+
+def evenly(lower: str | None, upper: str | None, count: int) -> list[str]:
+    """`count` keys in order between two others, none of them much longer than the rest."""
+    if not count:
+        return []
+    middle = between(lower, upper)
+    left = count // 2
+    return [*evenly(lower, middle, left), middle, *evenly(middle, upper, count - left - 1)]
+
+
+def numbered(number: int) -> str:
+    """The key of what stands by its number, with room for thousands before the next: "l" means twelve digits."""
+    return f"l{number:010}00"
+
+
+def numbers_below(key: str) -> int:
+    """How many numbers, from 0, have keys before this one."""
+    return bisect_left(range(NUMBERS), key, key=numbered)
+
+
+def numbers_up_to(key: str) -> int:
+    """How many numbers, from 0, have keys before this one, or this one."""
+    return bisect_right(range(NUMBERS), key, key=numbered)
 
 
 def _before(upper: str) -> str:

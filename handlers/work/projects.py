@@ -36,6 +36,7 @@ from handlers.work.labels import Label, labels_of
 from handlers.work.progress import ProgressBy, ProjectProgressed, settle_above
 from handlers.work.project_members import ProjectMember
 from handlers.work.project_settings import SettingsChanges
+from handlers.work.sprints import SHOWN, Sprint
 from handlers.work.tasks import Priority, Task
 from handlers.work.views import View
 from handlers.work.workflow import Category, StatusEntity
@@ -224,6 +225,7 @@ class ProjectSnapshot(Reply):
     tasks: list[Task]
     views: list[View] = Field(description="The shared ones.")
     dependencies: list[Dependency] = Field(description="Those that these tasks have to do with.")
+    sprints: list[Sprint] = Field(description="Those planned and active, and the last three completed ones.")
     more: dict[UUID, str] = Field(
         {}, description="Column id -> cursor for task.list, where a window cut it off."
     )
@@ -385,6 +387,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         tasks=tasks,
         views=[View.of(row) for row in await tx.many("shared_views_of")],
         dependencies=await _dependencies(tx, {task.id for task in tasks}),
+        sprints=[Sprint.of(row) for row in await tx.many("sprints_of_board", shown=SHOWN)],
         more=more,
     )
 

@@ -17,6 +17,7 @@ from handlers.work.bulk import WRITTEN, Decided, TasksUpdated, count_parents, wr
 from handlers.work.dependencies import Dependency, back_with
 from handlers.work.labels import check_labels
 from handlers.work.rules import OverLimit, check_limit, check_step, transitions_of
+from handlers.work.sprint_facts import check_sprint, settle
 from handlers.work.tasks import Task, TaskPart, TaskRestored, check_people, parents_told
 from storage.postgres import Row
 
@@ -57,6 +58,7 @@ async def bring_back(tx: Tx, task_ids: Sequence[str], *, many: bool, archived: b
     places = [(row["id"], row["column_id"], row["position"]) for row in rows.values()]
     keys, over = await _fitted(tx, places, coming={row["id"]: row["column_id"] for row in rows.values()})
     back = await tx.many("bring_back_tasks", task_ids=list(keys), positions=list(keys.values()))
+    settle(tx, back)
     tasks = {row["id"]: Task.of(row) for row in back}
     parents = await parents_told(tx, {task.parent_id for task in tasks.values()} - {*ids})
     edges = await back_with(tx, ids)
@@ -122,6 +124,8 @@ async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpda
     await check_people(tx, list(people), "assignee_ids")
     labels = {one for values in fresh.values() for one in values.get("label_ids") or ()}
     await check_labels(tx, list(labels), "label_ids")
+    for sprint_id in {values["sprint_id"] for values in fresh.values() if values.get("sprint_id")}:
+        await check_sprint(tx, sprint_id)
     moved = {one: values for one, values in fresh.items() if {"column_id", "position"} & set(values)}
     places: list[tuple[UUID, UUID, str]] = [
         (
@@ -140,6 +144,7 @@ async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpda
     for one, values in fresh.items():
         decided.add(rows[one], values, tx.now)
     write(tx, decided)
+    settle(tx, [*decided.written, *(rows[task["id"]] for task in decided.written)])
     await count_parents(tx, decided)
     event = TasksUpdated(tasks=decided.tasks, was=decided.was)
     if over:

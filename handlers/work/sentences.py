@@ -32,7 +32,7 @@ SILENT: Final[set[str]] = set()
 FIELDS: Final[dict[str, str]] = {
     "assignee_ids": "assignees", "column_id": "column", "completed_at": "completion", "due_at": "due date",
     "end_on": "end", "estimate_minutes": "estimate", "lag_minutes": "lag", "parent_id": "parent task",
-    "start_at": "start", "start_on": "start", "status_id": "status", "status_ids": "statuses", "wip_limit": "limit",
+    "start_at": "start", "start_on": "start", "status_id": "status", "sprint_id": "sprint", "status_ids": "statuses", "wip_limit": "limit",
     "edited_at": "time of the edit",
 }  # fmt: skip
 """Field -> its word, where that is not its name."""
@@ -154,6 +154,13 @@ sentence("checklist.item_unticked", "unticked", "{actor} unticked an item of a c
 sentence(
     "checklist.item_updated", "changed", "{actor} changed an item of a checklist of {checklist_item.task_id}"
 )
+sentence("backlog.moved", "moved", "{actor} moved {task} within the backlog")
+sentence("sprint.created", "planned", "{actor} planned the sprint {sprint}")
+sentence("sprint.updated", "changed", _of("sprint", "the sprint {}"))
+sentence("sprint.started", "started", "{actor} started the sprint {sprint}")
+sentence("sprint.completed", "completed", "{actor} completed the sprint {sprint}")
+sentence("sprint.reopened", "reopened", "{actor} reopened the sprint {sprint}")
+sentence("sprint.deleted", "deleted", "{actor} gave up a planned sprint")
 sentence("comment.added", "commented", "{actor} commented on {task}")
 sentence("comment.edited", "edited", "{actor} edited a comment on {comment.task_id}")
 sentence("comment.deleted", "deleted", "{actor} deleted a comment on {task}")

@@ -35,6 +35,7 @@ from handlers.work.dates import settled
 from handlers.work.dependencies import Dependency, DependencyPart, back_with, removed_with
 from handlers.work.labels import LabelIds, check_labels
 from handlers.work.rules import OverLimit, check_entry, check_limit, check_step
+from handlers.work.sprint_facts import COUNTED, check_sprint, settle
 from handlers.work.subtasks import recount
 from handlers.work.watchers import watching_with
 from storage.ids import new_id
@@ -53,7 +54,7 @@ def _tags(values: list[str]) -> list[str]:
 
 Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(_tags)]
 NULLABLE: Final = frozenset(
-    {"parent_id", "start_at", "due_at", "time_zone", "estimate_minutes", "actual_minutes"}
+    {"parent_id", "start_at", "due_at", "time_zone", "estimate_minutes", "actual_minutes", "sprint_id"}
 )
 """Fields of a task that may be taken away."""
 
@@ -67,7 +68,9 @@ constraint("tasks_pkey", "id", "A task with this id exists")
 
 
 class Task(Entity):
-    """A work item; `assignee_ids[0]` is the lead. Cards of a column are ordered by (position, id), bytewise."""
+    """A work item; `assignee_ids[0]` is the lead. Cards of a column are ordered by (position, id), backlog and sprints by
+    backlog_position, bytewise.
+    """
 
     id: UUID
     project_id: UUID
@@ -98,6 +101,8 @@ class Task(Entity):
     actual_minutes: int | None = Field(description="What it really took.")
     subtask_total: int = Field(description="Its direct subtasks, but for cancelled ones.")
     subtask_done: int = Field(description="How many of those are done.")
+    sprint_id: UUID | None
+    backlog_position: str
     comment_count: int
     checklist_total: int = Field(description="Items of its checklists.")
     checklist_done: int = Field(description="Those of them that are ticked.")
@@ -105,6 +110,14 @@ class Task(Entity):
     created_by: UUID
     created_at: Timestamp
     updated_at: Timestamp
+
+    @model_validator(mode="before")
+    @classmethod
+    def from_row(cls, value: Any) -> Any:
+        """What was never moved in the backlog stands there by its number."""
+        if isinstance(value, dict) and value.get("backlog_position", "") is None:
+            value["backlog_position"] = positions.numbered(value["number"])
+        return value
 
 
 class TaskPart(Entity):
@@ -133,6 +146,8 @@ class TaskPart(Entity):
     actual_minutes: int | None = None
     subtask_total: int | None = None
     subtask_done: int | None = None
+    sprint_id: UUID | None = None
+    backlog_position: str | None = None
     version: int | None = None
     updated_at: Timestamp | None = None
 
@@ -210,6 +225,7 @@ class CreateTask(Payload):
     all_day: bool = Field(False, description="It is due on a day of `time_zone`, which is needed then.")
     estimate_minutes: Minutes | None = None
     actual_minutes: Minutes | None = None
+    sprint_id: UUID | None = Field(None, description="Unset: it goes to the backlog.")
 
 
 class OneTask(Payload):
@@ -229,6 +245,7 @@ class SharedChanges(Payload):
     start_at: When | None = None
     due_at: When | None = None
     estimate_minutes: Minutes | None = None
+    sprint_id: UUID | None = Field(None, description="A sprint that is not completed; null: the backlog.")
 
     @model_validator(mode="after")
     def sensible(self) -> Self:
@@ -386,6 +403,8 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
         check_entry({**cmd.model_dump(), **dates}, (await _statuses(tx, status_id))[status_id])
     await check_people(tx, cmd.assignee_ids, "assignee_ids")
     await check_labels(tx, cmd.label_ids, "label_ids")
+    if cmd.sprint_id is not None:
+        await check_sprint(tx, cmd.sprint_id)
     numbered = await tx.one("next_task_number")
     task_id = cmd.id or new_id()
     row = await tx.maybe(
@@ -403,6 +422,7 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
         raise NotFound("There is no such status")
     if cmd.assignee_ids:
         await tx.exec("replace_assignees", task_id=task_id, user_ids=cmd.assignee_ids)
+    settle(tx, [row])
     event = TaskCreated.of(row)
     if over:
         event.over_limit = over
@@ -470,9 +490,13 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
         place, over = await _place_for(tx, {**dict(row), **changes}, row["status_id"])
         changes |= place
     changes |= settled(row, changes)
+    if (sprint_id := changes.get("sprint_id")) is not None and sprint_id != row["sprint_id"]:
+        await check_sprint(tx, sprint_id)
     fresh = await tx.one("update_task", **{**dict(row), **changes, "now": tx.now})
     if "assignee_ids" in changes:
         await tx.exec("replace_assignees", task_id=cmd.task_id, user_ids=changes["assignee_ids"])
+    if COUNTED & changes.keys():
+        settle(tx, [row, fresh])
     changed = [name for name in (*changes, "completed_at") if fresh[name] != row[name]]
     part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
     event = TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
@@ -492,6 +516,7 @@ async def delete(tx: Tx, cmd: OneTask) -> TaskDeleted:
         raise NotFound("There is no such task")
     tx.check_version(row, Task)
     gone = await tx.many("delete_tasks", cmd)
+    settle(tx, gone)
     event = TaskDeleted(task=TaskPart(id=cmd.task_id, removed=True))
     below = [TaskPart(id=row["id"], removed=True) for row in gone if row["id"] != cmd.task_id]
     if beside := below + await parents_told(tx, [row["parent_id"]]):
@@ -600,6 +625,7 @@ async def put_back(tx: Tx, items: Sequence[Row]) -> tuple[list[Task], OverLimit 
         task, more = await _put_back(tx, item)
         back.append(task)
         over = more or over
+    settle(tx, [{"id": task.id, "sprint_id": task.sprint_id} for task in back])
     return back, over
 
 

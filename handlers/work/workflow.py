@@ -19,6 +19,7 @@ from handlers.work import positions
 from handlers.work.bulk import MOST, TasksUpdated
 from handlers.work.columns import Column
 from handlers.work.rules import FieldNames, Transition, transitions_of
+from handlers.work.sprint_facts import settle_project
 from handlers.work.subtasks import recount
 from handlers.work.tasks import TaskPart, Was
 from storage.ids import new_id
@@ -221,6 +222,7 @@ async def update(tx: Tx, cmd: UpdateStatus) -> Outcome[StatusUpdated | TasksUpda
     event = await _change(tx, row, **changes)
     if again:
         await tx.exec("retag_stored", old_id=cmd.status_id, new_id=cmd.status_id)
+    await settle_project(tx)
     return Outcome([event, *await _recounted(tx, had, told)], event)
 
 
@@ -255,6 +257,7 @@ async def delete(tx: Tx, cmd: DeleteStatus) -> Outcome[TasksUpdated | StatusDele
     shown = [await _replace(tx, column, cmd.status_id, cmd.replace_with) for column in columns]
     ruled = [await _forget(tx, other, cmd.status_id) for other in others if _leads_to(other, cmd.status_id)]
     await tx.exec("delete_status", cmd)
+    await settle_project(tx)
     tasks = await _recounted(tx, had, told)
     event = StatusDeleted(status=Gone(id=cmd.status_id, removed=True), columns=shown, statuses=ruled)
     return Outcome([*tasks, event], event)

@@ -19,6 +19,9 @@ SELECT p.id, p.name, NULL AS title FROM projects AS p WHERE p.tenant_id = :tenan
 -- label_names :many
 SELECT l.id, l.name, NULL AS title FROM labels AS l WHERE l.tenant_id = :tenant_id AND l.id = ANY(:ids::uuid []);
 
+-- sprint_names :many
+SELECT s.id, s.name, NULL AS title FROM sprints AS s WHERE s.tenant_id = :tenant_id AND s.id = ANY(:ids::uuid []);
+
 -- user_names :many
 SELECT u.id, u.name, NULL AS title
 FROM members AS m JOIN users AS u ON u.id = m.user_id

@@ -16,7 +16,7 @@ WITH RECURSIVE gone AS (
 UPDATE tasks AS t
 SET archived_at = :now, archived_with = u.top, version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM uppermost AS u WHERE t.tenant_id = :tenant_id AND t.id = u.id
-RETURNING t.id;
+RETURNING t.id, t.sprint_id;
 
 -- archived_task :maybe
 SELECT t.*, p.archived_at AS parent_archived_at

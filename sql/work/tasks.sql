@@ -21,6 +21,7 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_i
 -- move_contexts :many
 SELECT
     m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at, t.parent_id,
+    t.sprint_id,
     (SELECT u.name FROM users AS u WHERE u.id = t.updated_by) AS updated_by_name,
     c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit, c.limit_mode,
     s.id AS new_status_id, s.category = 'done' AS done,
@@ -145,13 +146,13 @@ RETURNING last_number AS number, key || '-' || last_number AS key;
 INSERT INTO tasks (
     tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
     parent_id, assignee_ids, watcher_ids, tags, label_ids, start_at, due_at, time_zone, all_day, estimate_minutes,
-    actual_minutes, completed_at,
+    actual_minutes, sprint_id, completed_at,
     created_by, created_at, updated_by, updated_at
 )
 SELECT
     :tenant_id, :project_id, :id, :number, :key, :title, :description, :type, :priority, :column_id, s.id, :position,
     :parent_id, :assignee_ids, ARRAY(SELECT DISTINCT w FROM unnest(array_prepend(:actor_id::uuid, :assignee_ids::uuid [])) AS w),
-    :tags, :label_ids, :start_at, :due_at, :time_zone, :all_day, :estimate_minutes, :actual_minutes,
+    :tags, :label_ids, :start_at, :due_at, :time_zone, :all_day, :estimate_minutes, :actual_minutes, :sprint_id,
     CASE WHEN s.category = 'done' THEN :now::timestamptz END,
     :actor_id, :now, :actor_id, :now
 FROM statuses AS s
@@ -164,7 +165,7 @@ SET
     title = :title, description = :description, type = :type, priority = :priority,
     parent_id = :parent_id, assignee_ids = :assignee_ids, watcher_ids = :watcher_ids, tags = :tags,
     label_ids = :label_ids, start_at = :start_at, due_at = :due_at, time_zone = :time_zone, all_day = :all_day,
-    estimate_minutes = :estimate_minutes, actual_minutes = :actual_minutes,
+    estimate_minutes = :estimate_minutes, actual_minutes = :actual_minutes, sprint_id = :sprint_id,
     column_id = :column_id, status_id = s.id, position = :position,
     moved_by = CASE WHEN t.column_id <> :column_id THEN :actor_id ELSE t.moved_by END,
     moved_at = CASE WHEN t.column_id <> :column_id THEN :now ELSE t.moved_at END,

@@ -187,6 +187,53 @@ async def _comments(world: World, alice: Person) -> None:
         world.made[name] = made.data.comment.id
 
 
+async def _sprints(world: World, alice: Person) -> None:
+    """Two planned sprints: in the first a task with its estimate and one that is done, in the second another one."""
+    for name, sprint_id in (("First", NEW_ID), ("Second", OTHER_ID)):
+        await _done(
+            alice, "sprint.create", id=sprint_id, project_id=world.project_id, name=name, start_on="2026-11-23",
+            end_on="2026-12-04",
+        )  # fmt: skip
+    await _done(alice, "task.update", task_id=world.tasks[0], changes={"estimate_minutes": 90})
+    await _done(
+        alice, "sprint.add_tasks", project_id=world.project_id, sprint_id=NEW_ID, task_ids=world.tasks[:2]
+    )
+    await _done(
+        alice, "sprint.add_tasks", project_id=world.project_id, sprint_id=OTHER_ID, task_ids=world.tasks[2:3]
+    )
+    await _done(alice, "task.move", task_id=world.tasks[1], column_id=world.columns["Done"])
+
+
+async def _active_sprint(world: World, alice: Person) -> None:
+    """The first is active, after four that are completed."""
+    await _sprints(world, alice)
+    for _ in range(4):
+        made = await _done(
+            alice,
+            "sprint.create",
+            project_id=world.project_id,
+            name="Old",
+            start_on="2026-11-09",
+            end_on="2026-11-20",
+        )
+        sprint_id = made.data.sprint.id
+        await _done(alice, "sprint.start", project_id=world.project_id, sprint_id=sprint_id)
+        await _done(alice, "sprint.complete", project_id=world.project_id, sprint_id=sprint_id)
+        world.made["old_sprint"] = sprint_id
+    await _done(alice, "sprint.start", project_id=world.project_id, sprint_id=NEW_ID)
+
+
+async def _completed_sprint(world: World, alice: Person) -> None:
+    await _active_sprint(world, alice)
+    await _done(alice, "sprint.complete", project_id=world.project_id, sprint_id=NEW_ID)
+
+
+async def _done(person: Person, name: str, /, **payload: Any) -> Any:
+    reply = await person.call(name, payload)
+    assert reply.success, reply
+    return reply
+
+
 async def _labels(world: World, alice: Person) -> None:
     """Two labels, one of them on two tasks, of which one is in the trash."""
     for name in ("label", "other_label"):
@@ -385,7 +432,8 @@ EXAMPLES: Final[dict[str, Example]] = {
             "due_at": "2026-12-24T10:00:00+01:00",
             "estimate_minutes": 90,
         },
-        another=lambda w: {"room": w.project, "title": "Buy a tap"},
+        another=lambda w: {"room": w.project, "title": "Buy a tap", "sprint_id": NEW_ID},
+        before=_sprints,
     ),
     "task.get": Example(lambda w: {"task_id": w.tasks[0]}),
     "task.list": Example(lambda w: {"project_id": w.project_id, "limit": 2}),
@@ -398,9 +446,11 @@ EXAMPLES: Final[dict[str, Example]] = {
                 "assignee_ids": [w.user_ids["bob"]],
                 "parent_id": w.tasks[1],
                 "due_at": "2026-12-24T10:00:00Z",
+                "sprint_id": OTHER_ID,
             },
         },
         another=lambda w: {"task_id": w.tasks[0], "changes": {"title": "Measure once"}},
+        before=_sprints,
         touch=_TOUCH_TASK,
     ),
     "task.move": Example(
@@ -619,6 +669,92 @@ EXAMPLES: Final[dict[str, Example]] = {
     "dependency.list": Example(lambda w: {"task_id": w.tasks[1]}, before=_chain),
     "project.schedule": Example(lambda w: {"project_id": w.project_id}, before=_chain),
     "comment.list": Example(lambda w: {"task_id": w.tasks[0], "limit": 1}, before=_comments),
+    # Sprints and the backlog.
+    "sprint.create": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "name": "Tiles and taps",
+            "goal": "The walls are done",
+            "start_on": "2026-12-07",
+            "end_on": "2026-12-18",
+            "capacity_minutes": 4800,
+            "capacities": [{"user_id": w.user_ids["bob"], "minutes": 2400}],
+        },
+        another=lambda w: {"project_id": w.project_id, "name": "Paint"},
+    ),
+    "sprint.get": Example(lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID}, before=_sprints),
+    "sprint.list": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_sprints),
+    "sprint.update": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "sprint_id": NEW_ID,
+            "name": "Tiles first",
+            "end_on": "2026-12-11",
+            "capacities": [],
+        },
+        another=lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID, "capacity_minutes": 600},
+        before=_sprints,
+        touch=(
+            "sprint.update",
+            lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID, "name": "Touched"},
+        ),
+    ),
+    "sprint.delete": Example(
+        lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID},
+        another=lambda w: {"project_id": w.project_id, "sprint_id": OTHER_ID},
+        before=_sprints,
+        touch=(
+            "sprint.update",
+            lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID, "name": "Touched"},
+        ),
+    ),
+    "sprint.start": Example(
+        lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID, "end_on": "2026-12-08"},
+        another=lambda w: {"project_id": w.project_id, "sprint_id": OTHER_ID},
+        before=_sprints,
+    ),
+    "sprint.complete": Example(
+        lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID},
+        another=lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID, "carry_over": "backlog"},
+        before=_active_sprint,
+    ),
+    "sprint.reopen": Example(
+        lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID},
+        another=lambda w: {"project_id": w.project_id, "sprint_id": w.made.get("old_sprint", OTHER_ID)},
+        before=_completed_sprint,
+    ),
+    "sprint.add_tasks": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "sprint_id": OTHER_ID,
+            "task_ids": [w.tasks[0], w.tasks[2], w.tasks[3], w.project_id],
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "sprint_id": OTHER_ID,
+            "task_ids": w.tasks[:4],
+            "with_subtasks": True,
+        },
+        before=_sprints,
+    ),
+    "sprint.remove_tasks": Example(
+        lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID, "task_ids": w.tasks[:3]},
+        another=lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID, "task_ids": w.tasks[:1]},
+        before=_sprints,
+    ),
+    "sprint.tasks": Example(
+        lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID, "limit": 1}, before=_sprints
+    ),
+    "sprint.burndown": Example(
+        lambda w: {"project_id": w.project_id, "sprint_id": NEW_ID}, before=_completed_sprint
+    ),
+    "sprint.velocity": Example(lambda w: {"project_id": w.project_id, "last": 3}, before=_completed_sprint),
+    "backlog.list": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_sprints),
+    "backlog.move": Example(
+        lambda w: {"task_id": w.tasks[3], "before_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[3], "after_id": w.tasks[0]},
+        touch=("backlog.move", lambda w: {"task_id": w.tasks[3]}),
+    ),
     # Boards and columns.
     "board.create": Example(
         lambda w: {"room": w.project, "name": "Second look"},

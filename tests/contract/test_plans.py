@@ -24,7 +24,7 @@ NEIGHBOURS: Final = 5_000
 """People of another tenant on the same server."""
 LARGE: Final = {
     "tasks", "task_assignees", "comments", "dependencies", "room_events", "event_tasks", "history_steps", "applied_commands", "rooms", "projects", "project_members",
-    "checklists", "checklist_items", "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
+    "sprints", "sprint_facts", "checklists", "checklist_items", "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
@@ -69,8 +69,8 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "move_tasks": {},
     "landing_column": {"status_id": None, "beside": None},
     "next_task_number": {},
-    "create_task": {"column_id": "column", "status_id": "status"},
-    "update_task": {"column_id": "column", "status_id": "status"},
+    "create_task": {"column_id": "column", "status_id": "status", "sprint_id": None},
+    "update_task": {"column_id": "column", "status_id": "status", "sprint_id": None},
     "assignable": {},
     "replace_assignees": {},
     "delete_tasks": {},
@@ -180,7 +180,32 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "board_names": {},
     "project_names": {},
     "label_names": {},
+    "sprint_names": {},
     "user_names": {},
+    # Sprints and the backlog.
+    "sprint": {},
+    "open_sprints": {},
+    "sprints_of_board": {},
+    "sprints_by_creation": {"status": None},
+    "completed_sprint_at": {"skipped": 3},
+    "next_sprint": {},
+    "sprint_to_fill": {},
+    "open_tasks_of_sprint": {},
+    "tasks_counted_by_sprint": {},
+    "tasks_counted_by_open_sprints": {},
+    "to_sprint": {},
+    "empty_sprint": {},
+    "tasks_with_subtasks": {},
+    "tasks_of_sprint": {},
+    "load_of_sprint": {},
+    "settle_sprint_facts": {},
+    "sprint_days": {},
+    "velocity_of_sprints": {},
+    "backlog": {},
+    "backlog_context": {},
+    "backlog_before": {},
+    "backlog_after": {},
+    "place_in_backlog": {},
     # Projects.
     "children_of": {},
     "held_by": {"project_ids": ["project"]},
@@ -241,6 +266,20 @@ class Large:
                 "SELECT t.*, lag(t.id) OVER (PARTITION BY t.tenant_id, t.project_id ORDER BY t.number) AS before "
                 "FROM tasks AS t) AS c WHERE c.before IS NOT NULL"
             )
+            # A sprint in each project, and what it has counted of every task.
+            await db.execute(
+                "INSERT INTO sprints (tenant_id, project_id, id, name, status, created_by, created_at, updated_by, updated_at)"
+                " SELECT tenant_id, id, id, 'Sprint', CASE WHEN id = $1 THEN 'active' ELSE 'completed' END, $2, now(), $2, "
+                "now() FROM projects", self.ids["project"], self.ids["actor"],
+            )  # fmt: skip
+            await db.execute(
+                "UPDATE tasks SET sprint_id = project_id, backlog_position = 'a' || number WHERE project_id = $1 "
+                "AND number % 100 = 0", self.ids["project"],
+            )  # fmt: skip
+            await db.execute(
+                "INSERT INTO sprint_facts (tenant_id, project_id, sprint_id, task_id, at, begun, tasks, minutes, done_tasks, "
+                "done_minutes) SELECT tenant_id, project_id, project_id, id, now(), false, 1, 0, 0, 0 FROM tasks"
+            )
             await db.execute(
                 "INSERT INTO checklists (tenant_id, project_id, task_id, id, name, position, created_by, created_at) "
                 "SELECT t.tenant_id, t.project_id, t.id, gen_random_uuid(), 'C', 'a0', t.created_by, now() FROM tasks AS t"
@@ -256,6 +295,8 @@ class Large:
                 "checklists",
                 "checklist_items",
                 "dependencies",
+                "sprints",
+                "sprint_facts",
                 "room_events",
                 "applied_commands",
                 "audit_entries",
@@ -278,6 +319,10 @@ class Large:
             "before_room": LAST_ID, "silent": ["x"], "twice": ["y"], "names": ["column.updated"], "sees_tenant": True,
             "kind": "undo", "target_seq": 1, "seqs": [2_000_000],
             "lag_minutes": 0, "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
+            "lag_minutes": 0, "sprint_id": ids["project"], "to_sprint_id": None, "shown": 3, "place": "l000000100000",
+            "place_number": 1000, "reach": 5, "anchor_id": ids["task"], "timezone": "Europe/Zurich", "last": 6,
+            "subtasks": True,
+            "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
             "item_id": ids["item"], "text": None, "done_by": None, "done_at": None,
             "time_zone": None, "all_day": False, "actual_minutes": None,
             "parent_ids": [ids["task"]],

@@ -146,6 +146,14 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
         assert (await alice.send("label.create", room=shared.project, name="Wet", colour="#00f")).success
         made = await alice.send("checklist.create", task_id=shared.tasks[0], name="Before", items=["Tape"])
         assert made.success, made
+    sprint = await alice.send("sprint.create", project_id=shared.project_id, name="First")
+    assert sprint.success, sprint
+    tasks_of = {
+        "project_id": shared.project_id,
+        "sprint_id": sprint.data.sprint.id,
+        "task_ids": shared.tasks[:2],
+    }
+    assert (await alice.call("sprint.add_tasks", tasks_of)).success
     async with shared.sql() as db:
         await db.execute(
             "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "

@@ -1,5 +1,6 @@
 """Order keys: a list is cut, filled and shuffled, and its keys always say the same order."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -7,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from handlers.work.positions import DIGITS, FIRST, LONGEST, between, several, spread
+from handlers.work.positions import (
+    DIGITS,
+    FIRST,
+    LONGEST,
+    NUMBERS,
+    between,
+    evenly,
+    numbered,
+    numbers_below,
+    numbers_up_to,
+    several,
+    spread,
+)
 
 
 class AList(RuleBasedStateMachine):
@@ -113,3 +126,24 @@ def test_the_ends_of_the_world() -> None:
     assert between(None, "A" + "0" * 26 + "1") < "A" + "0" * 26 + "1"
     top = "z" * 27
     assert between(top, None) > top
+
+
+def test_what_stands_by_its_number() -> None:
+    keys = [numbered(number) for number in (0, 1, 2, 9, 10, 61, 62, 99, 100, 10**9, NUMBERS - 1)]
+    assert keys == sorted(keys)
+    for lower, upper in pairwise(keys):
+        assert lower < between(lower, upper) < upper
+    assert between(None, keys[0]) < keys[0]
+    for number in (0, 1, 63, 12_345):
+        key = numbered(number)
+        assert (numbers_below(key), numbers_up_to(key)) == (number, number + 1)
+        later = between(key, numbered(number + 1))
+        assert (numbers_below(later), numbers_up_to(later)) == (number + 1, number + 1)
+
+
+@given(st.integers(0, 300))
+def test_evenly_spread_keys_are_short(count: int) -> None:
+    keys = evenly("l000000000100", "l000000000101", count)
+    assert keys == sorted(set(keys))
+    assert len(keys) == count
+    assert all("l000000000100" < key < "l000000000101" and len(key) <= 18 for key in keys)
