@@ -318,7 +318,6 @@ class Large:
             "from_seq": 0, "upto_seq": 50, "since": 0, "before_seq": 2**63 - 1, "after_seq": 1_000_000,
             "before_room": LAST_ID, "silent": ["x"], "twice": ["y"], "names": ["column.updated"], "sees_tenant": True,
             "kind": "undo", "target_seq": 1, "seqs": [2_000_000],
-            "lag_minutes": 0, "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
             "lag_minutes": 0, "sprint_id": ids["project"], "to_sprint_id": None, "shown": 3, "place": "l000000100000",
             "place_number": 1000, "reach": 5, "anchor_id": ids["task"], "timezone": "Europe/Zurich", "last": 6,
             "subtasks": True,
