@@ -46,6 +46,7 @@ WARM: Final = 20
 """Requests of each kind before those that count."""
 START_SECONDS: Final = 90
 DEFAULT_WINDOW: Final = Settings.model_fields["snapshot_window"].default
+MESSAGE_BYTES: Final = 64 * 1024 * 1024
 HUGE: Final = 5_000
 """The widest window that a join may ask for: every card of the big board."""
 
@@ -302,7 +303,10 @@ async def _alice(url: str, tenant_id: str) -> AsyncIterator[Scale]:
         async with http.post(f"/api/v1/tenants/{tenant_id}/switch") as response:
             token = (await response.json())["data"]["access_token"]
         http.headers["Authorization"] = f"Bearer {token}"
-        socket = socketio.AsyncClient(reconnection=False)
+        # The whole of the big board is more than a client of aiohttp takes by itself (4 MB).
+        socket = socketio.AsyncClient(
+            reconnection=False, websocket_extra_options={"max_msg_size": MESSAGE_BYTES}
+        )
         await socket.connect(url, auth={"token": token}, transports=["websocket"])
         try:
             yield await _look_around(Scale(http, socket, tenant_id, {}, {}, {}))

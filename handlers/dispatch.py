@@ -51,7 +51,8 @@ class Dispatcher:
 
     `deliver` gets each committed batch, `behind` a room whose log has moved on; `mails_queued` is called when a
     transaction has committed that queued mails; `refused` hears of each call that its caller has no permission for;
-    `transacted` gets the size of each group that was carried out, and how long that took (seconds).
+    `transacted` gets the size of each group that was carried out, and how long that took (seconds); `changed` hears
+    of each project that had events, and who caused the last of them.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Dispatcher:
         mails_queued: Callable[[], None] = lambda: None,
         refused: Callable[[Spec, Payload, Principal, RoomKey], None] = lambda *_: None,
         transacted: Callable[[int, float], None] = lambda *_: None,
+        changed: Callable[[RoomKey, UUID], None] = lambda *_: None,
         vault: Vault | None = None,
     ) -> None:
         self.db = db
@@ -75,6 +77,7 @@ class Dispatcher:
         self._mails_queued = mails_queued
         self._refused = refused
         self._transacted = transacted
+        self._changed = changed
         self._vault = vault
         self._queues: dict[RoomKey, list[Call]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -235,6 +238,8 @@ class Dispatcher:
         self._transacted(len(calls), time.perf_counter() - began)
         for batch in batches:
             self._deliver(batch)
+            if batch.room.kind == "project":
+                self._changed(batch.room, calls[-1].principal.user_id)
         if session.values.get("mails_queued"):
             self._mails_queued()
         if group.head and not group.entries:

@@ -72,14 +72,18 @@ import handlers.work.burndown
 import handlers.work.checklists
 import handlers.work.columns
 import handlers.work.comments
+import handlers.work.copies
 import handlers.work.dependencies
+import handlers.work.fields
 import handlers.work.find
 import handlers.work.history
 import handlers.work.keys
 import handlers.work.labels
 import handlers.work.layouts
 import handlers.work.moves
+import handlers.work.overview
 import handlers.work.parts
+import handlers.work.progress
 import handlers.work.project_archive
 import handlers.work.project_members
 import handlers.work.projects
@@ -90,6 +94,7 @@ import handlers.work.subtasks
 import handlers.work.taking_back
 import handlers.work.tasks
 import handlers.work.trash
+import handlers.work.unarchive
 import handlers.work.views
 import handlers.work.watchers
 import handlers.work.workflow
@@ -117,6 +122,7 @@ from server.limits import Limits, unknown_name
 from server.maintenance import Maintenance
 from server.node import Node
 from server.outbox import Outbox
+from server.reckoner import Reckoner
 from server.refusals import Refusals
 from server.sealing import Sealer
 from storage import statements
@@ -182,6 +188,9 @@ NOUNS: Final = (
     handlers.work.project_members,
     handlers.work.project_archive,
     handlers.work.trash,
+    handlers.work.copies,
+    handlers.work.progress,
+    handlers.work.overview,
     handlers.work.budgets,
     handlers.work.allocations,
     handlers.work.parts,
@@ -195,12 +204,14 @@ NOUNS: Final = (
     handlers.work.checklists,
     handlers.work.subtasks,
     handlers.work.archive,
+    handlers.work.unarchive,
     handlers.work.keys,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.columns,
     handlers.work.comments,
     handlers.work.dependencies,
+    handlers.work.fields,
     handlers.work.find,
     handlers.work.schedule,
     handlers.work.taking_back,
@@ -261,9 +272,10 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     vault = Vault(secret, settings.previous_secrets)
     outbox = Outbox(db, settings, open_mailer(settings))
     refusals = Refusals(db)
+    reckoner = Reckoner(db, settings)
     dispatcher = Dispatcher(
         db, settings, deliver=hub.deliver, behind=hub.behind, mails_queued=outbox.wake, vault=vault,
-        refused=refusals.note, transacted=metrics.transacted,
+        refused=refusals.note, transacted=metrics.transacted, changed=reckoner.note,
     )  # fmt: skip
     outbound = Outbound(settings)
     ring = KeyRing(db, (secret, *settings.previous_secrets), settings)
@@ -288,6 +300,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         outbox,
         Importer(db, settings, dispatcher),
         AlarmClock(db, settings, dispatcher),
+        reckoner,
         outbound,
         OidcClient(outbound, settings),
         vault,
@@ -312,6 +325,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     refusals.start()
     node.importer.start()
     node.alarms.start()
+    node.reckoner.start(dispatcher)
     node.sealer.start()
     node.lag.start()
     node.ready = True
@@ -323,6 +337,7 @@ async def close_node(node: Node) -> None:
     node.ready = False
     await node.importer.stop()
     await node.alarms.stop()
+    await node.reckoner.stop()
     await node.gateway.drain()  # at once, where it has been done
     await node.outbox.stop()
     await node.refusals.stop()

@@ -1,6 +1,6 @@
 """The demo world: tenant acme with alice, bob, carol and gus, mallory next door, and an agency's board."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -98,10 +98,38 @@ async def _agency(node: Node, alice: Principal, people: dict[str, UUID]) -> None
             lag_minutes=hours * 60,
         )
     await _send(node, alice, "column.set_limit", column_id=columns["In progress"], limit=4)
-    campaign = await _send(node, alice, "project.create", name="Spring campaign", member_ids=[people["bob"]])
+    program = await _send(node, alice, "project.create", name="Spring season", key="SEA", type="program")
+    inside = {"parent_id": program["project"]["id"]}
+    await _send(
+        node, alice, "project.update", project_id=project_id, start_on=_day(-14), end_on=_day(45), **inside
+    )
+    campaign = await _send(
+        node, alice, "project.create", name="Spring campaign", member_ids=[people["bob"]], **inside
+    )
+    await _plan(node, alice, people, project_id, UUID(campaign["project"]["id"]))
     spring = await _columns(node, alice, UUID(campaign["project"]["id"]))
     for title in ("Brief the agency", "Book the billboards", "Draft three slogans"):
         await _send(node, alice, "task.create", title=title, column_id=spring["To do"])
+
+
+async def _plan(node: Node, alice: Principal, people: dict[str, UUID], website: UUID, campaign: UUID) -> None:
+    """What an agency plans with: a budget, who works how much on what, a template, and something that is over."""
+    await _send(
+        node, alice, "budget.set", project_id=website, minutes=160 * 60, amount=16_000_00, currency="EUR",
+        hourly_rate=100_00,
+    )  # fmt: skip
+    for project_id, name, hours in ((website, "bob", 28), (website, "alice", 10), (campaign, "bob", 18)):
+        await _send(
+            node, alice, "allocation.add", project_id=project_id, user_id=people[name],
+            minutes_per_week=hours * 60, start_on=_day(-14), end_on=_day(45),
+        )  # fmt: skip
+    await _send(node, alice, "template.save", project_id=website, name="Website", key="TPL")
+    old = await _send(node, alice, "project.create", name="Christmas cards", key="XMAS", status="completed")
+    await _send(node, alice, "project.archive", project_id=old["project"]["id"])
+
+
+def _day(days: int) -> date:
+    return datetime.now(UTC).date() + timedelta(days=days)
 
 
 async def _account(node: Node, passwords: Passwords, name: str, domain: str) -> UUID:

@@ -2,9 +2,10 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from handlers import evidence
@@ -19,6 +20,10 @@ INTERVAL: Final = 3600.0
 
 BATCH: Final = 5000
 """Rows that one transaction removes at most (count), so that none holds its locks for long."""
+PART: Final = 1000
+"""The same for tasks, each of which takes along what belongs to it (count)."""
+FOREVER: Final = datetime(1, 1, 1, tzinfo=UTC)
+"""Before anything that was ever deleted."""
 
 
 class Maintenance:
@@ -102,6 +107,54 @@ class Maintenance:
                 return True
             rows += some
 
+    async def trash(self, now: datetime | None = None) -> int:
+        """Remove what is in the trash for too long, or was given up; returns how many projects."""
+        days = self._settings.trash_days
+        older_than = (now or datetime.now(UTC)) - timedelta(days=days) if days else FOREVER
+        async with self._db.transaction(None) as session:
+            found = await session.many("trash_to_purge", older_than=older_than)
+        removed = 0
+        for row in found:
+            tenant_id, project_id = row["tenant_id"], row["project_id"]
+            try:
+                if project_id is None:
+                    await self._in_parts(tenant_id, "purge_tasks", older_than=older_than)
+                else:
+                    removed += await self._purge_project(tenant_id, project_id, older_than)
+            except asyncpg.PostgresError:  # one that cannot go must not keep the others
+                log.exception("trash.stuck", tenant=str(tenant_id), project=str(project_id))
+        return removed
+
+    async def _purge_project(self, tenant_id: UUID, project_id: UUID, older_than: datetime) -> bool:
+        """Remove one project, some rows at a time; False where another node was faster, or it was restored."""
+        about = {"project_id": project_id}
+        async with self._db.transaction(tenant_id) as session:
+            if await session.value("begin_purge", older_than=older_than, **about) is None:
+                return False
+        for statement in ("purge_project_tasks", "purge_room_log"):
+            await self._in_parts(tenant_id, statement, **about)
+        async with self._db.transaction(tenant_id) as session:
+            await session.exec("let_go_of_children", **about)
+            if await session.value("purge_project", **about) is None:
+                return False
+            await session.exec("purge_room", **about)
+            await evidence.record(
+                session,
+                tenant_id=tenant_id,
+                person=None,
+                action="project.purged",
+                resource=f"project:{project_id}",
+            )
+        log.info("project.purged", tenant=str(tenant_id), project=str(project_id))
+        return True
+
+    async def _in_parts(self, tenant_id: UUID, statement: str, **about: Any) -> None:
+        """Have a statement remove rows until there are none."""
+        while True:
+            async with self._db.transaction(tenant_id) as session:
+                if not await session.value(statement, most=PART, **about):
+                    return
+
     async def announce(self) -> int:
         """Queue a mail about each API key that is about to expire; returns how many."""
         async with self._db.transaction(None) as session:
@@ -123,6 +176,7 @@ class Maintenance:
                 sessions = await self.sessions()
                 announced = await self.announce()
                 tenants = await self.tenants()
+                projects = await self.trash()
                 log.info(
                     "maintenance.done",
                     replies=replies,
@@ -130,6 +184,7 @@ class Maintenance:
                     sessions=sessions,
                     announced=announced,
                     tenants=tenants,
+                    projects=projects,
                 )
             except Exception:
                 log.exception("maintenance.failed")

@@ -20,6 +20,7 @@ from server.lag import LagWatch
 from server.limits import Limits
 from server.maintenance import Maintenance
 from server.outbox import Outbox
+from server.reckoner import Reckoner
 from server.refusals import Refusals
 from server.sealing import Sealer
 from storage.bus import Bus
@@ -45,6 +46,7 @@ class Node:
     outbox: Outbox
     importer: Importer
     alarms: AlarmClock
+    reckoner: Reckoner
     outbound: Outbound
     oidc: OidcClient
     vault: Vault

@@ -57,10 +57,10 @@ _PEOPLE: Final = """
 """
 _PROJECTS: Final = """
     INSERT INTO projects (
-        tenant_id, id, key, name, last_number, created_by, created_at, updated_by, updated_at
+        tenant_id, id, key, name, last_number, progress, created_by, created_at, updated_by, updated_at
     )
-    SELECT $1, p.id, p.key, p.name, p.size, $2, $3, $2, $3
-    FROM unnest($4::uuid [], $5::text [], $6::text [], $7::bigint []) AS p (id, key, name, size)
+    SELECT $1, p.id, p.key, p.name, p.size, p.progress, $2, $3, $2, $3
+    FROM unnest($4::uuid [], $5::text [], $6::text [], $7::bigint [], $8::bigint []) AS p (id, key, name, size, progress)
 """
 _ROOMS: Final = """
     INSERT INTO rooms (tenant_id, id, kind, head_seq, floor_seq)
@@ -231,7 +231,8 @@ class _Loader:
         ids, alice, now = [shelf.id for shelf in part], self.alice, self.now
         names = [f"Project {shelf.key}" for shelf in part]
         sizes_ = [shelf.size for shelf in part]
-        await self._run(_PROJECTS, alice, now, ids, [shelf.key for shelf in part], names, sizes_)
+        done = [0 if shelf.key == "S1" else 100 * ((shelf.size + 1) // 4) // shelf.size for shelf in part]
+        await self._run(_PROJECTS, alice, now, ids, [shelf.key for shelf in part], names, sizes_, done)
         await self._run(_ROOMS, ids, sizes_)
         staff = [(shelf.id, user_id) for shelf in part for user_id in self._staff(shelf)]
         await self._run(_PARTS, *_columns(staff, 2))

@@ -178,6 +178,17 @@ class Settings(BaseSettings):
     import_portion: int = Field(
         50, ge=1, le=1000, description="Rows of an import that are dealt with in one transaction (count)."
     )
+    progress_delay: float = Field(
+        5,
+        ge=0,
+        description="How long after a change the progress of a project is reckoned anew (seconds); 0 never, but for "
+        "`project.overview`, which reckons when it is asked.",
+    )
+    trash_days: int = Field(
+        30,
+        ge=0,
+        description="How long deleted projects and tasks can be restored before they are removed (days); 0 for ever.",
+    )
     alarm_poll: float = Field(
         1, gt=0, description="How often a node looks for alarms that are due, such as reminders (seconds)."
     )

@@ -15,6 +15,7 @@ PLURALS: Final = {
     "column": "columns",
     "delegation": "delegations",
     "dependency": "dependencies",
+    "field": "fields",
     "job": "jobs",
     "label": "labels",
     "member": "members",

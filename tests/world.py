@@ -95,6 +95,7 @@ def settings_for(directory: Path, **changes: Any) -> Settings:
         "pool_max": 12,
         "rate_limits": False,
         "open_directory": True,
+        "progress_delay": 0,
     }
     return Settings(**{**quick, **changes})
 

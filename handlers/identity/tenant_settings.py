@@ -5,8 +5,9 @@ from pydantic import Field
 
 from handlers.context import Tx
 from handlers.errors import ValidationFailed
+from handlers.identity.currencies import Currency
 from handlers.identity.custom_fields import CustomFields, changed_type
-from handlers.identity.locale import Currency, DateFormat, TenantSettings
+from handlers.identity.locale import DateFormat, TenantSettings
 from handlers.identity.people import Language, Timezone
 from handlers.identity.tenants import TenantDetails, TenantUpdated, refuse_nulls
 from handlers.identity.working_time import Holidays, WorkingHours

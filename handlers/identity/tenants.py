@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from handlers.context import Tx
 from handlers.errors import Conflict, ValidationFailed, constraint
+from handlers.identity.field_values import Given, Held, tenant_field_set
 from handlers.identity.locale import Settings
 from handlers.identity.looks import Branding
 from handlers.identity.people import Email, Phone, Preferences, from_json
@@ -91,6 +92,7 @@ class TenantDetails(Tenant):
     phone: str | None
     address: str | None
     metadata: Annotated[dict[str, Any], BeforeValidator(from_json)]
+    fields: Held = Field(description="Values of its custom fields, by key.")
     dismissed_steps: list[Step]
     parent_id: UUID | None = Field(description="The organization that it belongs to.")
     asked_parent_id: UUID | None = Field(description="The organization that it has asked to belong to.")
@@ -107,6 +109,7 @@ class TenantWas(Entity):
     phone: str | None = None
     address: str | None = None
     metadata: dict[str, Any] | None = None
+    fields: Held | None = None
     status: TenantStatus | None = None
     require_second_factor: bool | None = None
     settings: dict[str, Any] | None = Field(None, description="Of the settings, those that changed.")
@@ -154,6 +157,9 @@ class UpdateTenant(Payload):
     metadata: Preferences | None = Field(
         None, description="An object for programs, replaced as a whole; 16 KiB at most."
     )
+    fields: Given | None = Field(
+        None, description="Values of custom fields, by key; those not named stay, null takes one away."
+    )
 
 
 class TenantReply(Reply):
@@ -178,6 +184,9 @@ async def update(tx: Tx, cmd: UpdateTenant) -> TenantUpdated:
     columns = {name: before[name] for name in UpdateTenant.model_fields} | changed
     if "metadata" in changed:
         columns["metadata"] = orjson.dumps(changed["metadata"]).decode()
+    if "fields" in changed:
+        known = await tenant_field_set(tx, "tenant")
+        columns["fields"] = await known.changed(tx, before["fields"], changed["fields"], "fields")
     if columns["slug"] != before["slug"]:
         await _rename(tx, before["slug"], columns["slug"])
     return TenantUpdated.between(before, await tx.one("update_tenant", **columns))

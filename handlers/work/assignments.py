@@ -9,6 +9,7 @@ from handlers.work.archive import TaskArchived, TasksArchived, TaskUnarchived
 from handlers.work.bulk import TasksDeleted, TasksUpdated
 from handlers.work.returns import TasksRestored
 from handlers.work.tasks import Task, TaskCreated, TaskDeleted, TaskPart, TaskRestored, TaskUpdated, Was
+from handlers.work.unarchive import TasksUnarchived
 from storage.rooms import RoomKey
 
 
@@ -57,6 +58,11 @@ async def on_many_updated(tx: Tx, event: TasksUpdated) -> list[Event]:
 async def on_many_deleted(tx: Tx, event: TasksDeleted | TasksArchived) -> list[Event]:
     rows = await tx.many("assignees_of", task_ids=[task.id for task in event.tasks if task.removed])
     return [_unassigned(tx, row["task_id"], row["user_id"]) for row in rows]
+
+
+@reaction(TasksUnarchived)
+async def on_many_restored(tx: Tx, event: TasksUnarchived) -> list[Event]:
+    return [_assigned(tx, task.id, user_id) for task in event.tasks for user_id in task.assignee_ids]
 
 
 @reaction(TaskDeleted)

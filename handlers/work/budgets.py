@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from handlers.context import Tx
 from handlers.errors import Forbidden
-from handlers.identity.locale import Currency
+from handlers.identity.currencies import Currency
 from handlers.registry import Entity, Event, Outcome, Payload, Reply, Timestamp, command, query
 from handlers.work.projects import OneProject, ProjectPart, both, project
 from storage.postgres import Row

@@ -17,6 +17,7 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed, VersionConflict
 from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, Version, command, unique
 from handlers.work import positions
+from handlers.work.bulk_values import values_of
 from handlers.work.dates import settled
 from handlers.work.dependencies import DependencyPart, removed_with
 from handlers.work.labels import MOST_ON_A_TASK, LabelIds, check_labels
@@ -37,6 +38,7 @@ Many = Annotated[list[UUID], Field(min_length=1, max_length=MOST), AfterValidato
 WRITTEN: Final = (
     "type", "priority", "column_id", "status_id", "position", "assignee_ids", "watcher_ids", "tags",
     "label_ids", "start_at", "due_at", "completed_at", "estimate_minutes", "sprint_id",
+    "fields",
 )  # fmt: skip
 
 
@@ -180,6 +182,7 @@ class Decided:
 @command("tasks.update", needs="task.edit", rest="POST /projects/{project_id}/tasks/update")
 async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     """Change, move, tag or assign up to 1,000 tasks of a project at once."""
+    values = await values_of(tx, cmd.changes.fields if cmd.changes else None)
     await check_people(tx, cmd.add_assignee_ids, "add_assignee_ids")
     await check_labels(tx, cmd.add_label_ids, "add_label_ids")
     board = await _board(tx, cmd)
@@ -193,7 +196,8 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
             if row is None:
                 raise NotFound("There is no such task")
             _check_version(cmd, row)
-            changed = decided.add(row, _fresh(tx, cmd, board, row), tx.now)
+            own = values.changed(row)
+            changed = decided.add(row, _fresh(tx, cmd, board, row) | own, tx.now)
         except AtriumError as error:
             outcomes.append(refused(task_id, error))
         else:

@@ -9,7 +9,7 @@ caller has sent is bound as a value. A condition about an empty field does not h
 either inside or outside of a filter.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
@@ -29,7 +29,9 @@ from pydantic import (
 
 from handlers.context import Tx
 from handlers.errors import ValidationFailed
+from handlers.identity.custom_fields import Definition
 from handlers.registry import Payload, no_nul
+from handlers.work.task_values import task_fields
 from handlers.work.tasks import Priority, Type
 from storage.statements import Clause
 
@@ -82,13 +84,13 @@ TYPES: Final[dict[Kind, str]] = {
 class Known:
     """A field that filters know: its kind, and where a task has it, as SQL over `t`.
 
-    `{key}` in it stands for the key of a custom field, which is bound.
+    `{key}` in it stands for the key of a custom field, `{now}` for the moment of asking; both are bound.
     """
 
     kind: Kind
     sql: str
     options: tuple[str, ...] = ()
-    """What a choice may be, in its order."""
+    """What a choice may be, in its order. Tasks may still have an option of a custom field that is gone."""
     type: str = ""
     """The SQL type of its values, where that is not the one of its kind."""
     always: bool = False
@@ -133,6 +135,7 @@ FIELDS: Final[dict[str, Known]] = {
     ),
     "open": Known("boolean", "(t.completed_at IS NULL)", always=True),
     "parent_id": Known("id", "t.parent_id"),
+    "sprint_id": Known("id", "t.sprint_id"),
     "assignees": Known(
         "people", "t.assignee_ids", rank="(SELECT u.name FROM users AS u WHERE u.id = t.assignee_ids[1])"
     ),
@@ -144,13 +147,47 @@ FIELDS: Final[dict[str, Known]] = {
     "updated_at": Known("moment", "t.updated_at", always=True),
     "created_by": Known("person", "t.created_by"),
     "updated_by": Known("person", "t.updated_by"),
+    "overdue": Known(
+        "boolean", "(t.completed_at IS NULL AND t.due_at IS NOT NULL AND t.due_at < {now})", always=True
+    ),
+    "archived": Known("boolean", "(t.archived_at IS NOT NULL)", always=True),
+    "all_day": Known("boolean", "t.all_day", always=True),
     "estimate_minutes": Known("number", "t.estimate_minutes", type="bigint"),
+    "actual_minutes": Known("number", "t.actual_minutes", type="bigint"),
+    "subtask_total": Known("number", "t.subtask_total", type="bigint", always=True),
+    "subtask_done": Known("number", "t.subtask_done", type="bigint", always=True),
     "comment_count": Known("number", "t.comment_count", type="bigint", always=True),
 }
 """Every field of a task that a filter may name. A new one takes a line here; custom fields are `fields.<key>`.
 
 What several have together, such as labels in a table of their own, is an array: `ARRAY(SELECT l.label_id FROM …)`.
 """
+
+_TEXT: Final = "(t.fields ->> {key})"
+_TEXTS: Final = (
+    "ARRAY(SELECT jsonb_array_elements_text(CASE WHEN jsonb_typeof(t.fields -> {key}) = 'array' "
+    "THEN t.fields -> {key} ELSE '[]' END))"
+)
+_NUMBER: Final = Known(
+    "number", "(CASE WHEN jsonb_typeof(t.fields -> {key}) = 'number' THEN (t.fields -> {key})::numeric END)"
+)
+_DAY: Final = Known("day", f'{_TEXT} COLLATE "C"')
+_TRUTH: Final = Known(
+    "boolean", "(CASE WHEN jsonb_typeof(t.fields -> {key}) = 'boolean' THEN (t.fields -> {key})::boolean END)"
+)
+_CUSTOM: Final[Mapping[str, Known]] = {
+    "text": Known("text", _TEXT),
+    "url": Known("text", _TEXT),
+    "number": _NUMBER,
+    "money": Known(
+        "number",
+        f"(CASE WHEN {_TEXT} ~ '^-?[0-9]{{1,15}}([.][0-9]{{1,4}})?$' THEN {_TEXT}::numeric END)",
+    ),
+    "date": _DAY,
+    "person": Known("person", _TEXT, type="text"),
+    "checkbox": _TRUTH,
+}
+_GIVEN: Final[Mapping[str, Known]] = {"number": _NUMBER, "date": _DAY, "boolean": _TRUTH}
 
 Whole = Annotated[int, Field(strict=True, ge=-GREATEST, le=GREATEST)]
 Decimals = Annotated[float, Field(strict=True, ge=-GREATEST, le=GREATEST, allow_inf_nan=False)]
@@ -248,15 +285,39 @@ async def condition(tx: Tx, wanted: Filter, *, zone: str | None = None, at: str 
 
     Days begin and end where the tenant's do, unless `zone` says otherwise (IANA name).
     """
-    if zone is None and any(_names_days(one) for one in wanted.conditions()):
+    conditions = wanted.conditions()
+    if zone is None and any(_names_days(one) for one in conditions):
         zone = await tx.value("tenant_zone")
-    return compile_filter(
-        wanted, me=tx.actor.user_id, now=tx.now, zone=ZoneInfo(zone) if zone else UTC, at=at
-    )
+    custom = await custom_fields(tx, (str(one.field) for one in conditions))
+    days = ZoneInfo(zone) if zone else UTC
+    return compile_filter(wanted, me=tx.actor.user_id, now=tx.now, zone=days, custom=custom, at=at)
+
+
+async def custom_fields(tx: Tx, names: Iterable[str]) -> dict[str, Known]:
+    """The custom fields of the room's tasks by key, where one of these names is about one."""
+    if not any(name.startswith("fields.") for name in names):
+        return {}
+    fields = await task_fields(tx)
+    found = {key: _known(field, fields.computing.types.get(key)) for key, field in fields.by_key.items()}
+    return {key: known for key, known in found.items() if known is not None}
+
+
+def _known(field: Definition, gives: str | None) -> Known | None:
+    """How a filter sees a custom field; None for a formula that is broken. What is of another type counts as empty."""
+    if field.type == "formula":
+        return _GIVEN.get(gives or "")
+    if field.type == "select":
+        return Known("choice", _TEXT, tuple(field.options))
+    if field.type == "multi_select":
+        return Known("texts", _TEXTS, tuple(field.options))
+    return _CUSTOM[field.type]
 
 
 async def tasks_matching(tx: Tx, wanted: Filter, task_ids: list[UUID], *, at: str = "filter") -> set[UUID]:
-    """Those of some tasks of the room's project that a filter holds for."""
+    """Those of some tasks of the room's project that a filter holds for.
+
+    VALIDATION_ERROR where it names a custom field that is gone since it was kept.
+    """
     rows = await tx.many("tasks_matching", task_ids=task_ids, where=await condition(tx, wanted, at=at))
     return {row["id"] for row in rows}
 
@@ -323,9 +384,13 @@ class Work:
             raise ValidationFailed.field(f"{at}.value", str(error)) from None
 
     def place(self, known: Known, name: str) -> str:
-        if "{key}" not in known.sql:
-            return known.sql
-        return known.sql.replace("{key}", self.bind(key_of(name), "text"))
+        """Where a task has a field, with what that binds."""
+        sql = known.sql
+        if "{now}" in sql:
+            sql = sql.replace("{now}", self.bind(self.now, "timestamptz"))
+        if "{key}" in sql:
+            sql = sql.replace("{key}", self.bind(key_of(name), "text"))
+        return sql
 
     def _compared(self, known: Known, place: str, op: str, value: Any) -> str:
         if op == "is_empty":
@@ -352,7 +417,7 @@ class Work:
         if known.kind in ("person", "people") and value == "me":
             value = str(self.me)
         made = _VALUES[known.kind](value)
-        if known.options and made not in known.options:
+        if known.options and "{key}" not in known.sql and made not in known.options:
             raise ValueError(f"must be one of {', '.join(known.options)}")
         return str(made) if known.sql_type == "text" else made
 

@@ -11,7 +11,7 @@ from handlers.context import Tx
 from handlers.errors import ValidationFailed
 from handlers.identity.people import Timezone
 from handlers.registry import Ids, Page, Pagination, Paging, Payload, Reply, no_nul, query
-from handlers.work.filters import LISTS, Filter, Known, Work, condition, known_field
+from handlers.work.filters import LISTS, Filter, Known, Work, condition, custom_fields, known_field
 from handlers.work.sorting import Sort, SortKey, order_of
 from handlers.work.tasks import Task, TaskList
 from storage.statements import Clause
@@ -23,6 +23,8 @@ MOST_GROUPS: Final = 100
 GROUPED: Final = ("choice", "id", "person", "boolean", *LISTS)
 """Kinds of fields that can be counted by."""
 
+WHAT: Final = "What must hold. Unset: all tasks. Those in the archive are left out, unless a condition is about `archived`."
+
 Zone = Annotated[
     Timezone | None,
     Field(description="Where days in the filter begin and end (IANA name). Unset: as for the tenant."),
@@ -31,7 +33,7 @@ By = Annotated[str, StringConstraints(max_length=60), AfterValidator(no_nul)]
 
 
 class Finding(Paging):
-    filter: Filter | None = Field(None, description="What must hold. Unset: all tasks.")
+    filter: Filter | None = Field(None, description=WHAT)
     sort: Sort = Field([], description="At most 5 fields; what has nothing in a field comes last.")
     zone: Zone = None
     cursor: Annotated[str, StringConstraints(max_length=5_000), AfterValidator(no_nul)] | None = Field(
@@ -48,7 +50,7 @@ class FindEverywhere(Finding):
 
 
 class Counting(Payload):
-    filter: Filter | None = Field(None, description="What must hold. Unset: all tasks.")
+    filter: Filter | None = Field(None, description=WHAT)
     group_by: By | None = Field(
         None, description="A field with few values, such as status_id, priority, assignees or `fields.<key>`."
     )
@@ -123,7 +125,7 @@ async def count_everywhere(tx: Tx, ask: CountEverywhere) -> TaskCount:
 async def _found(
     tx: Tx, run: _Statements, ask: Finding, sort: list[SortKey], scope: Mapping[str, Clause]
 ) -> Page[TaskList]:
-    order = order_of(sort, lambda: _work(tx), {})
+    order = order_of(sort, lambda: _work(tx), await custom_fields(tx, (key.field for key in sort)))
     clauses = {**scope, **order.clauses(ask.cursor), **await _where(tx, ask.filter, ask.zone)}
     rows = await tx.many(run.found, max_rows=ask.limit + 1, **clauses)
     more = order.cursor(rows[ask.limit - 1]) if len(rows) > ask.limit else None
@@ -132,9 +134,9 @@ async def _found(
 
 
 async def _counted(tx: Tx, run: _Statements, ask: Counting, scope: Mapping[str, Clause]) -> TaskCount:
-    by = {} if ask.group_by is None else _by(tx, ask.group_by, {})
+    by = {} if ask.group_by is None else _by(tx, ask.group_by, await custom_fields(tx, [ask.group_by]))
     clauses = {**scope, **await _where(tx, ask.filter, ask.zone)}
-    [row] = await tx.many(run.counted, max_rows=MOST_COUNTED + 1, **clauses)
+    [row] = await tx.many(run.counted, most=Clause(str(MOST_COUNTED + 1)), **clauses)
     groups = await tx.many(run.grouped, max_rows=MOST_GROUPS, **clauses, **by) if by else []
     return TaskCount(
         count=min(row["count"], MOST_COUNTED),
@@ -144,36 +146,46 @@ async def _counted(tx: Tx, run: _Statements, ask: Counting, scope: Mapping[str, 
 
 
 async def _where(tx: Tx, wanted: Filter | None, zone: str | None) -> dict[str, Clause]:
-    """The filter; of whose tasks it is, where it says so, once more as a way in by the index of assignees."""
+    """The filter, and whether the archive is left out."""
     if wanted is None:
         return {"where": Clause("true")}
     clause = await condition(tx, wanted, zone=zone)
-    if tx.room.kind != "tenant" or (people := _given_to(wanted, tx.actor.user_id)) is None:
-        return {"where": clause}
-    theirs = f"t.id IN (SELECT a.task_id FROM task_assignees AS a WHERE a.tenant_id = :tenant_id AND a.user_id = ANY(${len(clause.values) + 1}::uuid []))"
-    return {"where": Clause(f"{clause.sql} AND {theirs}", (*clause.values, people))}
+    if tx.room.kind == "tenant":
+        clause = way_in(wanted, tx.actor.user_id, clause)
+    named = any(one.field == "archived" for one in wanted.conditions())
+    return {"where": clause, **({"standing": Clause("true")} if named else {})}
 
 
-def _given_to(wanted: Filter, me: UUID) -> list[UUID] | None:
-    """The people one of whom a task must be given to for the filter to hold; None where that is not said."""
+def way_in(wanted: Filter, me: UUID, clause: Clause) -> Clause:
+    """Whose tasks are asked for, where the filter says so, once more as a way in by the index of assignees."""
     for part in wanted.all_of or [wanted]:
         if part.field == "assignees" and part.op in ("has_any", "has_all") and isinstance(part.value, list):
-            return [me if value == "me" else UUID(str(value)) for value in part.value]
-    return None
+            people = [me if value == "me" else UUID(str(value)) for value in part.value]
+            theirs = (
+                "t.id IN (SELECT a.task_id FROM task_assignees AS a WHERE a.tenant_id = :tenant_id "
+                f"AND a.user_id = ANY(${len(clause.values) + 1}::uuid []))"
+            )
+            return Clause(f"{clause.sql} AND {theirs}", (*clause.values, people))
+    return clause
 
 
 def _visible(tx: Tx, project_ids: list[UUID] | None) -> Clause:
-    """Which projects `p` one may see, and asks about."""
+    people = None if tx.rights.every_project else [tx.actor.user_id, *tx.rights.stands_for]
+    return visible(people, project_ids)
+
+
+def visible(people: list[UUID] | None, project_ids: list[UUID] | None) -> Clause:
+    """The tasks of what these people take part in, of the projects that are asked about; None for all."""
     parts, values = list[str](), list[Any]()
-    if not tx.rights.every_project:
-        values.append([tx.actor.user_id, *tx.rights.stands_for])
+    if people is not None:
+        values.append(people)
         parts.append(
-            "p.id IN (SELECT pm.project_id FROM project_parts AS pm "
+            "t.project_id IN (SELECT pm.project_id FROM project_parts AS pm "
             f"WHERE pm.tenant_id = :tenant_id AND pm.user_id = ANY(${len(values)}::uuid []))"
         )
     if project_ids is not None:
         values.append(project_ids)
-        parts.append(f"p.id = ANY(${len(values)}::uuid [])")
+        parts.append(f"t.project_id = ANY(${len(values)}::uuid [])")
     return Clause(" AND ".join(parts) or "true", tuple(values))
 
 

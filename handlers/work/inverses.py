@@ -29,9 +29,9 @@ PLACE: Final = ("column_id", "status_id", "position", "completed_at")
 BY_ITSELF: Final = frozenset({"position", "completed_at"})
 """Those that may come out otherwise than they were: a place is found anew."""
 
-MADE: Final = frozenset({"task.created", "task.restored", "task.unarchived"})
+MADE: Final = frozenset({"task.created", "task.restored", "task.unarchived", "tasks.unarchived"})
 GONE: Final = frozenset({"task.deleted", "tasks.deleted", "task.archived", "tasks.archived"})
-ARCHIVE: Final = frozenset({"task.archived", "task.unarchived", "tasks.archived"})
+ARCHIVE: Final = frozenset({"task.archived", "task.unarchived", "tasks.archived", "tasks.unarchived"})
 CHANGED: Final = frozenset({"task.updated", "task.moved", "tasks.updated"})
 
 BARS: Final = frozenset({"board.deleted", "status.deleted", "status.updated", "status.created"})
@@ -156,7 +156,7 @@ async def _carry_out(this: Replay, change: Sequence[Past]) -> None:
         found = INVERSES[past.name]
         await (found.undo if this.back else found.redo)(this, past)
     wanted = {
-        task_id: {name: pair[0 if this.back else 1] for name, pair in fields.items()}
+        task_id: {name: _target(name, *pair, back=this.back) for name, pair in fields.items()}
         for task_id, fields in net(change).items()
         if task_id not in made
     }
@@ -164,6 +164,14 @@ async def _carry_out(this: Replay, change: Sequence[Past]) -> None:
         await _set_fields(this, wanted)
     if goes:
         await _take_away(this, goes, "archive" if archived else "delete", many=_many(change))
+
+
+def _target(name: str, before: Any, after: Any, *, back: bool) -> Any:
+    """What a field is to be; of custom fields those that changed, with null for one that is to have no value."""
+    if name != "fields":
+        return before if back else after
+    old, new = before or {}, after or {}
+    return {key: (old if back else new).get(key) for key in {**old, **new} if old.get(key) != new.get(key)}
 
 
 def net(change: Iterable[Past]) -> dict[str, dict[str, tuple[Any, Any]]]:

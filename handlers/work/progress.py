@@ -8,7 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 from handlers.context import Tx
-from handlers.registry import Entity, Event
+from handlers.registry import Entity, Event, Outcome, Payload, Reply, internal
 from storage.rooms import RoomKey
 
 ProgressBy = Literal["count", "estimate"]
@@ -32,12 +32,15 @@ class ProjectProgressed(Event, name="project.progressed"):
     was: ProgressWas
 
 
+class Reckon(Payload):
+    project_id: UUID
+
+
 async def settle_above(tx: Tx, project_ids: set[UUID]) -> list[ProjectProgressed]:
     """Reckon the progress of these projects, and of what they are in as far as that changes it. In the tenant's room."""
     if project_ids:  # the rooms of whatever may be written, before any of their rows
         rows = await tx.many("held_by", project_ids=list(project_ids))
-        above = {row["parent_id"] for row in rows if row["parent_id"] is not None}
-        await tx.many("lock_rooms", room_ids=[*project_ids | above])
+        await tx.many("lock_rooms", room_ids=[row["id"] for row in rows])
     events: list[ProjectProgressed] = []
     while project_ids:
         rows = await tx.many("reckon_progress", project_ids=list(project_ids))
@@ -55,3 +58,9 @@ async def settle_above(tx: Tx, project_ids: set[UUID]) -> list[ProjectProgressed
             events += [event, event.model_copy().to(room)]
         project_ids = {row["parent_id"] for row in changed if row["parent_id"] is not None}
     return events
+
+
+@internal("project.reckon", room="tenant")
+async def reckon(tx: Tx, cmd: Reckon) -> list[ProjectProgressed] | Outcome[ProjectProgressed, Reply]:
+    """Reckon how much of a project is done, and of what it is in. Told only where it is another percent."""
+    return await settle_above(tx, {cmd.project_id}) or Outcome([], Reply())

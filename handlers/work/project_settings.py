@@ -1,5 +1,6 @@
 """Settings of a project: who may be let in, what has to be approved, when it goes to the archive by itself."""
 
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
@@ -48,8 +49,13 @@ CLEARABLE: Final = frozenset({"auto_archive_days"})
 
 def _whole(stored: Any) -> Any:
     """What a row holds, with every default written out, so that events and snapshots say the same."""
-    held = from_json(stored) if isinstance(stored, str) else stored
-    return {**ProjectSettings().model_dump(), **held} if isinstance(held, dict) else held
+    return _read(stored) if isinstance(stored, str) else stored
+
+
+@lru_cache(maxsize=1024)
+def _read(stored: str) -> ProjectSettings:
+    """Most projects have the same settings: a list of ten thousand reads them once. Nobody changes what comes of it."""
+    return ProjectSettings.model_validate({**ProjectSettings().model_dump(), **from_json(stored)})
 
 
 Settings = Annotated[ProjectSettings, BeforeValidator(_whole)]
@@ -69,4 +75,4 @@ def changed(held: Any, changes: SettingsChanges) -> str:
 
 def of(stored: Any) -> ProjectSettings:
     """The settings that a row holds."""
-    return ProjectSettings.model_validate(_whole(stored))
+    return _read(stored) if isinstance(stored, str) else ProjectSettings.model_validate(stored)

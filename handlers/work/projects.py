@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from handlers.context import Tx
 from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
+from handlers.identity.field_values import Given, Held, tenant_field_set
 from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import (
     Entity,
@@ -31,6 +32,7 @@ from handlers.work import auto_archive, hierarchy, positions, project_settings
 from handlers.work.boards import Board
 from handlers.work.columns import Column
 from handlers.work.dependencies import Dependency
+from handlers.work.fields import ProjectField
 from handlers.work.hierarchy import Type
 from handlers.work.labels import Label, labels_of
 from handlers.work.progress import ProgressBy, ProjectProgressed, settle_above
@@ -94,6 +96,7 @@ class Project(Entity):
     )
     progress_by: ProgressBy = Field(description="Whether each task counts the same, or by its estimate.")
     settings: project_settings.Settings
+    fields: Held = Field(description="Values of the tenant's custom fields for projects, by key.")
     budget_version: int = Field(
         description="How often its budget was set. Who may see it reads it again when this grows: `budget.get`."
     )
@@ -122,6 +125,7 @@ class ProjectPart(Entity):
     end_on: date | None = None
     progress_by: ProgressBy | None = None
     settings: project_settings.Settings | None = None
+    fields: Held | None = Field(None, description="All values of custom fields.")
     budget_version: int | None = None
     completed_at: Timestamp | None = None
     archived_at: Timestamp | None = None
@@ -165,6 +169,7 @@ class CreateProject(Payload):
     end_on: Day | None = None
     progress_by: ProgressBy = "count"
     settings: SettingsChanges = SettingsChanges()
+    fields: Given = Field({}, description="Values of custom fields, by key.")
     member_ids: Ids = Field([], description="Members of the tenant who take part from the start.")
 
     @model_validator(mode="after")
@@ -192,6 +197,9 @@ class UpdateProject(Payload):
     end_on: Day | None = None
     progress_by: ProgressBy | None = None
     settings: SettingsChanges | None = None
+    fields: Given | None = Field(
+        None, description="Values of custom fields, by key; those not named stay, null takes one away."
+    )
 
 
 class ListProjects(Paging):
@@ -223,6 +231,7 @@ class ProjectSnapshot(Reply):
     labels: list[Label]
     members: list[ProjectMember]
     tasks: list[Task]
+    fields: list[ProjectField] = Field(description="Custom fields of its tasks beside those of the tenant.")
     views: list[View] = Field(description="The shared ones.")
     dependencies: list[Dependency] = Field(description="Those that these tasks have to do with.")
     sprints: list[Sprint] = Field(description="Those planned and active, and the last three completed ones.")
@@ -243,7 +252,10 @@ async def create(tx: Tx, cmd: CreateProject) -> list[ProjectCreated | ProjectPro
     await hierarchy.check_parent(tx, cmd.type, cmd.parent_id)
     await hierarchy.check_unit(tx, cmd.unit_id)
     project_id = cmd.id or new_id()
-    row = await create_row(tx, cmd, project_id=project_id, name=cmd.name, key=cmd.key, settings=cmd.settings)
+    values = await (await tenant_field_set(tx, "project")).changed(tx, None, cmd.fields, "fields")
+    row = await create_row(
+        tx, cmd, project_id=project_id, name=cmd.name, key=cmd.key, settings=cmd.settings, fields=values
+    )
     await _create_workflow(tx, project_id)
     await take_part(tx, project_id, [tx.actor.user_id, row["owner_id"], *cmd.member_ids])
     await auto_archive.set_alarm(tx, row)
@@ -264,7 +276,7 @@ async def create_row(
     """A new project and its room, with nothing in it. Raises CONFLICT where the id or the key is taken."""
     stored = settings if isinstance(settings, str) else project_settings.changed({}, settings)
     owner_id = fields.pop("owner_id", None) or getattr(cmd, "owner_id", None) or tx.actor.user_id
-    fields = {"template_id": None, "owner_id": owner_id, "settings": stored, **fields}
+    fields = {"template_id": None, "owner_id": owner_id, "settings": stored, "fields": "{}", **fields}
     row = await tx.one(
         "create_project", cmd, id=project_id, name=name, key=key or await _free_key(tx, name), **fields
     )
@@ -328,9 +340,14 @@ async def update(tx: Tx, cmd: UpdateProject) -> list[ProjectUpdated | ProjectPro
     changes = {name: value for name, value in given.items() if value is not None or name in CLEARABLE}
     if cmd.settings is not None:
         changes["settings"] = project_settings.changed(row["settings"], cmd.settings)
+    if "fields" in changes:
+        changes["fields"] = await (await tenant_field_set(tx, "project")).changed(
+            tx, row["fields"], changes["fields"], "fields", project_id=cmd.project_id
+        )
     await _check_changes(tx, row, changes)
     fresh = await tx.one("update_project", cmd, **{**dict(row), **changes, "now": tx.now})
-    await auto_archive.set_alarm(tx, fresh)
+    if auto_archive.moment(fresh) != auto_archive.moment(row):  # else what was taken out would go back
+        await auto_archive.set_alarm(tx, fresh)
     if _lets_guests_in(fresh) != _lets_guests_in(row):
         await tx.rights_changed()
     told = both(tx, cmd.project_id, _updated(row, fresh, (*changes, "completed_at")))
@@ -385,6 +402,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
         labels=await labels_of(tx),
         members=[ProjectMember.of(row) for row in await tx.many("project_members_of")],
         tasks=tasks,
+        fields=[ProjectField.of(row) for row in await tx.many("fields_of")],
         views=[View.of(row) for row in await tx.many("shared_views_of")],
         dependencies=await _dependencies(tx, {task.id for task in tasks}),
         sprints=[Sprint.of(row) for row in await tx.many("sprints_of_board", shown=SHOWN)],

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from handlers.context import Tx
 from handlers.errors import Conflict, NotFound
+from handlers.identity.people import from_json
 from handlers.registry import Event
 from handlers.work import positions
 from handlers.work.archive import TaskUnarchived
@@ -140,6 +141,9 @@ async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpda
     for one, key in keys.items():
         fresh[one]["position"] = key
     await _check_shown(tx, rows, fresh)
+    for one, values in fresh.items():
+        if "fields" in values:
+            values["fields"] = _with_fields(rows[one], values["fields"])
     decided = Decided()
     for one, values in fresh.items():
         decided.add(rows[one], values, tx.now)
@@ -150,6 +154,13 @@ async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpda
     if over:
         event.over_limits = over
     return event
+
+
+def _with_fields(row: Row, given: Mapping[str, Any]) -> Any:
+    """All values of custom fields, after some were set or, with null, taken away."""
+    before: Any = from_json(row["fields"])
+    after = {key: value for key, value in {**before, **given}.items() if value is not None}
+    return row["fields"] if after == before else after
 
 
 def _typed(values: Mapping[str, Any]) -> dict[str, Any]:

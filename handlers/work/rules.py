@@ -118,7 +118,7 @@ def missing_fields(task: Mapping[str, Any], required: Iterable[str]) -> list[str
 def _value(task: Mapping[str, Any], name: str) -> Any:
     """A field of a task; `fields.<key>` is in an object that the database may give as text."""
     if not name.startswith("fields."):
-        return task[name]
+        return task.get(name)
     fields = dict(task).get("fields")
     fields = orjson.loads(fields) if isinstance(fields, str) else fields
     return (fields or {}).get(name.partition(".")[2])

@@ -82,7 +82,7 @@ def _task_updated(past: Past) -> str:
 
 
 def _changed(what: str, fields: list[str]) -> str:
-    if len(fields) == 1 and fields[0] not in ("description", "body"):
+    if len(fields) == 1 and fields[0] not in ("description", "body", "fields"):
         return f"{{actor}} changed the {{fields}} of {what} from {{was.{fields[0]}}} to {{now.{fields[0]}}}"
     return f"{{actor}} changed {{fields}} of {what}" if fields else f"{{actor}} changed {what}"
 
@@ -154,6 +154,10 @@ sentence("checklist.item_unticked", "unticked", "{actor} unticked an item of a c
 sentence(
     "checklist.item_updated", "changed", "{actor} changed an item of a checklist of {checklist_item.task_id}"
 )
+sentence("tasks.unarchived", "restored", "{actor} took {count} tasks out of the archive")
+sentence("field.created", "created", "{actor} added the field {field}")
+sentence("field.updated", "changed", "{actor} changed the field {field}")
+sentence("field.deleted", "deleted", "{actor} deleted a field")
 sentence("backlog.moved", "moved", "{actor} moved {task} within the backlog")
 sentence("sprint.created", "planned", "{actor} planned the sprint {sprint}")
 sentence("sprint.updated", "changed", _of("sprint", "the sprint {}"))
@@ -227,6 +231,6 @@ silent(
     "apikey.revoked", "delegation.created", "delegation.revoked",
     # What only bids clients read something again, or follows from what is told elsewhere.
     "invitation.changed", "sso.changed", "sso.domain_changed", "tenant_key.changed", "import.progress", "member.signed_out",
-    "project.progressed", "task.watched", "task.unwatched", "column.collapsed", "column.expanded", "lane.collapsed", "lane.expanded",
+    "project.progressed", "field.computed", "task.watched", "task.unwatched", "column.collapsed", "column.expanded", "lane.collapsed", "lane.expanded",
     "view.created", "view.updated", "view.deleted", "profile.updated", "project.member_renamed",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from handlers.context import Tx
 from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
+from handlers.identity.field_values import Given, Held
 from handlers.identity.people import Timezone
 from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT, decode_cursor, encode_cursor, moment
 from handlers.registry import (
@@ -37,6 +38,7 @@ from handlers.work.labels import LabelIds, check_labels
 from handlers.work.rules import OverLimit, check_entry, check_limit, check_step
 from handlers.work.sprint_facts import COUNTED, check_sprint, settle
 from handlers.work.subtasks import recount
+from handlers.work.task_values import fields_in, task_fields
 from handlers.work.watchers import watching_with
 from storage.ids import new_id
 from storage.postgres import Row
@@ -76,6 +78,7 @@ class Task(Entity):
     project_id: UUID
     key: str
     title: str
+    fields: Held = Field(description="Values of custom fields, by key.")
     description: str
     type: Type
     priority: Priority
@@ -126,6 +129,7 @@ class TaskPart(Entity):
     id: UUID
     removed: Literal[True] | None = None
     title: str | None = None
+    fields: Held | None = Field(None, description="All values of custom fields.")
     description: str | None = None
     type: Type | None = None
     priority: Priority | None = None
@@ -210,6 +214,7 @@ class TaskRestored(Event, name="task.restored"):
 class CreateTask(Payload):
     id: UUID | None = Field(None, description="UUID of the new task, where the client makes it.")
     title: Title
+    fields: Given = Field({}, description="Values of custom fields, by key.")
     description: LongText = ""
     type: Type = "task"
     priority: Priority = "medium"
@@ -239,6 +244,9 @@ class TaskReply(Reply):
 class SharedChanges(Payload):
     """The fields that may be changed in one task or in many at once; what is not named stays."""
 
+    fields: Given | None = Field(
+        None, description="Values of custom fields, by key; those not named stay, null takes one away."
+    )
     type: Type | None = None
     priority: Priority | None = None
     status_id: UUID | None = None
@@ -401,6 +409,7 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     dates = settled(dict.fromkeys(("start_at", "due_at", "time_zone", "all_day")), cmd.model_dump())
     if column["asks_for"]:
         check_entry({**cmd.model_dump(), **dates}, (await _statuses(tx, status_id))[status_id])
+    fields = await fields_in(column).changed(tx, None, cmd.fields, "fields", project_id=tx.room.id)
     await check_people(tx, cmd.assignee_ids, "assignee_ids")
     await check_labels(tx, cmd.label_ids, "label_ids")
     if cmd.sprint_id is not None:
@@ -411,6 +420,7 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
         "create_task",
         cmd,
         id=task_id,
+        fields=fields,
         number=numbered["number"],
         key=numbered["key"],
         column_id=column["id"],
@@ -479,6 +489,10 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
     row = await standing(tx, cmd.task_id)
     tx.check_version(row, Task)
     changes = cmd.changes.model_dump(exclude_unset=True)
+    if "fields" in changes:
+        changes["fields"] = await (await task_fields(tx)).changed(
+            tx, row["fields"], changes["fields"], "changes.fields", project_id=tx.room.id
+        )
     if (parent_id := changes.get("parent_id")) is not None:
         await _check_parent(tx, cmd.task_id, parent_id)
     if "assignee_ids" in changes:

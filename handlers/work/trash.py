@@ -23,7 +23,7 @@ from handlers.registry import (
     command,
     query,
 )
-from handlers.work import hierarchy
+from handlers.work import auto_archive, hierarchy
 from handlers.work.progress import ProjectProgressed, settle_above
 from handlers.work.projects import OneProject, Project, both, project
 from storage.postgres import Row
@@ -117,6 +117,7 @@ async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored | ProjectProg
     fresh = await tx.maybe("restore_project", cmd, parent_id=row["parent_id"] if fits else None)
     if fresh is None:  # it was to be removed just now
         raise NotFound("There is no such project in the trash")
+    await auto_archive.set_alarm(tx, fresh)
     told = both(tx, cmd.project_id, ProjectRestored.of(fresh))
     return [*told, *await settle_above(tx, {fresh["parent_id"]} - {None})]
 

@@ -4,6 +4,7 @@ A shared view belongs to the project and is in its room; whoever may edit boards
 owner's room and reaches nobody else, nor does the audit log tell what it shows.
 """
 
+from datetime import UTC
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
@@ -30,6 +31,8 @@ from handlers.registry import (
     query,
 )
 from handlers.work.boards import Swimlanes
+from handlers.work.filters import Filter, Work, condition
+from handlers.work.sorting import Sort, SortKey, order_of
 from handlers.work.tasks import Task
 from storage.ids import new_id
 from storage.postgres import Row
@@ -59,23 +62,13 @@ TaskField = Annotated[
 ]
 
 
-def _small(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    text = orjson.dumps(value)
-    if len(text) > FILTER_SIZE:
-        raise ValueError(f"must not be larger than {FILTER_SIZE} bytes")
-    if b"\\u0000" in text:
-        raise ValueError("must not contain the NUL character")
+def _small(value: Filter) -> Filter:
+    if len(value.model_dump_json(exclude_unset=True)) > FILTER_SIZE:
+        raise ValueError(f"must not be larger than {FILTER_SIZE:,} bytes")
     return value
 
 
-ViewFilter = Annotated[dict[str, JsonValue], AfterValidator(_small)]
-
-
-class SortBy(Payload):
-    """One order of tasks; what is equal in it is ordered by the next one."""
-
-    field: TaskField
-    descending: bool = False
+ViewFilter = Annotated[Filter, AfterValidator(_small)]
 
 
 class View(Entity):
@@ -90,8 +83,8 @@ class View(Entity):
         description="The board that it looks at; null, or one that is gone: all of them."
     )
     layout: Layout
-    filter: dict[str, JsonValue] = Field(description="As task.search takes it; empty for all tasks.")
-    sort: list[SortBy]
+    filter: dict[str, JsonValue] | None = Field(description="As tasks.find takes it; null for all tasks.")
+    sort: list[SortKey]
     swimlanes: str
     fields: list[str] = Field(
         description="What is shown of each task; empty for what the client shows by itself."
@@ -131,8 +124,8 @@ class CreateView(Payload):
     shared: bool = Field(False, description="Needs board.edit.")
     board_id: UUID | None = None
     layout: Layout = "board"
-    filter: ViewFilter = {}
-    sort: Annotated[list[SortBy], Field(max_length=5)] = []
+    filter: ViewFilter | None = Field(None, description="Unset: all tasks.")
+    sort: Sort = []
     swimlanes: Swimlanes = "none"
     fields: Annotated[list[TaskField], Field(max_length=100)] = []
 
@@ -143,8 +136,8 @@ class UpdateView(Payload):
     shared: bool | None = Field(None, description="Only its owner makes a view private.")
     board_id: UUID | None = Field(None, description="Unset: as it is; null: all boards.")
     layout: Layout | None = None
-    filter: ViewFilter | None = None
-    sort: Annotated[list[SortBy], Field(max_length=5)] | None = None
+    filter: ViewFilter | None = Field(None, description="Unset: as it is; null: all tasks.")
+    sort: Sort | None = None
     swimlanes: Swimlanes | None = None
     fields: Annotated[list[TaskField], Field(max_length=100)] | None = None
 
@@ -169,15 +162,9 @@ async def create(tx: Tx, cmd: CreateView) -> ViewCreated:
         tx.require("board.edit")
     await _check_room(tx, cmd.shared)
     await _check_board(tx, cmd.board_id)
-    values = cmd.model_dump(mode="json")
+    await _check_look(tx, cmd.filter, cmd.sort)
     view_id = cmd.id or new_id()
-    row = await tx.one(
-        "create_view",
-        cmd,
-        id=view_id,
-        filter=orjson.dumps(values["filter"]).decode(),
-        sort=orjson.dumps(values["sort"]).decode(),
-    )
+    row = await tx.one("create_view", cmd, id=view_id, filter=_filter(cmd.filter), sort=_sort(cmd.sort))
     _tell_audit(tx, view_id, private=not cmd.shared)
     return ViewCreated.of(row).to(_room(tx, row["shared"], row["owner_id"]))
 
@@ -186,7 +173,9 @@ async def create(tx: Tx, cmd: CreateView) -> ViewCreated:
 async def update(tx: Tx, cmd: UpdateView) -> list[ViewUpdated | ViewDeleted]:
     """Change a view: one's own, or with the permission `board.edit` a shared one."""
     row = await _view(tx, cmd.view_id)
-    changes = cmd.model_dump(mode="json", exclude_unset=True, exclude={"view_id", "board_id"})
+    changes = cmd.model_dump(
+        mode="json", exclude_unset=True, exclude={"view_id", "board_id", "filter", "sort"}
+    )
     changes = {name: value for name, value in changes.items() if value is not None}
     shared = bool(changes.get("shared", row["shared"]))
     if row["shared"] or shared:
@@ -199,9 +188,11 @@ async def update(tx: Tx, cmd: UpdateView) -> list[ViewUpdated | ViewDeleted]:
     if "board_id" in cmd.model_fields_set:
         await _check_board(tx, cmd.board_id)
         changes["board_id"] = cmd.board_id
-    for name in ("filter", "sort"):
-        if name in changes:
-            changes[name] = orjson.dumps(changes[name]).decode()
+    await _check_look(tx, cmd.filter, cmd.sort or [])
+    if "filter" in cmd.model_fields_set:
+        changes["filter"] = _filter(cmd.filter)
+    if cmd.sort is not None:
+        changes["sort"] = _sort(cmd.sort)
     fresh = await tx.one("update_view", **{**dict(row), **changes, "now": tx.now})
     _tell_audit(tx, cmd.view_id, private=not (shared and row["shared"]))
     events: list[ViewUpdated | ViewDeleted] = [ViewUpdated.of(fresh).to(_room(tx, shared, row["owner_id"]))]
@@ -243,6 +234,21 @@ async def _view(tx: Tx, view_id: UUID) -> Row:
 async def _check_board(tx: Tx, board_id: UUID | None) -> None:
     if board_id is not None and await tx.maybe("board", board_id=board_id) is None:
         raise NotFound("There is no such board")
+
+
+async def _check_look(tx: Tx, wanted: Filter | None, sort: list[SortKey]) -> None:
+    """VALIDATION_ERROR where a filter or an order makes no sense to whoever asks with it."""
+    if wanted is not None:
+        await condition(tx, wanted)
+    order_of(sort, lambda: Work(tx.actor.user_id, tx.now, UTC, {}), {})
+
+
+def _filter(wanted: Filter | None) -> str:
+    return "null" if wanted is None else wanted.model_dump_json(exclude_unset=True)
+
+
+def _sort(keys: list[SortKey]) -> str:
+    return orjson.dumps([key.model_dump() for key in keys]).decode()
 
 
 async def _check_room(tx: Tx, shared: bool) -> None:

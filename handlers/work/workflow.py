@@ -27,6 +27,8 @@ from storage.postgres import Row
 
 Category = Literal["backlog", "todo", "in_progress", "blocked", "done", "cancelled"]
 
+COUNTED: Final = {"done", "cancelled"}
+"""Categories that say whether a task is completed, or how its parent counts it."""
 MOST_STATUSES: Final = 50
 """Statuses that one workflow may have (count)."""
 
@@ -206,16 +208,17 @@ async def create(tx: Tx, cmd: CreateStatus) -> StatusCreated:
 
 @command("status.update", needs="board.edit", rest="PUT /statuses/{status_id}", versioned=True)
 async def update(tx: Tx, cmd: UpdateStatus) -> Outcome[StatusUpdated | TasksUpdated, StatusUpdated]:
-    """Change a status. To begin or cease to mean "done" it must have no more than 1,000 tasks."""
+    """Change a status. To begin or cease to mean "done" or "cancelled" it must have no more than 1,000 tasks."""
     row, statuses = await _status(tx, cmd.status_id)
     tx.check_version(row, StatusEntity)
     changes = cmd.model_dump(exclude_unset=True, exclude={"status_id"})
     changes = {name: value for name, value in changes.items() if value is not None or name == "color"}
-    if "name" in changes and changes["name"] != row["name"]:
-        _check_name(statuses, changes["name"])
+    if "name" in changes:
+        _check_name([other for other in statuses if other["id"] != cmd.status_id], changes["name"])
     category = changes.get("category", row["category"])
-    if category == row["category"]:
-        return Outcome([event := await _change(tx, row, **changes)], event)
+    if category == row["category"] or not {category, row["category"]} & COUNTED:
+        event = await _change(tx, row, **changes)
+        return Outcome([event], event)
     had = await _holders(tx, cmd.status_id)
     again = (category == "done") != (row["category"] == "done")
     told = await _retag(tx, had, cmd.status_id, cmd.status_id, category) if again else _Told()

@@ -19,9 +19,12 @@ RETURNING *;
 UPDATE tenants
 SET
     name = :name, slug = :slug, description = :description, email = :email, phone = :phone, address = :address,
-    metadata = :metadata::text::jsonb, version = version + 1, updated_by = :actor_id, updated_at = :now
+    metadata = :metadata::text::jsonb, fields = :fields::text::jsonb, version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE id = :tenant_id
 RETURNING *;
+
+-- tenant_fields :value
+SELECT settings -> 'custom_fields' FROM tenants WHERE id = :tenant_id;
 
 -- slug_is_free :value
 SELECT slug_is_free(:slug, :tenant_id);

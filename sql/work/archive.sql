@@ -39,3 +39,33 @@ FROM back AS b
 JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.id = b.id
 JOIN board_columns AS c ON c.tenant_id = t.tenant_id AND c.id = t.column_id
 ORDER BY t.column_id, t.position, t.id;
+
+-- What comes out with each of some tasks: the task itself, and below it what went with the same one. Those of other
+-- boards' columns that are gone still say which board that was.
+-- archived_families :many
+WITH RECURSIVE back AS (
+    SELECT t.id, t.id AS top, t.archived_with FROM tasks AS t
+    WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid [])
+        AND t.deleted_at IS NULL AND t.archived_at IS NOT NULL
+    UNION
+    SELECT t.id, b.top, t.archived_with FROM back AS b
+    JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.parent_id = b.id AND t.archived_with = b.archived_with
+    WHERE t.deleted_at IS NULL AND t.archived_at IS NOT NULL
+)
+SELECT
+    b.top, t.id, t.parent_id, t.column_id, t.status_id, c.board_id,
+    coalesce(p.archived_at IS NOT NULL, false) AS parent_archived
+FROM back AS b
+JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.id = b.id
+JOIN board_columns AS c ON c.tenant_id = t.tenant_id AND c.id = t.column_id
+LEFT JOIN tasks AS p ON p.tenant_id = t.tenant_id AND p.id = t.parent_id
+ORDER BY t.column_id, t.position, t.id;
+
+-- unarchive_tasks :many
+UPDATE tasks AS t
+SET
+    archived_at = NULL, archived_with = NULL, column_id = p.column_id, position = p.position,
+    moved_by = :actor_id, moved_at = :now, version = t.version + 1, updated_by = :actor_id, updated_at = :now
+FROM unnest(:ids::uuid [], :column_ids::uuid [], :positions::text []) AS p (id, column_id, position)
+WHERE t.tenant_id = :tenant_id AND t.id = p.id
+RETURNING t.*;

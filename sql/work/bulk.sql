@@ -26,7 +26,7 @@ WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.id = ANY(:co
 -- update_many_tasks :exec
 UPDATE tasks AS t
 SET
-    type = m.type, priority = m.priority, column_id = m.column_id, status_id = m.status_id, position = m.position,
+    type = m.type, fields = m.fields::jsonb, priority = m.priority, column_id = m.column_id, status_id = m.status_id, position = m.position,
     assignee_ids = m.assignee_ids, watcher_ids = m.watcher_ids, tags = m.tags, label_ids = m.label_ids,
     start_at = m.start_at, due_at = m.due_at, completed_at = m.completed_at, estimate_minutes = m.estimate_minutes,
     sprint_id = m.sprint_id,
@@ -34,7 +34,7 @@ SET
     moved_at = CASE WHEN (t.column_id, t.position) = (m.column_id, m.position) THEN t.moved_at ELSE :now END,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM json_to_recordset(:tasks::json) AS m (
-    id uuid, type text, priority text, column_id uuid, status_id uuid, position text, assignee_ids uuid [],
+    id uuid, fields text, type text, priority text, column_id uuid, status_id uuid, position text, assignee_ids uuid [],
     watcher_ids uuid [], tags text [], label_ids uuid [], start_at timestamptz, due_at timestamptz,
     completed_at timestamptz, estimate_minutes integer, sprint_id uuid
 )

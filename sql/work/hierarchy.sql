@@ -18,7 +18,12 @@ SELECT EXISTS (
 UPDATE projects SET unit_id = NULL
 WHERE tenant_id = :tenant_id AND unit_id = :unit_id AND deleted_at IS NOT NULL;
 
--- What holds these projects, and what holds that.
+-- What holds these projects, and what holds that, and so on: three levels at most.
 -- held_by :many
-SELECT p.id, p.parent_id FROM projects AS p
-WHERE p.tenant_id = :tenant_id AND p.id = ANY(:project_ids::uuid []) AND p.deleted_at IS NULL;
+WITH RECURSIVE above AS (
+    SELECT p.id, p.parent_id FROM projects AS p
+    WHERE p.tenant_id = :tenant_id AND p.id = ANY(:project_ids::uuid [])
+    UNION
+    SELECT p.id, p.parent_id FROM above AS a JOIN projects AS p ON p.tenant_id = :tenant_id AND p.id = a.parent_id
+)
+SELECT a.id FROM above AS a;

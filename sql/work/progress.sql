@@ -17,7 +17,7 @@ CROSS JOIN LATERAL (
         WHEN count(*) > 0 THEN floor(100 * count(*) FILTER (WHERE s.category = 'done') / count(*))
     END AS share
     FROM tasks AS t
-    JOIN statuses AS s ON s.tenant_id = t.tenant_id AND s.id = t.status_id
+    JOIN statuses AS s ON s.tenant_id = p.tenant_id AND s.project_id = p.id AND s.id = t.status_id
     WHERE t.tenant_id = p.tenant_id AND t.project_id = p.id AND t.deleted_at IS NULL AND held.mean IS NULL
         AND s.category <> 'cancelled'
         AND t.subtask_total = 0

@@ -11,11 +11,12 @@ SELECT key FROM projects WHERE tenant_id = :tenant_id AND starts_with(key, :pref
 -- create_project :one
 INSERT INTO projects (
     tenant_id, id, key, name, description, type, status, priority, parent_id, owner_id, unit_id, template_id,
-    start_on, end_on, progress_by, settings, completed_at, created_by, created_at, updated_by, updated_at
+    start_on, end_on, progress_by, settings, fields, completed_at, created_by, created_at, updated_by, updated_at
 )
 VALUES (
     :tenant_id, :id, :key, :name, :description, :type, :status, :priority, :parent_id, :owner_id, :unit_id, :template_id,
-    :start_on, :end_on, :progress_by, :settings::jsonb, CASE WHEN :status = 'completed' THEN :now::timestamptz END,
+    :start_on, :end_on, :progress_by, :settings::jsonb, :fields::text::jsonb,
+    CASE WHEN :status = 'completed' THEN :now::timestamptz END,
     :actor_id, :now, :actor_id, :now
 )
 RETURNING *;
@@ -31,7 +32,7 @@ UPDATE projects
 SET
     name = :name, description = :description, type = :type, status = :status, priority = :priority,
     parent_id = :parent_id, owner_id = :owner_id, unit_id = :unit_id, start_on = :start_on, end_on = :end_on,
-    progress_by = :progress_by, settings = :settings::jsonb,
+    progress_by = :progress_by, settings = :settings::jsonb, fields = :fields::text::jsonb,
     completed_at = CASE WHEN :status = 'completed' THEN coalesce(completed_at, :now::timestamptz) END,
     version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NULL

@@ -109,7 +109,8 @@ CROSS JOIN LATERAL (
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid []);
 
 -- The column that a new or restored task goes to, how full it is, and where it ends. With no column the first one that
--- shows the status, on the board of another column before all others; or simply the first.
+-- shows the status, on the board of another column before all others; or simply the first. And the custom fields
+-- that a new task may have.
 -- landing_column :maybe
 SELECT
     c.id, c.name, c.status_ids, c.wip_limit, c.limit_mode,
@@ -126,7 +127,12 @@ SELECT
     (
         SELECT max(n.position) FROM tasks AS n
         WHERE n.tenant_id = :tenant_id AND n.column_id = c.id AND n.deleted_at IS NULL AND n.archived_at IS NULL
-    ) AS last_position
+    ) AS last_position,
+    (SELECT o.settings -> 'custom_fields' FROM tenants AS o WHERE o.id = :tenant_id) AS tenant_fields,
+    (
+        SELECT jsonb_agg(to_jsonb(f) ORDER BY f.created_at, f.id) FROM project_fields AS f
+        WHERE f.tenant_id = :tenant_id AND f.project_id = :project_id AND f.deleted_at IS NULL
+    ) AS own_fields
 FROM board_columns AS c
 JOIN boards AS b ON b.tenant_id = c.tenant_id AND b.id = c.board_id
 WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.deleted_at IS NULL
@@ -144,13 +150,13 @@ RETURNING last_number AS number, key || '-' || last_number AS key;
 
 -- create_task :one
 INSERT INTO tasks (
-    tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
+    tenant_id, project_id, id, number, key, title, fields, description, type, priority, column_id, status_id, position,
     parent_id, assignee_ids, watcher_ids, tags, label_ids, start_at, due_at, time_zone, all_day, estimate_minutes,
     actual_minutes, sprint_id, completed_at,
     created_by, created_at, updated_by, updated_at
 )
 SELECT
-    :tenant_id, :project_id, :id, :number, :key, :title, :description, :type, :priority, :column_id, s.id, :position,
+    :tenant_id, :project_id, :id, :number, :key, :title, :fields::text::jsonb, :description, :type, :priority, :column_id, s.id, :position,
     :parent_id, :assignee_ids, ARRAY(SELECT DISTINCT w FROM unnest(array_prepend(:actor_id::uuid, :assignee_ids::uuid [])) AS w),
     :tags, :label_ids, :start_at, :due_at, :time_zone, :all_day, :estimate_minutes, :actual_minutes, :sprint_id,
     CASE WHEN s.category = 'done' THEN :now::timestamptz END,
@@ -162,7 +168,7 @@ RETURNING *;
 -- update_task :one
 UPDATE tasks AS t
 SET
-    title = :title, description = :description, type = :type, priority = :priority,
+    title = :title, fields = :fields::text::jsonb, description = :description, type = :type, priority = :priority,
     parent_id = :parent_id, assignee_ids = :assignee_ids, watcher_ids = :watcher_ids, tags = :tags,
     label_ids = :label_ids, start_at = :start_at, due_at = :due_at, time_zone = :time_zone, all_day = :all_day,
     estimate_minutes = :estimate_minutes, actual_minutes = :actual_minutes, sprint_id = :sprint_id,

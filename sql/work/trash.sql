@@ -49,3 +49,55 @@ WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NOT NULL AND t.deleted_with =
     ))
 ORDER BY t.deleted_at DESC, t.id DESC
 LIMIT :max_rows;
+
+-- trash_to_purge :many
+SELECT * FROM trash_to_purge(:older_than);
+
+-- Whoever was restored meanwhile stays; from here on it cannot be.
+-- begin_purge :value
+UPDATE projects SET purged_at = coalesce(purged_at, now())
+WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NOT NULL
+    AND (purged_at IS NOT NULL OR deleted_at < :older_than)
+RETURNING true;
+
+-- Tasks of a project that was given up; those that others are part of wait for these.
+-- purge_project_tasks :value
+WITH gone AS (
+    DELETE FROM tasks AS t USING (
+        SELECT x.id FROM tasks AS x
+        JOIN projects AS p ON p.tenant_id = x.tenant_id AND p.id = x.project_id AND p.purged_at IS NOT NULL
+        WHERE x.tenant_id = :tenant_id AND x.project_id = :project_id
+            AND (SELECT b.id FROM tasks AS b WHERE b.tenant_id = x.tenant_id AND b.parent_id = x.id LIMIT 1) IS NULL
+        LIMIT :most
+    ) AS x
+    WHERE t.tenant_id = :tenant_id AND t.id = x.id
+    RETURNING 1
+)
+SELECT count(*) FROM gone;
+
+-- Tasks of the tenant that were deleted so long ago, and that nothing is part of any more.
+-- purge_tasks :value
+WITH gone AS (
+    DELETE FROM tasks AS t USING (
+        SELECT x.id FROM tasks AS x
+        WHERE x.tenant_id = :tenant_id AND x.deleted_at < :older_than
+            AND (SELECT b.id FROM tasks AS b WHERE b.tenant_id = x.tenant_id AND b.parent_id = x.id LIMIT 1) IS NULL
+        LIMIT :most
+    ) AS x
+    WHERE t.tenant_id = :tenant_id AND t.id = x.id AND t.deleted_at < :older_than
+    RETURNING 1
+)
+SELECT count(*) FROM gone;
+
+-- purge_room_log :value
+SELECT purge_room_log(:project_id, :most);
+
+-- let_go_of_children :exec
+UPDATE projects SET parent_id = NULL WHERE tenant_id = :tenant_id AND parent_id = :project_id;
+
+-- purge_project :value
+DELETE FROM projects WHERE tenant_id = :tenant_id AND id = :project_id AND purged_at IS NOT NULL
+RETURNING true;
+
+-- purge_room :exec
+DELETE FROM rooms WHERE tenant_id = :tenant_id AND id = :project_id AND kind = 'project';

@@ -428,6 +428,7 @@ async def _node(
         "ATRIUM_SECRET_KEY": "x" * 40,
         "ATRIUM_RATE_LIMITS": "off",
         "ATRIUM_DRAIN_SECONDS": "1",
+        "ATRIUM_PROGRESS_DELAY": "0",
         "ATRIUM_ARGON2_TIME": "1",
         "ATRIUM_ARGON2_MEMORY": "1024",
         "ATRIUM_ACCESS_TOKEN_TTL": "86400",

@@ -62,6 +62,13 @@ async def _program(world: World, alice: Person) -> None:
     assert (await alice.send("project.create", name="Bathroom", id=NEW_ID, parent_id=OTHER_ID)).success
 
 
+async def _template(world: World, alice: Person) -> None:
+    await _families(world, alice)
+    saved = await alice.send("template.save", project_id=world.project_id, name="Any kitchen")
+    assert saved.success, saved
+    world.made["template"] = saved.data.project.id
+
+
 async def _archived_projects(world: World, alice: Person) -> None:
     await _two_projects(world, alice)
     for project_id in (world.project_id, NEW_ID):
@@ -119,6 +126,27 @@ async def _assigned(world: World, alice: Person) -> None:
         assert (await alice.send("task.update", task_id=task_id, changes=mine)).success
 
 
+async def _own_field(world: World, alice: Person) -> None:
+    ask = {"project_id": world.project_id, "type": "number"}
+    assert (await alice.send("field.create", **ask, id=NEW_ID, key="hours", name="Hours")).success
+    assert (await alice.send("field.create", **ask, id=OTHER_ID, key="rate", name="Rate")).success
+
+
+async def _uncomputed(world: World, alice: Person) -> None:
+    """A formula that is younger than the value it needs."""
+    await _own_field(world, alice)
+    for task_id in world.tasks[:2]:
+        assert (await alice.send("task.update", task_id=task_id, changes={"fields": {"hours": 4}})).success
+    ask = {
+        "project_id": world.project_id,
+        "key": "days",
+        "name": "Days",
+        "type": "formula",
+        "formula": "hours / 8",
+    }
+    assert (await alice.send("field.create", **ask)).success
+
+
 async def _chain(world: World, alice: Person) -> None:
     """The second task waits for the first, the third for the second."""
     for name, at in (("edge", 1), ("next_edge", 2)):
@@ -138,6 +166,13 @@ async def _taken_back(world: World, alice: Person) -> None:
     await _changed(world, alice)
     for _ in range(2):
         assert (await alice.send("history.undo", room=world.project)).success
+async def _many_archived(world: World, alice: Person) -> None:
+    """Two tasks, one of them with a subtask, and columns that warn when they hold four."""
+    await _families(world, alice)
+    limit = {"column_id": world.columns["To do"], "limit": 4, "mode": "warn"}
+    assert (await alice.call("column.set_limit", limit)).success
+    ask = {"project_id": world.project_id, "task_ids": [world.tasks[1], world.tasks[0]]}
+    assert (await alice.call("tasks.archive", ask)).success
 
 
 async def _second_board(world: World, alice: Person) -> None:
@@ -476,6 +511,35 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_trash_task,
     ),
     "task.list_assigned": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_assigned),
+    "field.list": Example(lambda w: {"project_id": w.project_id}, before=_own_field),
+    "field.create": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "id": NEW_ID,
+            "key": "size",
+            "name": "Size",
+            "type": "select",
+            "options": ["S", "L"],
+        },
+        another=lambda w: {"project_id": w.project_id, "key": "hours", "name": "Hours", "type": "number"},
+    ),
+    "field.update": Example(
+        lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Time", "required": True},
+        another=lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Work"},
+        before=_own_field,
+        touch=("field.update", lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Toil"}),
+    ),
+    "field.delete": Example(
+        lambda w: {"project_id": w.project_id, "field_id": NEW_ID},
+        another=lambda w: {"project_id": w.project_id, "field_id": OTHER_ID},
+        before=_own_field,
+        touch=("field.update", lambda w: {"project_id": w.project_id, "field_id": NEW_ID, "name": "Toil"}),
+    ),
+    "field.compute": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": w.project_id, "after_number": 1},
+        before=_uncomputed,
+    ),
     "tasks.find": Example(
         lambda w: {
             "project_id": w.project_id,
@@ -599,6 +663,11 @@ EXAMPLES: Final[dict[str, Example]] = {
         lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[1], w.tasks[0], NEW_ID]},
         another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[2]]},
         before=_families,
+    ),
+    "tasks.unarchive": Example(
+        lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[1], NEW_ID, w.tasks[0]]},
+        another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[0]]},
+        before=_many_archived,
     ),
     # Comments.
     "comment.add": Example(
@@ -801,8 +870,13 @@ EXAMPLES: Final[dict[str, Example]] = {
             "project_id": w.project_id,
             "name": "What I owe",
             "board_id": w.board_id,
-            "filter": {"assignee_id": w.user_ids["alice"], "open": True},
-            "sort": [{"field": "due_at"}, {"field": "title", "descending": True}],
+            "filter": {
+                "and": [
+                    {"field": "assignees", "op": "has_any", "value": ["me"]},
+                    {"not": {"field": "due_at", "op": "gt", "value": {"days": 7}}},
+                ]
+            },
+            "sort": [{"field": "due_at"}, {"field": "title", "order": "desc"}],
             "swimlanes": "priority",
             "fields": ["title", "due_at"],
         },
@@ -951,6 +1025,32 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"project_id": NEW_ID},
         before=_trash_projects,
     ),
+    "project.duplicate": Example(
+        lambda w: {"project_id": w.project_id, "name": "Second kitchen", "members": True},
+        another=lambda w: {"project_id": w.project_id, "name": "Third kitchen", "tasks": False},
+        before=_families,
+    ),
+    "template.save": Example(
+        lambda w: {"project_id": w.project_id, "name": "Any kitchen", "key": "ANY"},
+        another=lambda w: {"project_id": w.project_id, "name": "Empty kitchen", "tasks": False},
+        before=_families,
+    ),
+    "project.from_template": Example(
+        lambda w: {
+            "room": w.tenant,
+            "template_id": w.made.get("template", NEW_ID),
+            "name": "Garden",
+            "start_on": "2027-03-01",
+        },
+        another=lambda w: {
+            "room": w.tenant,
+            "template_id": w.made.get("template", NEW_ID),
+            "name": "Yard",
+            "tasks": False,
+        },
+        before=_template,
+    ),
+    "project.overview": Example(lambda w: {"project_id": w.project_id}, before=_budgeted),
     "trash.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_trash),
     "budget.get": Example(lambda w: {"project_id": w.project_id}, before=_budgeted),
     "budget.set": Example(

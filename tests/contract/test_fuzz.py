@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from handlers.registry import SPECS, Spec
+from tests import effort
 from tests.contract.examples import EXAMPLES
 from tests.raw import raw
 from tests.world import World
@@ -18,7 +19,7 @@ ON_SOCKETS = sorted(name for name, spec in SPECS.items() if spec.kind not in ("e
 ON_REST = sorted(name for name, spec in SPECS.items() if spec.route is not None)
 
 few = settings(
-    max_examples=25,
+    max_examples=effort.EXAMPLES,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],  # shrinking would take minutes, and a found payload says enough

@@ -12,8 +12,12 @@ import orjson
 import pytest
 
 from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT
+from handlers.work.filters import Filter, Known, Work, compile_filter
+from handlers.work.find import visible, way_in
+from handlers.work.sorting import SortKey, order_of
 from server.scale import SLUG, TABLES, Size, load
 from storage.postgres import SESSION
+from storage.statements import Clause
 from storage.statements import load as statements
 from tests.world import LOGIN_PASSWORD, Cluster, World, fresh_world
 
@@ -76,6 +80,8 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "delete_tasks": {},
     "is_below": {"parent_id": "task"},
     "whereabouts": {},
+    "archived_families": {},
+    "unarchive_tasks": {},
     "board_layout": {},
     "board_layouts_of": {},
     "keep_board_layout": {"column_ids": []},
@@ -103,7 +109,18 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "tasks_by_change": {"archived": False},
     "tasks_in_column": {"column_id": "column"},
     "tasks_assigned": {},
+    "tasks_matching": {},
+    "find_tasks": {},
+    "count_tasks": {},
+    "group_tasks": {},
     "projects_of": {},
+    # Custom fields.
+    "task_fields": {},
+    "fields_of": {},
+    "field": {"field_id": FIRST_ID},
+    "former_field": {},
+    "tasks_to_compute": {},
+    "set_fields": {},
     # Subtasks, archive, keys.
     "found_task": {},
     "recount_subtasks": {},
@@ -213,6 +230,14 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "budget": {},
     "deleted_projects": {},
     "deleted_tasks": {},
+    "task_figures": {},
+    "next_milestones": {},
+    "held_in": {},
+    "shape_to_copy": {"source_id": "project"},
+    "tasks_to_copy": {"source_id": "project"},
+    "first_day": {"source_id": "project"},
+    "purge_tasks": {"older_than": FIRST_MOMENT, "most": 1000},
+    "purge_project_tasks": {"most": 1000},
 }
 """Statement -> what it is given beside the usual."""
 
@@ -309,6 +334,7 @@ class Large:
         """Every parameter that a hot statement may have."""
         ids = self.ids
         usual = {
+            "fields": "{}",
             "tenant_id": ids["tenant"], "room_id": ids["project"], "project_id": ids["project"], "now": NOW,
             "task_id": ids["task"], "entity_id": ids["task"], "comment_id": ids["comment"], "actor_id": ids["actor"],
             "user_id": ids["actor"], "id": uuid4(), "sees_all": True, "people": [ids["actor"]], "group_id": None,
@@ -333,7 +359,7 @@ class Large:
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
                 "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [],
-                "watcher_ids": [], "label_ids": [],
+                "watcher_ids": [], "label_ids": [], "fields": {},
             }),
             "head_rooms": [ids["project"]], "head_seqs": [2_000_000],
             "calls": _json({
@@ -351,7 +377,7 @@ class Large:
             else ids.get(value, value)
             if isinstance(value, str)
             else value
-            for key, value in HOT[name].items()
+            for key, value in HOT.get(name, {}).items()
         }
         writing = {"type": "task", "priority": "low"} if name in ("create_task", "update_task") else {}
         if name == "write_item":
@@ -381,6 +407,9 @@ class Large:
     async def plan(self, name: str, **more: Any) -> Any:
         """How the server carries out a statement: really done, and undone again."""
         statement, values = statements()[name], {**self.values(name), **more}
+        if clauses := {key: more[key] for key in statement.places if key in more}:
+            statement = statement.filled(clauses)
+            values |= statement.given or {}
         async with self.connection() as db:
             assert await db.fetchval("SELECT current_user") == "atrium_app"
             text = await db.fetchval(
@@ -434,6 +463,65 @@ async def test_it_reads_by_an_index(large: Large, name: str) -> None:
 async def test_filters_keep_to_the_index(large: Large, name: str, more: dict[str, Any]) -> None:
     plan = await large.plan(name, **more)
     assert read_whole(plan) == [], json.dumps(plan, indent=1)
+
+
+MINE: Final = {"field": "assignees", "op": "has_any", "value": ["me"]}
+OPEN: Final = {"field": "open", "op": "eq", "value": True}
+SOON: Final = {"field": "due_at", "op": "between", "value": ["today", {"days": 7}]}
+LATE: Final = {"field": "due_at", "op": "lt", "value": {"days": 0}}
+ODD: Final = {"or": [
+    {"field": "text", "op": "contains", "value": "nothing has this"}, {"field": "fields.size", "op": "gt", "value": 5},
+    {"not": {"field": "status_category", "op": "in", "value": ["done", "cancelled"]}},
+]}  # fmt: skip
+CUSTOM: Final = {
+    "size": Known(
+        "number",
+        "(CASE WHEN jsonb_typeof(t.fields -> {key}) = 'number' THEN (t.fields -> {key})::numeric END)",
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "sort", "narrowed"),
+    [
+        ("find_tasks", OPEN, "number", None),
+        ("find_tasks", ODD, "priority", None),
+        ("find_tasks", ODD, "fields.size", None),
+        ("find_tasks", SOON, "due_at", None),
+        ("count_tasks", ODD, None, None),
+        ("group_tasks", ODD, None, None),
+        ("tasks_matching", ODD, None, None),
+        ("find_tasks_everywhere", {"and": [OPEN, MINE]}, "due_at", None),
+        ("find_tasks_everywhere", {"and": [ODD, MINE]}, "priority", None),
+        ("find_tasks_everywhere", {"and": [OPEN, SOON]}, "due_at", None),
+        ("find_tasks_everywhere", {"and": [OPEN, LATE, ODD]}, "priority", None),
+        ("find_tasks_everywhere", ODD, "due_at", "projects"),
+        ("find_tasks_everywhere", ODD, "priority", "parts"),
+        ("count_tasks_everywhere", {"and": [OPEN, MINE]}, None, None),
+        ("count_tasks_everywhere", {"and": [OPEN, SOON]}, None, None),
+        ("group_tasks_everywhere", {"and": [OPEN, MINE]}, None, None),
+    ],
+)  # fmt: skip
+async def test_what_is_found_by_a_filter_is_read_by_an_index(
+    large: Large, name: str, wanted: Any, sort: str | None, narrowed: str | None
+) -> None:
+    clauses = found_by(large, Filter.model_validate(wanted), sort, narrowed)
+    plan = await large.plan(
+        name, **{key: clause for key, clause in clauses.items() if key in statements()[name].places}
+    )
+    assert read_whole(plan) == [], json.dumps(plan, indent=1)
+
+
+def found_by(large: Large, wanted: Filter, sort: str | None, narrowed: str | None) -> dict[str, Clause]:
+    """What the queries of handlers/work/find.py put into their statements."""
+    me = large.ids["actor"]
+    clauses = {"where": way_in(wanted, me, compile_filter(wanted, me=me, now=NOW, custom=CUSTOM))}
+    if sort is not None:
+        clauses |= order_of([SortKey(field=sort)], lambda: Work(me, NOW, UTC, CUSTOM), CUSTOM).clauses(None)
+    if narrowed is not None:
+        people, projects = ([me], None) if narrowed == "parts" else (None, [large.ids["project"]])
+        clauses["visible"] = visible(people, projects)
+    return clauses
 
 
 @pytest.mark.parametrize("name", ["comments_newest", "comments_oldest", "tasks_by_number", "tasks_in_column"])
@@ -490,6 +578,14 @@ async def test_it_is_loaded_once(large: Large) -> None:
         )
         wrong += "FROM comments AS c WHERE c.tenant_id = $1 AND c.task_id = t.id AND c.deleted_at IS NULL)"
         assert await db.fetchval(wrong, tenant_id) == 0
+        statement = statements()["reckon_progress"]
+        values = {
+            "tenant_id": tenant_id,
+            "project_ids": await db.fetchval(f"SELECT array_agg(id) FROM projects {of}", tenant_id),
+        }
+        rows = await db.fetch(statement.sql, *(values[key] for key in statement.params))
+        assert [row["id"] for row in rows if row["fresh"] != row["progress"]] == []
+        assert any(row["progress"] for row in rows)
 
 
 async def test_people_work_in_it(large: Large) -> None:

@@ -27,7 +27,7 @@ INSTANCE_TABLES = ["refresh_tokens", "half_sign_ins"]
 
 UNPEOPLED = {
     "api_keys", "audit_anchors", "audit_pending", "audit_seals", "custom_roles", "delegations", "group_members",
-    "groups", "project_shares", "sso_domains", "sso_issuers", "task_assignees", "task_keys",
+    "groups", "project_fields", "project_shares", "sso_domains", "sso_issuers", "task_assignees", "task_keys",
     "tenant_logos", "tenant_slugs",
 }  # fmt: skip
 """Tables that the named world has no rows in."""

@@ -176,6 +176,7 @@ def test_a_definition_is_whole() -> None:
     field = CustomField(key="due", name=" Due ", type="date", applies_to="task")
     assert field.model_dump() == {
         "key": "due", "name": "Due", "type": "date", "applies_to": "task", "options": [], "required": False,
+        "currency": None, "formula": None,
     }  # fmt: skip
 
 

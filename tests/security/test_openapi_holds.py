@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from server.openapi import openapi
+from tests.effort import EXAMPLES
 from tests.world import World
 
 SCHEMA: Final = schemathesis.openapi.from_dict(openapi())
@@ -28,7 +29,7 @@ CHECKS: Final = [
     response_schema_conformance,
 ]
 few = settings(
-    max_examples=25,
+    max_examples=EXAMPLES,
     deadline=None,
     derandomize=True,
     database=None,

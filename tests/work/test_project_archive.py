@@ -86,6 +86,9 @@ async def test_a_completed_project_goes_to_the_archive_by_itself(
     assert (await alice.send("project.update", project_id=project_id, settings=again)).success
     assert await world.node.alarms.once() == 1
     assert (await alice.hears("project.archived")).data.project.id == project_id
+    assert (await alice.send("project.unarchive", project_id=project_id)).success
+    assert (await alice.send("project.update", project_id=project_id, name="To be read again")).success
+    assert await world.node.alarms.once() == 0, "what was taken out does not go back by itself"
 
 
 async def test_the_trash_has_what_one_may_restore(

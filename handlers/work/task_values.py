@@ -1,0 +1,27 @@
+"""Which custom fields the tasks of a project have: the tenant's, and the project's own, which win where both have a key."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from handlers.context import Tx
+from handlers.identity.custom_fields import Definition
+from handlers.identity.field_values import FieldSet, field_set, tenant_fields
+from handlers.identity.people import from_json
+
+DEFINED: Final = tuple(Definition.model_fields)
+
+
+def fields_in(row: Mapping[str, Any]) -> FieldSet:
+    """Out of a row that has `tenant_fields` and `own_fields`."""
+    own: Any = from_json(row["own_fields"]) or []
+    return field_set([*tenant_fields(row["tenant_fields"], "task"), *(definition(one) for one in own)])
+
+
+async def task_fields(tx: Tx) -> FieldSet:
+    """Those of the room's project; the tenant's alone in its own room."""
+    project_id = tx.room.id if tx.room.kind == "project" else None
+    return fields_in(await tx.one("task_fields", project_id=project_id))
+
+
+def definition(row: Mapping[str, Any]) -> Definition:
+    return Definition.model_validate({name: row[name] for name in DEFINED})

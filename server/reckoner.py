@@ -1,0 +1,95 @@
+"""Keeps the progress of projects up to date, a moment after their tasks have changed.
+
+A node remembers the projects in which its own commands had events, which costs a board nothing, and looks at them a
+little later: whatever many moves come to is told once. A node that dies forgets some; the next change, or what
+maintenance does, makes up for it.
+"""
+
+import asyncio
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from handlers.access import of_role
+from handlers.context import Principal
+from handlers.dispatch import Dispatcher
+from handlers.errors import AtriumError
+from handlers.registry import INTERNAL
+from handlers.work.progress import Reckon
+from storage.postgres import LOST, Database
+from storage.rooms import RoomKey
+from storage.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+COMMAND: Final = "project.reckon"
+
+
+class Reckoner:
+    """One worker of one node; each looks after what its own node has changed."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self._db = db
+        self._delay = settings.progress_delay
+        self._due: dict[RoomKey, UUID] = {}
+        self._dispatcher: Dispatcher | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, room: RoomKey, actor_id: UUID) -> None:
+        """A project had an event, which somebody has caused."""
+        if self._delay:
+            self._due[room] = actor_id
+
+    def start(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        if self._delay:
+            self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def once(self) -> int:
+        """Look at every project that has changed; returns how many have come to another percent."""
+        due, self._due = self._due, {}
+        changed = 0
+        for room, actor_id in due.items():
+            changed += await self._reckon(room, actor_id)
+        return changed
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._delay)
+            try:
+                await self.once()
+            except LOST as error:
+                log.warning("progress.postponed", error=repr(error))
+            except Exception as error:
+                log.exception("progress.interrupted", error=repr(error))
+
+    async def _reckon(self, room: RoomKey, actor_id: UUID) -> bool:
+        """Nobody's lock is taken to find that all is as it was, which is what mostly happens."""
+        async with self._db.snapshot(room.tenant_id) as session:
+            rows = await session.many("reckon_progress", project_ids=[room.id])
+        if all(row["fresh"] == row["progress"] for row in rows):
+            return False
+        assert self._dispatcher is not None
+        tenant = RoomKey(room.tenant_id, "tenant", room.tenant_id)
+        try:
+            await self._dispatcher.submit(
+                INTERNAL[COMMAND], Reckon(project_id=room.id), _principal(room.tenant_id, actor_id), tenant
+            )
+        except AtriumError as error:  # the tenant is gone, or the node is ending
+            log.warning("progress.left", room=room.name, error=repr(error))
+            return False
+        return True
+
+
+def _principal(tenant_id: UUID, actor_id: UUID) -> Principal:
+    """Whoever changed the project last."""
+    return Principal(
+        user_id=actor_id, name="", email="", tenant_id=tenant_id, tenant_name="", tenant_slug="", role="owner",
+        session_id=actor_id, expires_at=float("inf"), authority=of_role("owner"),
+    )  # fmt: skip
