@@ -563,6 +563,30 @@ CREATE FUNCTION public.purge_member_imports(older_than timestamp with time zone)
     SELECT count(*) FROM gone
 $$;
 
+-- FUNCTION: purge_room_log(uuid, bigint)
+
+CREATE FUNCTION public.purge_room_log(room uuid, most bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    removed bigint;
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1 FROM projects AS p
+        WHERE p.tenant_id = current_tenant() AND p.id = room AND p.deleted_at IS NOT NULL AND p.purged_at IS NOT NULL
+    ) THEN
+        RAISE EXCEPTION 'this project is not to be removed' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    DELETE FROM room_events AS e WHERE e.tenant_id = current_tenant() AND e.room_id = room AND e.seq IN (
+        SELECT x.seq FROM room_events AS x
+        WHERE x.tenant_id = current_tenant() AND x.room_id = room ORDER BY x.seq LIMIT most
+    );
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    RETURN removed;
+END
+$$;
+
 -- FUNCTION: purge_some(bigint, timestamp with time zone)
 
 CREATE FUNCTION public.purge_some(most bigint, moment timestamp with time zone) RETURNS bigint
@@ -923,6 +947,21 @@ CREATE FUNCTION public.tenants_founded_by(person uuid) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$ SELECT count(*) FROM tenants AS t WHERE t.created_by = person $$;
+
+-- FUNCTION: trash_to_purge(timestamp with time zone)
+
+CREATE FUNCTION public.trash_to_purge(older_than timestamp with time zone) RETURNS TABLE(tenant_id uuid, project_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    (
+        SELECT p.tenant_id, p.id FROM projects AS p
+        WHERE p.deleted_at IS NOT NULL AND (p.purged_at IS NOT NULL OR p.deleted_at < older_than)
+        ORDER BY p.deleted_at LIMIT 1000
+    )
+    UNION ALL
+    (SELECT DISTINCT t.tenant_id, NULL::uuid FROM tasks AS t WHERE t.deleted_at < older_than LIMIT 1000)
+$$;
 
 -- FUNCTION: trim_audit(uuid, bigint, bytea, bytea, timestamp with time zone)
 
@@ -1610,6 +1649,29 @@ CREATE TABLE public.profiles (
     CONSTRAINT profiles_username_folded CHECK ((username = lower(username)))
 );
 
+-- TABLE: project_fields
+
+CREATE TABLE public.project_fields (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    key text NOT NULL,
+    name text NOT NULL,
+    type text NOT NULL,
+    options text[] DEFAULT '{}'::text[] NOT NULL,
+    required boolean DEFAULT false NOT NULL,
+    currency text,
+    formula text,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    deleted_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.project_fields FORCE ROW LEVEL SECURITY;
+
 -- TABLE: project_members
 
 CREATE TABLE public.project_members (
@@ -1657,6 +1719,7 @@ CREATE TABLE public.projects (
     progress_by text DEFAULT 'count'::text NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
     budget_version bigint DEFAULT 0 NOT NULL,
+    fields jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT projects_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT projects_progress_by_check CHECK ((progress_by = ANY (ARRAY['count'::text, 'estimate'::text]))),
     CONSTRAINT projects_progress_check CHECK (((progress >= 0) AND (progress <= 100))),
@@ -2018,6 +2081,7 @@ CREATE TABLE public.tasks (
     moved_at timestamp with time zone,
     sprint_id uuid,
     backlog_position text COLLATE pg_catalog."C",
+    fields jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT tasks_estimate_minutes_check CHECK ((estimate_minutes >= 0)),
     CONSTRAINT tasks_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT tasks_type_check CHECK ((type = ANY (ARRAY['task'::text, 'milestone'::text, 'bug'::text, 'feature'::text, 'epic'::text, 'story'::text])))
@@ -2078,7 +2142,8 @@ CREATE TABLE public.tenants (
     purge_at timestamp with time zone,
     parent_id uuid,
     asked_parent_id uuid,
-    require_second_factor boolean DEFAULT false NOT NULL
+    require_second_factor boolean DEFAULT false NOT NULL,
+    fields jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 
 ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
@@ -2361,6 +2426,16 @@ ALTER TABLE ONLY public.profiles
 
 ALTER TABLE ONLY public.profiles
     ADD CONSTRAINT profiles_username_key UNIQUE (username);
+
+-- CONSTRAINT: project_fields project_fields_key_key
+
+ALTER TABLE ONLY public.project_fields
+    ADD CONSTRAINT project_fields_key_key UNIQUE (tenant_id, project_id, key);
+
+-- CONSTRAINT: project_fields project_fields_pkey
+
+ALTER TABLE ONLY public.project_fields
+    ADD CONSTRAINT project_fields_pkey PRIMARY KEY (tenant_id, id);
 
 -- CONSTRAINT: project_members project_members_pkey
 
@@ -2892,6 +2967,10 @@ CREATE INDEX tasks_column_idx ON public.tasks USING btree (tenant_id, column_id,
 
 CREATE INDEX tasks_deleted_idx ON public.tasks USING btree (tenant_id, deleted_at, id) WHERE (deleted_at IS NOT NULL);
 
+-- INDEX: tasks_due_idx
+
+CREATE INDEX tasks_due_idx ON public.tasks USING btree (tenant_id, due_at, id) WHERE ((deleted_at IS NULL) AND (archived_at IS NULL) AND (due_at IS NOT NULL));
+
 -- INDEX: tasks_parent_idx
 
 CREATE INDEX tasks_parent_idx ON public.tasks USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
@@ -3174,6 +3253,11 @@ ALTER TABLE ONLY public.passkeys
 
 ALTER TABLE ONLY public.profiles
     ADD CONSTRAINT profiles_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: project_fields project_fields_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.project_fields
+    ADD CONSTRAINT project_fields_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: project_members project_members_tenant_id_project_id_fkey
 
@@ -3515,6 +3599,10 @@ ALTER TABLE public.member_imports ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.members ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: project_fields
+
+ALTER TABLE public.project_fields ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: project_members
 
 ALTER TABLE public.project_members ENABLE ROW LEVEL SECURITY;
@@ -3678,6 +3766,10 @@ CREATE POLICY tenant ON public.member_imports TO atrium_app USING ((tenant_id = 
 -- POLICY: members tenant
 
 CREATE POLICY tenant ON public.members TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: project_fields tenant
+
+CREATE POLICY tenant ON public.project_fields TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: project_members tenant
 
@@ -3952,6 +4044,11 @@ GRANT ALL ON FUNCTION public.purge_invitations(older_than timestamp with time zo
 REVOKE ALL ON FUNCTION public.purge_member_imports(older_than timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_member_imports(older_than timestamp with time zone) TO atrium_app;
 
+-- ACL: FUNCTION purge_room_log(room uuid, most bigint)
+
+REVOKE ALL ON FUNCTION public.purge_room_log(room uuid, most bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_room_log(room uuid, most bigint) TO atrium_app;
+
 -- ACL: FUNCTION purge_some(most bigint, moment timestamp with time zone)
 
 REVOKE ALL ON FUNCTION public.purge_some(most bigint, moment timestamp with time zone) FROM PUBLIC;
@@ -4051,6 +4148,11 @@ GRANT ALL ON FUNCTION public.tenant_to_purge(moment timestamp with time zone) TO
 
 REVOKE ALL ON FUNCTION public.tenants_founded_by(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.tenants_founded_by(person uuid) TO atrium_app;
+
+-- ACL: FUNCTION trash_to_purge(older_than timestamp with time zone)
+
+REVOKE ALL ON FUNCTION public.trash_to_purge(older_than timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.trash_to_purge(older_than timestamp with time zone) TO atrium_app;
 
 -- ACL: FUNCTION trim_audit(tenant uuid, upto_seq bigint, upto_hash bytea, anchor_signature bytea, older_than timestamp with time zone)
 
@@ -4213,6 +4315,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.passkeys TO atrium_app;
 -- ACL: TABLE profiles
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.profiles TO atrium_app;
+
+-- ACL: TABLE project_fields
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project_fields TO atrium_app;
 
 -- ACL: TABLE project_members
 

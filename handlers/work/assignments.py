@@ -82,7 +82,7 @@ async def on_restored(tx: Tx, event: TaskRestored | TaskUnarchived) -> list[Even
 
 
 @reaction(TasksRestored)
-async def on_many_restored(tx: Tx, event: TasksRestored) -> list[Event]:
+async def on_many_back(tx: Tx, event: TasksRestored) -> list[Event]:
     return [
         _assigned(tx, task.id, user_id)
         for task in event.tasks

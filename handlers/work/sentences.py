@@ -83,7 +83,7 @@ def _task_updated(past: Past) -> str:
 
 def _changed(what: str, fields: list[str]) -> str:
     if len(fields) == 1 and fields[0] not in ("description", "body", "fields"):
-        return f"{{actor}} changed the {{fields}} of {what} from {{was.{fields[0]}}} to {{now.{fields[0]}}}"
+        return f"{{actor}} changed {{fields}} of {what} from {{was.{fields[0]}}} to {{now.{fields[0]}}}"
     return f"{{actor}} changed {{fields}} of {what}" if fields else f"{{actor}} changed {what}"
 
 

@@ -166,6 +166,8 @@ async def _taken_back(world: World, alice: Person) -> None:
     await _changed(world, alice)
     for _ in range(2):
         assert (await alice.send("history.undo", room=world.project)).success
+
+
 async def _many_archived(world: World, alice: Person) -> None:
     """Two tasks, one of them with a subtask, and columns that warn when they hold four."""
     await _families(world, alice)

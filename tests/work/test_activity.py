@@ -89,7 +89,9 @@ async def test_the_feed_of_a_task(world: World, alice: Person, bob: Person, boar
     ]
 
 
-async def test_nobody_reads_of_what_he_may_not_see(world: World, alice: Person, bob: Person, board: Board) -> None:
+async def test_nobody_reads_of_what_he_may_not_see(
+    world: World, alice: Person, bob: Person, board: Board
+) -> None:
     made = await alice.send("project.create", name="Secret plans")
     hidden = f"project:{made.data.project.id}"
     assert (await alice.send("task.create", room=hidden, title="Hide it")).success
