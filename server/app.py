@@ -98,6 +98,7 @@ import handlers.work.unarchive
 import handlers.work.views
 import handlers.work.watchers
 import handlers.work.workflow
+import server.schedules
 import server.session
 import server.signals
 from handlers.dispatch import Dispatcher
@@ -226,6 +227,7 @@ NOUNS: Final = (
     handlers.rooms,
     server.session,
     server.signals,
+    server.schedules,
 )
 """Every module that registers something callable, by name: nothing is found by scanning."""
 
@@ -344,6 +346,7 @@ async def close_node(node: Node) -> None:
     await node.sealer.stop()
     await node.lag.stop()
     await node.maintenance.stop()
+    await node.gateway.schedules.stop()
     await node.gateway.presence.stop()
     await node.hub.stop()
     await node.outbound.close()

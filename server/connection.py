@@ -226,6 +226,7 @@ class Connection:
         self.trail.add(room, "resync", since, since)
         self.rooms.pop(room, None)
         self.gateway.presence.leave(self, room)
+        self.gateway.schedules.leave(self, room)
 
     # The life of its token.
 

@@ -40,6 +40,7 @@ from server.hub import Hub
 from server.limits import Limits
 from server.presence import Presence
 from server.rights import RETRY, RightsWatch
+from server.schedules import Schedules
 from server.trail import Trail
 from storage.ids import new_id
 from storage.postgres import LOST
@@ -100,6 +101,7 @@ class Gateway:
         self.hub = hub
         self.sessions = sessions
         self.presence = Presence(hub, settings)
+        self.schedules = Schedules(hub, dispatcher, settings)
         self.reader = RoomReader(dispatcher.db, settings)
         self.rights = RightsWatch(self, dispatcher.db)
         self.draining = False
@@ -411,6 +413,7 @@ class Gateway:
         if not self.hub.give_up(room, connection):
             connection.rooms.pop(room, None)
             self.presence.leave(connection, room)
+            self.schedules.leave(connection, room)
 
     def leave(self, connection: Connection, room: RoomKey, why: str = "left") -> bool:
         """Take a connection out of a room; False when it was not in it."""
@@ -420,9 +423,11 @@ class Gateway:
             return False
         connection.trail.add(room, why, position, position)
         self.presence.leave(connection, room)
+        self.schedules.leave(connection, room)
         return True
 
     def _on_event(self, room: RoomKey, packet: bytes) -> None:
+        self.schedules.heard(room, packet)
         if room.kind == "project" and packet.startswith(_DELETED):
             asyncio.get_running_loop().call_soon(self._close_room, room, "deleted")
 

@@ -6,7 +6,7 @@ bus, makes no difference. Events of one turn of the event loop leave in one writ
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -228,9 +228,12 @@ class Hub:
             self._fill(room, head)
 
     def signal(
-        self, key: RoomKey, name: str, data: bytes, *, skip: Member | None = None, relay: bool = True
-    ) -> None:
-        """Send something unlogged to a room: members that are slow do not get it, nor does anybody later."""
+        self, key: RoomKey, name: str, data: bytes, *, skip: Member | None = None,
+        only: Container[Member] | None = None, relay: bool = True,
+    ) -> None:  # fmt: skip
+        """Send something unlogged to a room, or to some of its members here: who is slow does not get it, nor does anybody
+        later.
+        """
         room = self.rooms.get(key)
         if relay:
             self._bus.publish(key.channel, SIGNAL + msgpack.packb((name, data)))
@@ -241,7 +244,7 @@ class Hub:
         frames: dict[str, bytes] = {}
         for member in room.live:
             socket = member.socket
-            if member is skip:
+            if member is skip or (only is not None and member not in only):
                 continue
             if socket.unsent() > self._settings.send_soft_limit:
                 metrics.SIGNALS_DROPPED.inc()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from handlers.access import Role
 from handlers.registry import Pagination, Seq, Timestamp
+from handlers.work.schedule import Schedule
 from server.signals import Focus, Status
 
 MESSAGES: Final[dict[str, type["Message"]]] = {}
@@ -153,6 +154,12 @@ class Received(Wire):
     """It was received; there is nothing to tell."""
 
 
+class WatchedSchedule(Wire):
+    """The schedule as it is; `schedule.changed` comes with every other one."""
+
+    schedule: Schedule
+
+
 ANSWERS: Final[dict[str, type[Wire]]] = {
     "room.join": Joined,
     "room.leave": Left,
@@ -160,6 +167,8 @@ ANSWERS: Final[dict[str, type[Wire]]] = {
     "presence.set": Received,
     "typing.start": Received,
     "typing.stop": Received,
+    "schedule.watch": WatchedSchedule,
+    "schedule.unwatch": Left,
 }
 """Control or signal -> `data` of its answer."""
 
@@ -275,3 +284,15 @@ class TypingNow(Message, name="typing"):
     user_id: UUID
     thread_id: UUID | None
     until: Timestamp
+
+
+class ScheduleChanged(Message, name="schedule.changed"):
+    """A schedule that the connection watches is another one now; `project.schedule` answers all of it."""
+
+    room: str
+    starts_at: Timestamp
+    finishes_at: Timestamp | None
+    critical_task_ids: list[UUID] = Field(
+        description="The critical path in the order of its starts: the first 1,000 tasks of it."
+    )
+    critical_count: int = Field(description="How many tasks are on it.")

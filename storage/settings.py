@@ -375,6 +375,12 @@ class Settings(BaseSettings):
     presence_detail: int = Field(
         200, ge=1, description="Members of a room above which presence is sent as a count (count)."
     )
+    schedule_interval: float = Field(
+        1,
+        gt=0,
+        description="A schedule that somebody watches is reckoned anew at most so often by a node, when its project changes "
+        "(seconds).",
+    )
     typing_ttl: float = Field(6, gt=0, description="Typing ends by itself after this time (seconds).")
     command_retention: int = Field(
         48, ge=24, description="How long a command id is remembered and its reply repeated (hours)."
