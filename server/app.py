@@ -339,8 +339,8 @@ async def close_node(node: Node) -> None:
     node.ready = False
     await node.importer.stop()
     await node.alarms.stop()
-    await node.reckoner.stop()
     await node.gateway.drain()  # at once, where it has been done
+    await node.reckoner.stop()
     await node.outbox.stop()
     await node.refusals.stop()
     await node.sealer.stop()

@@ -24,6 +24,8 @@ from storage.settings import Settings
 log = structlog.get_logger(__name__)
 
 COMMAND: Final = "project.reckon"
+LAST_LOOK: Final = 2.0
+"""How long the end of a node may wait for what is left (seconds)."""
 
 
 class Reckoner:
@@ -47,16 +49,22 @@ class Reckoner:
             self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Look at what is left, as far as there is time for it."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            async with asyncio.timeout(LAST_LOOK):
+                await self.once()
+        except (TimeoutError, *LOST) as error:
+            log.warning("progress.left", projects=len(self._due), error=repr(error))
 
     async def once(self) -> int:
         """Look at every project that has changed; returns how many have come to another percent."""
-        due, self._due = self._due, {}
         changed = 0
-        for room, actor_id in due.items():
-            changed += await self._reckon(room, actor_id)
+        for room in list(self._due):
+            changed += await self._reckon(room, self._due.pop(room))
         return changed
 
     async def _run(self) -> None:

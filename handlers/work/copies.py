@@ -160,7 +160,7 @@ async def _source(tx: Tx, project_id: UUID) -> Row:
 
 def _kept(source: Row) -> dict[str, object]:
     return {
-        "priority": source["priority"], "progress_by": source["progress_by"], "template_id": source["id"],
+        "priority": source["priority"], "progress_by": source["progress_by"], "template_id": source["id"], "fields": source["fields"],
     }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 -- Copies of projects. Whatever a status, board or column has goes along: the record as it is, under another id.
 
--- Statuses, then boards, then columns, each in its order; and labels.
+-- Statuses, then boards, then columns, each in its order; and labels, and fields of its own.
 -- shape_to_copy :many
 SELECT s.id, s.category, NULL::uuid [] AS status_ids, 1 AS sort, '' AS board, s.position
 FROM statuses AS s WHERE s.tenant_id = :tenant_id AND s.project_id = :source_id
@@ -13,6 +13,9 @@ FROM board_columns AS c JOIN boards AS b ON b.tenant_id = c.tenant_id AND b.id =
 WHERE c.tenant_id = :tenant_id AND c.project_id = :source_id AND c.deleted_at IS NULL
 UNION ALL
 SELECT l.id, NULL, NULL, 4, '', '' FROM labels AS l WHERE l.tenant_id = :tenant_id AND l.project_id = :source_id
+UNION ALL
+SELECT f.id, NULL, NULL, 5, '', '' FROM project_fields AS f
+WHERE f.tenant_id = :tenant_id AND f.project_id = :source_id
 ORDER BY sort, board, position, id;
 
 -- copy_statuses :exec
@@ -66,6 +69,16 @@ FROM labels AS l
 JOIN unnest(:old_ids::uuid [], :new_ids::uuid []) AS m (old_id, new_id) ON m.old_id = l.id
 WHERE l.tenant_id = :tenant_id AND l.project_id = :source_id;
 
+-- copy_fields :exec
+INSERT INTO project_fields
+SELECT (jsonb_populate_record(f, jsonb_build_object(
+    'id', m.new_id, 'project_id', :project_id::uuid, 'version', 1, 'created_by', :actor_id::uuid,
+    'created_at', :now::timestamptz, 'updated_by', :actor_id::uuid, 'updated_at', :now::timestamptz
+))).*
+FROM project_fields AS f
+JOIN unnest(:old_ids::uuid [], :new_ids::uuid []) AS m (old_id, new_id) ON m.old_id = f.id
+WHERE f.tenant_id = :tenant_id AND f.project_id = :source_id;
+
 -- tasks_to_copy :many
 SELECT
     t.id, t.number, t.parent_id, t.column_id, t.status_id, t.position, t.start_at, t.due_at, t.subtask_total,
@@ -90,7 +103,7 @@ WITH placed AS (
 ), made AS (
     INSERT INTO tasks (
         tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
-        parent_id, tags, label_ids, start_at, due_at, time_zone, all_day, estimate_minutes, completed_at, subtask_total,
+        parent_id, tags, label_ids, fields, start_at, due_at, time_zone, all_day, estimate_minutes, completed_at, subtask_total,
         checklist_total, created_by, created_at, updated_by, updated_at
     )
     SELECT
@@ -101,7 +114,7 @@ WITH placed AS (
             JOIN unnest(:label_ids::uuid [], :new_label_ids::uuid []) AS l (old_id, new_id) ON l.old_id = held.id
             ORDER BY held.place
         ),
-        t.start_at + :shift::interval, t.due_at + :shift::interval, t.time_zone, t.all_day, t.estimate_minutes,
+        t.fields, t.start_at + :shift::interval, t.due_at + :shift::interval, t.time_zone, t.all_day, t.estimate_minutes,
         CASE WHEN s.category = 'done' THEN :now::timestamptz END, m.subtask_total, t.checklist_total,
         :actor_id, :now, :actor_id, :now
     FROM placed AS m

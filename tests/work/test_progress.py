@@ -6,7 +6,7 @@ from typing import Any
 from server.reckoner import Reckoner
 from tests.contract.examples import NEW_ID, OTHER_ID
 from tests.reducer import fold, store_of
-from tests.world import Board, Person, World
+from tests.world import Board, Cluster, Person, World, second_node
 
 
 def _by_hand(world: World) -> Reckoner:
@@ -58,6 +58,16 @@ async def test_it_comes_by_itself(worlds: Callable[..., Any]) -> None:
     alice = await world.person("alice").connect()
     assert (await alice.send("task.move", task_id=world.tasks[0], column_id=world.columns["Done"])).success
     assert (await alice.hears("project.progressed", room=world.tenant)).data.project.progress == 20
+
+
+async def test_a_node_that_ends_looks_once_more(
+    world: World, cluster: Cluster, alice: Person, board: Board
+) -> None:
+    async with second_node(world, cluster, progress_delay=3600) as (_, url):
+        there = await world.person("bob", url=url).connect()
+        assert (await there.send("task.move", task_id=board.first, column_id=board.done)).success
+        await there.disconnect()
+    assert await _progress(alice, board.project) == 20
 
 
 async def test_what_is_counted(world: World, alice: Person, board: Board) -> None:
