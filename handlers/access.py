@@ -35,6 +35,7 @@ PERMISSIONS: Final = {
     "project.delete": "Delete a project, or bring it back.",
     "project.share": "Say who takes part in a project, and as what.",
     "board.edit": "Create boards and columns, change their order and limits.",
+    "automation.manage": "Make, change and switch the rules of a project, and read what they did.",
     "sprint.manage": "Plan, start and complete sprints.",
     "task.create": "Create a task.",
     "task.edit": "Change, move and assign a task.",
@@ -48,7 +49,7 @@ _CLIENT: Final = _GUEST
 _VIEWER: Final = frozenset({"tenant.view", "project.view", "presence.share"})
 _MEMBER: Final = _VIEWER | {"task.create", "task.edit", "task.delete", "comment.add", "rights.delegate"}
 _MANAGER: Final = _MEMBER | {
-    "project.create", "project.edit", "project.share", "board.edit", "sprint.manage", "member.invite", "team.manage",
+    "project.create", "project.edit", "project.share", "board.edit", "automation.manage", "sprint.manage", "member.invite", "team.manage",
 }  # fmt: skip
 _ADMIN: Final = frozenset(PERMISSIONS) - {"tenant.delete"}
 

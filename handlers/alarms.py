@@ -34,8 +34,16 @@ class Alarm:
 
 async def set_alarms(tx: Tx, alarms: Sequence[Alarm]) -> None:
     """Have internal commands sent into this room; they are written with the commit of this one."""
-    if not alarms:
-        return
+    if alarms:
+        tx.defer("set_alarms", alarms=_rows(tx, alarms))
+
+
+async def advance_alarm(tx: Tx, alarm: Alarm) -> None:
+    """Set an alarm, unless there is one under its key that comes earlier."""
+    tx.defer("advance_alarm", alarms=_rows(tx, [alarm]))
+
+
+def _rows(tx: Tx, alarms: Sequence[Alarm]) -> str:
     for alarm in alarms:
         if INTERNAL[alarm.name].room != tx.room.kind:
             raise ValueError(f"{alarm.name} is not for a room of kind {tx.room.kind}")
@@ -49,7 +57,7 @@ async def set_alarms(tx: Tx, alarms: Sequence[Alarm]) -> None:
         }
         for alarm in {alarm.key: alarm for alarm in alarms}.values()
     ]
-    tx.defer("set_alarms", alarms=orjson.dumps(rows).decode())
+    return orjson.dumps(rows).decode()
 
 
 async def clear_alarms(tx: Tx, keys: Sequence[str]) -> None:

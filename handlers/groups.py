@@ -19,6 +19,7 @@ from handlers.identity.vault import Vault
 from handlers.registry import (
     OPENINGS,
     REACTIONS,
+    RULES,
     TOGETHER,
     Event,
     Outcome,
@@ -116,6 +117,7 @@ class _Entry:
     name: str
     call: Call
     data: bytes
+    actor: tuple[UUID, str]
     task_id: UUID | None = None
     """The task that it is about, or the first of them."""
     seq: int = 0
@@ -153,6 +155,8 @@ class Group:
     known: dict[tuple[UUID, UUID], _Applied]
     ahead: dict[Call, list[Row]]
     """What was read for the commands with which it begins."""
+    triggers: list[str] | None
+    """What the rules of the room wait for; None where it has none."""
     last: int = 0
     """The number that the room's last event will have."""
     entries: list[_Entry] = field(default_factory=list)
@@ -168,6 +172,8 @@ class Group:
             self.session.wrote = False
             if len(run) == 1:
                 await self._apply(run[0])
+            elif self._awaited:
+                await self._apply_each(run)
             else:
                 await self._apply_together(run)
         return await self._append() if self.applied else []
@@ -190,6 +196,19 @@ class Group:
             raise
         except Exception as error:  # also any failed SQL: it has spoiled the transaction
             raise Spoiled(error) from error
+
+    @property
+    def _awaited(self) -> list[str] | None:
+        """What rules wait for, as the last command that changed them has left it."""
+        triggers: list[str] | None = self.session.values.get("triggers", self.triggers)
+        return triggers
+
+    async def _apply_each(self, calls: list[Call]) -> None:
+        """Several commands one by one: each has to find what the rules made of the one before."""
+        for call in calls:
+            self.session.wrote = False
+            await self._apply(call)
+            self.ahead.clear()
 
     async def _apply_together(self, calls: list[Call]) -> None:
         """Run the handler of several commands of one name; whatever is raised has them tried again one by one."""
@@ -228,8 +247,9 @@ class Group:
         if call.principal.authority is None:
             access.require_in_use(self.tenant_status)
         archived = self.archived
-        if call.spec.within:
-            project = RoomKey(self.room.tenant_id, "project", getattr(call.payload, call.spec.within))
+        project_id = getattr(call.payload, call.spec.within) if call.spec.within else None
+        if project_id is not None:
+            project = RoomKey(self.room.tenant_id, "project", project_id)
             await self.session.many("lock_rooms", room_ids=[project.id])  # before any row of the project
             rights = await read_rights(self.session, project, call.principal)
             archived = await self.session.value("is_archived", project_id=project.id)
@@ -246,15 +266,18 @@ class Group:
         return tx
 
     async def _finish(self, call: Call, tx: Tx, outcome: Event | list[Event] | Outcome) -> None:
-        """Reactions, then the place in the log, the reply and the evidence of a command that was carried out."""
+        """What follows, then the place in the log, the reply and the evidence of a command that was carried out."""
         events, data, once = _unpack(outcome)
-        for event in tuple(events):
-            for react in REACTIONS.get(type(event), ()):
-                events.extend(await react(tx, event) or ())
+        if not (isinstance(outcome, Outcome) and outcome.settled):
+            await add_reactions(tx, events)
+            if triggers := self._awaited:
+                for follow in RULES:
+                    events.extend(await follow(tx, tuple(events), triggers))
         self._record(call, events, data, once)
         self.evidence.append(_evidence(tx, call, events))
 
     def _record(self, call: Call, events: list[Event], data: bytes | None, once: bytes | None) -> None:
+        own = call.principal.user_id, call.principal.name
         for event in events:
             target = event.room or self.room
             if target is self.room or target == self.room:
@@ -266,7 +289,8 @@ class Group:
             dumped = event.dump()
             data = dumped if data is None else data
             about = tasks_of(event)
-            self.entries.append(_Entry(target, event.name, call, dumped, about[0] if about else None))
+            first = about[0] if about else None
+            self.entries.append(_Entry(target, event.name, call, dumped, event.actor or own, first))
             if len(about) > 1:
                 self.beside.append((self.entries[-1], about[1:]))
         data, seq = data or b"{}", self.last
@@ -288,10 +312,10 @@ class Group:
             entry.seq = head + 1
             heads[entry.room] = epoch, entry.seq
             batch = batches.setdefault(entry.room, Batch(entry.room, epoch, entry.seq, [], rights_seq))
-            actor = entry.call.principal
-            member = self.actors.get(actor.user_id)
+            user_id, name = entry.actor
+            member = self.actors.get(user_id)
             event = encode_event(
-                entry.room, entry.seq, at, actor.user_id, member["name"] if member else actor.name,
+                entry.room, entry.seq, at, user_id, member["name"] if member else name,
                 entry.call.command_id, entry.data,
             )  # fmt: skip
             batch.packets.append(packet(entry.name, event))
@@ -324,7 +348,7 @@ class Group:
                     "room_id": entry.room.id,
                     "seq": entry.seq,
                     "name": entry.name,
-                    "actor_id": entry.call.principal.user_id,
+                    "actor_id": entry.actor[0],
                     "command_id": entry.call.command_id,
                     "data": orjson.Fragment(entry.data),
                     "task_id": entry.task_id,
@@ -376,8 +400,16 @@ async def open_group(
         raise NotFound
     return Group(
         session, settings, vault, runs, room, str(row["epoch"]), row["head_seq"], row["rights_seq"],
-        row["tenant_status"], row["archived"], row["now"], _actors(row), _known(row), ahead, row["head_seq"],
+        row["tenant_status"], row["archived"], row["now"], _actors(row), _known(row), ahead, row["triggers"],
+        row["head_seq"],
     )  # fmt: skip
+
+
+async def add_reactions(tx: Tx, events: list[Event]) -> None:
+    """Append what follows from events, one level deep."""
+    for event in tuple(events):
+        for react in REACTIONS.get(type(event), ()):
+            events.extend(await react(tx, event) or ())
 
 
 def _actors(row: Row) -> dict[UUID, dict[str, Any]]:

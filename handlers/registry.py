@@ -131,6 +131,7 @@ class Event(BaseModel):
 
     name: ClassVar[str]
     _room: RoomKey | None = PrivateAttr(default=None)
+    _actor: tuple[UUID, str] | None = PrivateAttr(default=None)
 
     def __init_subclass__(cls, name: str, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -155,6 +156,16 @@ class Event(BaseModel):
     def room(self) -> RoomKey | None:
         private = self.__pydantic_private__
         return private["_room"] if private else None
+
+    def by(self, user_id: UUID, name: str) -> Self:
+        """Say who did it, where that is not whoever sent the command."""
+        self._actor = user_id, name
+        return self
+
+    @property
+    def actor(self) -> tuple[UUID, str] | None:
+        private = self.__pydantic_private__
+        return private["_actor"] if private else None
 
     def dump(self) -> bytes:
         return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
@@ -216,6 +227,8 @@ class Outcome(Generic[E, Told]):
     once: Told | None = None
     """The reply with a secret that is shown once: to the caller of the first try, and never written down.
     A repeated command gets `data`."""
+    settled: bool = False
+    """Whether reactions and rules have followed from the events already, and are among them."""
 
 
 class Paging(Payload):
@@ -305,6 +318,8 @@ TOGETHER: Final[dict[str, Handler]] = {}
 OPENINGS: Final[dict[str, Opening]] = {}
 """Name of a command -> what is read for it with the opening of its room."""
 REACTIONS: Final[dict[type[Event], list[Handler]]] = {}
+RULES: Final[list[Handler]] = []
+"""What is asked after the reactions, in rooms that have rules; see `rules`."""
 SNAPSHOTS: Final[dict[str, Handler]] = {}
 """Kind of room -> function that reads its state."""
 
@@ -324,8 +339,10 @@ def command(
 ) -> Callable[[H], H]:
     """Register a command: `handler(tx, payload)` returns its event, its events, or an Outcome.
 
-    `within` names the field with the project whose rights count, where the command's room is the tenant's. With
-    `archived` it may be carried out in an archived project too. One that reads the room's log runs `alone`, not in a group.
+    `within` names the field with the project whose rights count, where the command's room is the
+    tenant's; those of the tenant do where it is None. With
+    `archived` it may be carried out in an archived project too. One that
+    reads the room's log runs `alone`, not in a group.
     """
     return _register(
         "command", name, room=room, needs=needs, rest=rest, within=within, versioned=versioned, status=status,
@@ -457,6 +474,15 @@ def reaction(event: type[Event]) -> Callable[[H], H]:
         return handler
 
     return add
+
+
+def rules(handler: H) -> H:
+    """Run `handler(tx, events, triggers)` after a command and its reactions, in rooms whose row has `triggers`.
+
+    It returns the events that follow, with all that follows from them; it must not raise what is the rules' own fault.
+    """
+    RULES.append(handler)
+    return handler
 
 
 def snapshot(kind: str) -> Callable[[H], H]:

@@ -64,6 +64,7 @@ import handlers.work.activity
 import handlers.work.allocations
 import handlers.work.archive
 import handlers.work.assignments
+import handlers.work.automation
 import handlers.work.backlog
 import handlers.work.boards
 import handlers.work.budgets
@@ -86,12 +87,16 @@ import handlers.work.parts
 import handlers.work.progress
 import handlers.work.project_archive
 import handlers.work.project_members
+import handlers.work.project_rules
 import handlers.work.projects
+import handlers.work.rule_alarms
+import handlers.work.rule_tests
 import handlers.work.schedule
 import handlers.work.sprint_tasks
 import handlers.work.sprints
 import handlers.work.subtasks
 import handlers.work.taking_back
+import handlers.work.task_templates
 import handlers.work.tasks
 import handlers.work.trash
 import handlers.work.unarchive
@@ -186,6 +191,7 @@ NOUNS: Final = (
     handlers.platform.impersonation,
     handlers.platform.nodes,
     handlers.work.projects,
+    handlers.work.project_rules,
     handlers.work.project_members,
     handlers.work.project_archive,
     handlers.work.trash,
@@ -223,6 +229,10 @@ NOUNS: Final = (
     handlers.work.backlog,
     handlers.work.burndown,
     handlers.work.assignments,
+    handlers.work.automation,
+    handlers.work.rule_alarms,
+    handlers.work.rule_tests,
+    handlers.work.task_templates,
     handlers.insight.audit,
     handlers.rooms,
     server.session,

@@ -60,6 +60,9 @@ class Maintenance:
             await session.value(
                 "purge_member_imports", older_than=now - timedelta(days=self._settings.invitation_retention)
             )
+            await session.value(
+                "purge_rule_runs", older_than=now - timedelta(days=self._settings.rule_history_days)
+            )
         return replies, events
 
     async def sessions(self, now: datetime | None = None) -> int:

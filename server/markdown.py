@@ -8,7 +8,7 @@ from server.describe import Schema
 
 def type_of(field: Schema) -> str:
     """A JSON schema in a few words."""
-    if choices := field.get("anyOf"):
+    if choices := field.get("anyOf") or field.get("oneOf"):
         return " or ".join(type_of(choice) for choice in choices)
     if reference := field.get("$ref"):
         name = reference.rpartition("/")[2]

@@ -97,21 +97,26 @@ def _fields(
     definition = found.definition(reference)
     for name, field in definition.get("properties", {}).items():
         choices = [field, *field.get("anyOf", ())]
-        choices += [choice["items"] for choice in choices if "items" in choice]
-        inner = next((choice for choice in choices if "$ref" in choice), None)
-        inner = inner if inner and "properties" in found.definition(inner) else None
+        inner = [choice for choice in _objects(choices) if "properties" in found.definition(choice)]
         listed = any("items" in choice for choice in choices)
         said = field.get("description", "")
-        if inner:
-            said = said or found.definition(inner).get("description", "")
+        if len(inner) == 1:
+            said = said or found.definition(inner[0]).get("description", "")
         kind = type_of(field)
         if inner:
             kind = ("list of objects" if listed else "object") + (" or null" if field.get("anyOf") else "")
         yield f"`{prefix}{name}`", kind, _default(name, field, definition), said
-        if inner and inner["$ref"] not in within:  # else it holds more of its own kind
-            yield from _fields(
-                found, inner, f"{prefix}{name}{'[]' if listed else ''}.", (*within, inner["$ref"])
-            )
+        for one in inner:
+            if one["$ref"] not in within:  # else it holds more of its own kind
+                under = f"{prefix}{name}{'[]' if listed else ''}."
+                yield from _fields(found, one, under, (*within, one["$ref"]))
+
+
+def _objects(choices: list[Schema]) -> list[Schema]:
+    """The objects that a field may hold, in a list or alone; several where one field of theirs says which it is."""
+    choices = [*choices, *(choice["items"] for choice in choices if "items" in choice)]
+    several = [choice for each in choices for choice in each.get("oneOf", ()) if "$ref" in choice]
+    return several or [choice for choice in choices if "$ref" in choice][:1]
 
 
 def _default(name: str, field: Schema, definition: Schema) -> str:

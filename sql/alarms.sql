@@ -9,6 +9,17 @@ SET
     room_id = excluded.room_id, at = excluded.at, name = excluded.name, payload = excluded.payload,
     actor_id = excluded.actor_id, command_id = excluded.command_id, try_at = excluded.try_at, tries = 0;
 
+-- The same, unless one under its key comes earlier.
+-- advance_alarm :exec
+INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at)
+SELECT :tenant_id, a.key, :room_id, a.at, a.name, a.payload, :actor_id, a.command_id, a.at
+FROM json_to_recordset(:alarms::json) AS a (key text, at timestamptz, name text, payload json, command_id uuid)
+ON CONFLICT (tenant_id, key) DO UPDATE
+SET
+    room_id = excluded.room_id, at = excluded.at, name = excluded.name, payload = excluded.payload,
+    actor_id = excluded.actor_id, command_id = excluded.command_id, try_at = excluded.try_at, tries = 0
+WHERE alarms.at > excluded.at;
+
 -- clear_alarms :exec
 DELETE FROM alarms WHERE tenant_id = :tenant_id AND key = ANY(:keys::text []);
 

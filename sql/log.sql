@@ -7,6 +7,7 @@ SELECT
     r.kind,
     epoch_of(r.epoch) AS epoch,
     r.head_seq,
+    r.triggers,
     t.rights_seq,
     t.status AS tenant_status,
     clock_timestamp() AS now,

@@ -587,6 +587,16 @@ BEGIN
 END
 $$;
 
+-- FUNCTION: purge_rule_runs(timestamp with time zone)
+
+CREATE FUNCTION public.purge_rule_runs(older_than timestamp with time zone) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    WITH gone AS (DELETE FROM rule_runs WHERE at < older_than RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
+
 -- FUNCTION: purge_some(bigint, timestamp with time zone)
 
 CREATE FUNCTION public.purge_some(most bigint, moment timestamp with time zone) RETURNS bigint
@@ -1851,11 +1861,71 @@ CREATE TABLE public.rooms (
     epoch uuid DEFAULT gen_random_uuid() NOT NULL,
     head_seq bigint DEFAULT 0 NOT NULL,
     floor_seq bigint DEFAULT 0 NOT NULL,
+    triggers text[],
     CONSTRAINT rooms_kind_check CHECK ((kind = ANY (ARRAY['tenant'::text, 'project'::text, 'channel'::text, 'document'::text, 'user'::text])))
 )
 WITH (fillfactor='50');
 
 ALTER TABLE ONLY public.rooms FORCE ROW LEVEL SECURITY;
+
+-- TABLE: rule_dues
+
+CREATE TABLE public.rule_dues (
+    tenant_id uuid NOT NULL,
+    rule_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    due_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.rule_dues FORCE ROW LEVEL SECURITY;
+
+-- TABLE: rule_runs
+
+CREATE TABLE public.rule_runs (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    rule_id uuid NOT NULL,
+    task_id uuid,
+    at timestamp with time zone NOT NULL,
+    trigger text NOT NULL,
+    cause_id uuid,
+    outcome text NOT NULL,
+    reason text,
+    message text,
+    actions json NOT NULL,
+    CONSTRAINT rule_runs_outcome_check CHECK ((outcome = ANY (ARRAY['did'::text, 'skipped'::text, 'failed'::text])))
+);
+
+ALTER TABLE ONLY public.rule_runs FORCE ROW LEVEL SECURITY;
+
+-- TABLE: rules
+
+CREATE TABLE public.rules (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    owner_id uuid NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    enabled_at timestamp with time zone NOT NULL,
+    trigger text NOT NULL,
+    definition json NOT NULL,
+    next_at timestamp with time zone,
+    minute_at timestamp with time zone,
+    minute_runs bigint DEFAULT 0 NOT NULL,
+    hour_at timestamp with time zone,
+    hour_runs bigint DEFAULT 0 NOT NULL,
+    told_at timestamp with time zone,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.rules FORCE ROW LEVEL SECURITY;
 
 -- TABLE: schema_migrations
 
@@ -2032,6 +2102,23 @@ CREATE TABLE public.task_keys (
 );
 
 ALTER TABLE ONLY public.task_keys FORCE ROW LEVEL SECURITY;
+
+-- TABLE: task_templates
+
+CREATE TABLE public.task_templates (
+    tenant_id uuid NOT NULL,
+    project_id uuid,
+    id uuid NOT NULL,
+    name text NOT NULL COLLATE pg_catalog."C",
+    tasks json NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.task_templates FORCE ROW LEVEL SECURITY;
 
 -- TABLE: tasks
 
@@ -2487,6 +2574,21 @@ ALTER TABLE ONLY public.room_events
 ALTER TABLE ONLY public.rooms
     ADD CONSTRAINT rooms_pkey PRIMARY KEY (tenant_id, id);
 
+-- CONSTRAINT: rule_dues rule_dues_pkey
+
+ALTER TABLE ONLY public.rule_dues
+    ADD CONSTRAINT rule_dues_pkey PRIMARY KEY (tenant_id, rule_id, task_id);
+
+-- CONSTRAINT: rule_runs rule_runs_pkey
+
+ALTER TABLE ONLY public.rule_runs
+    ADD CONSTRAINT rule_runs_pkey PRIMARY KEY (tenant_id, id);
+
+-- CONSTRAINT: rules rules_pkey
+
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: schema_migrations schema_migrations_pkey
 
 ALTER TABLE ONLY public.schema_migrations
@@ -2571,6 +2673,11 @@ ALTER TABLE ONLY public.task_assignees
 
 ALTER TABLE ONLY public.task_keys
     ADD CONSTRAINT task_keys_pkey PRIMARY KEY (tenant_id, key);
+
+-- CONSTRAINT: task_templates task_templates_pkey
+
+ALTER TABLE ONLY public.task_templates
+    ADD CONSTRAINT task_templates_pkey PRIMARY KEY (tenant_id, id);
 
 -- CONSTRAINT: tasks tasks_number_key
 
@@ -2919,6 +3026,26 @@ CREATE INDEX room_events_task_idx ON public.room_events USING btree (tenant_id, 
 
 CREATE INDEX room_events_tenant_idx ON public.room_events USING btree (tenant_id, at);
 
+-- INDEX: rule_dues_task_idx
+
+CREATE INDEX rule_dues_task_idx ON public.rule_dues USING btree (tenant_id, task_id);
+
+-- INDEX: rule_runs_at_idx
+
+CREATE INDEX rule_runs_at_idx ON public.rule_runs USING btree (at);
+
+-- INDEX: rule_runs_project_idx
+
+CREATE INDEX rule_runs_project_idx ON public.rule_runs USING btree (tenant_id, project_id, at, id);
+
+-- INDEX: rule_runs_rule_idx
+
+CREATE INDEX rule_runs_rule_idx ON public.rule_runs USING btree (tenant_id, rule_id, at, id);
+
+-- INDEX: rules_project_idx
+
+CREATE INDEX rules_project_idx ON public.rules USING btree (tenant_id, project_id, created_at, id);
+
 -- INDEX: sessions_impersonator_idx
 
 CREATE INDEX sessions_impersonator_idx ON public.sessions USING btree (impersonator_id) WHERE (impersonator_id IS NOT NULL);
@@ -2954,6 +3081,10 @@ CREATE INDEX task_assignees_user_idx ON public.task_assignees USING btree (tenan
 -- INDEX: task_keys_task_idx
 
 CREATE INDEX task_keys_task_idx ON public.task_keys USING btree (tenant_id, task_id);
+
+-- INDEX: task_templates_project_idx
+
+CREATE INDEX task_templates_project_idx ON public.task_templates USING btree (tenant_id, project_id, name, id);
 
 -- INDEX: tasks_backlog_idx
 
@@ -3304,6 +3435,31 @@ ALTER TABLE ONLY public.recovery_codes
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: rule_dues rule_dues_tenant_id_rule_id_fkey
+
+ALTER TABLE ONLY public.rule_dues
+    ADD CONSTRAINT rule_dues_tenant_id_rule_id_fkey FOREIGN KEY (tenant_id, rule_id) REFERENCES public.rules(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: rule_dues rule_dues_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.rule_dues
+    ADD CONSTRAINT rule_dues_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: rule_runs rule_runs_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.rule_runs
+    ADD CONSTRAINT rule_runs_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: rule_runs rule_runs_tenant_id_rule_id_fkey
+
+ALTER TABLE ONLY public.rule_runs
+    ADD CONSTRAINT rule_runs_tenant_id_rule_id_fkey FOREIGN KEY (tenant_id, rule_id) REFERENCES public.rules(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: rules rules_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: sessions sessions_user_id_fkey
 
 ALTER TABLE ONLY public.sessions
@@ -3353,6 +3509,11 @@ ALTER TABLE ONLY public.task_assignees
 
 ALTER TABLE ONLY public.task_keys
     ADD CONSTRAINT task_keys_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: task_templates task_templates_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.task_templates
+    ADD CONSTRAINT task_templates_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: tasks tasks_sprint_fkey
 
@@ -3527,6 +3688,10 @@ CREATE POLICY definer ON public.room_events TO atrium USING (true);
 
 CREATE POLICY definer ON public.rooms TO atrium USING (true);
 
+-- POLICY: rule_runs definer
+
+CREATE POLICY definer ON public.rule_runs TO atrium USING (true);
+
 -- POLICY: sso_domains definer
 
 CREATE POLICY definer ON public.sso_domains TO atrium USING (true);
@@ -3623,6 +3788,18 @@ ALTER TABLE public.room_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.rooms ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: rule_dues
+
+ALTER TABLE public.rule_dues ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: rule_runs
+
+ALTER TABLE public.rule_runs ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: rules
+
+ALTER TABLE public.rules ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: sprint_facts
 
 ALTER TABLE public.sprint_facts ENABLE ROW LEVEL SECURITY;
@@ -3650,6 +3827,10 @@ ALTER TABLE public.task_assignees ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: task_keys
 
 ALTER TABLE public.task_keys ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: task_templates
+
+ALTER TABLE public.task_templates ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: tasks
 
@@ -3791,6 +3972,18 @@ CREATE POLICY tenant ON public.room_events TO atrium_app USING ((tenant_id = pub
 
 CREATE POLICY tenant ON public.rooms TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: rule_dues tenant
+
+CREATE POLICY tenant ON public.rule_dues TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: rule_runs tenant
+
+CREATE POLICY tenant ON public.rule_runs TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: rules tenant
+
+CREATE POLICY tenant ON public.rules TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: sprint_facts tenant
 
 CREATE POLICY tenant ON public.sprint_facts TO atrium_app USING ((tenant_id = public.current_tenant()));
@@ -3818,6 +4011,10 @@ CREATE POLICY tenant ON public.task_assignees TO atrium_app USING ((tenant_id = 
 -- POLICY: task_keys tenant
 
 CREATE POLICY tenant ON public.task_keys TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: task_templates tenant
+
+CREATE POLICY tenant ON public.task_templates TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: tasks tenant
 
@@ -4048,6 +4245,11 @@ GRANT ALL ON FUNCTION public.purge_member_imports(older_than timestamp with time
 
 REVOKE ALL ON FUNCTION public.purge_room_log(room uuid, most bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_room_log(room uuid, most bigint) TO atrium_app;
+
+-- ACL: FUNCTION purge_rule_runs(older_than timestamp with time zone)
+
+REVOKE ALL ON FUNCTION public.purge_rule_runs(older_than timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_rule_runs(older_than timestamp with time zone) TO atrium_app;
 
 -- ACL: FUNCTION purge_some(most bigint, moment timestamp with time zone)
 
@@ -4360,6 +4562,18 @@ GRANT SELECT,INSERT ON TABLE public.room_events TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rooms TO atrium_app;
 
+-- ACL: TABLE rule_dues
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rule_dues TO atrium_app;
+
+-- ACL: TABLE rule_runs
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rule_runs TO atrium_app;
+
+-- ACL: TABLE rules
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rules TO atrium_app;
+
 -- ACL: TABLE sessions
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO atrium_app;
@@ -4399,6 +4613,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_assignees TO atrium_app;
 -- ACL: TABLE task_keys
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_keys TO atrium_app;
+
+-- ACL: TABLE task_templates
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_templates TO atrium_app;
 
 -- ACL: TABLE tasks
 

@@ -102,6 +102,30 @@ class Session:
         for statement, arguments in deferred:
             await self.connection.execute(statement.sql, *arguments)
 
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What fails in here is undone, and the transaction goes on without it; the exception goes on as well.
+
+        Deferred statements are run before it begins and before it ends: what they violate is raised where it belongs.
+        Where Postgres is lost, or the caller, all is lost: those exceptions leave the transaction as it is.
+        """
+        await self._do_deferred()
+        wrote, values = self.wrote, dict(self.values)
+        await self.connection.execute("SAVEPOINT part")
+        try:
+            yield
+            await self._do_deferred()
+        except Exception as error:
+            if isinstance(error, LOST) and not isinstance(error, BAD_VALUE):
+                raise
+            self.deferred.clear()
+            await self.connection.execute("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part")
+            self.wrote = wrote
+            self.values.clear()
+            self.values.update(values)
+            raise
+        await self.connection.execute("RELEASE SAVEPOINT part")
+
     async def commit(self) -> None:
         """What was deferred, and the end of the transaction."""
         steps, connection = ["COMMIT"], self.connection

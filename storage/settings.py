@@ -386,6 +386,27 @@ class Settings(BaseSettings):
         48, ge=24, description="How long a command id is remembered and its reply repeated (hours)."
     )
     log_retention: int = Field(30, ge=1, description="How long events stay in the room log (days).")
+    task_templates: int = Field(
+        200, ge=0, le=10_000, description="Task templates of one project, and of the tenant, at most (count)."
+    )
+    rules_per_project: int = Field(50, ge=0, le=1000, description="Rules of one project at most (count).")
+    rule_runs_per_command: int = Field(
+        100, ge=1, le=1000, description="How often rules may act because of one command (count)."
+    )
+    rule_runs_per_minute: int = Field(
+        120, ge=1, description="How often one rule may act in a minute (count)."
+    )
+    rule_runs_per_hour: int = Field(2000, ge=1, description="How often one rule may act in an hour (count).")
+    project_rule_runs_per_minute: int = Field(
+        600, ge=1, description="How often all rules of a project together may act in a minute (count)."
+    )
+    project_rule_runs_per_hour: int = Field(
+        10_000, ge=1, description="How often all rules of a project together may act in an hour (count)."
+    )
+    rule_history_days: int = Field(30, ge=1, description="How long it is kept what rules did (days).")
+    rule_history_rows: int = Field(
+        1000, ge=1, le=100_000, description="Runs of one rule that are kept, about (count)."
+    )
     drain_seconds: float = Field(
         10, ge=0, description="Time that clients are given to move on at shutdown (seconds)."
     )

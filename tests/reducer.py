@@ -37,6 +37,8 @@ BESIDE: Final = frozenset(
     {"allocation", "checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
 )
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
+OF_RULES: Final = frozenset({"notice", "rule", "run", "template"})
+"""The same of rules and templates."""
 
 Store = dict[str, dict[str, Any]]
 
@@ -54,7 +56,7 @@ def fold(store: Store, events: Iterable[dict[str, Any]]) -> Store:
     """Apply events in their order."""
     for event in events:
         for key, value in event["data"].items():
-            if key == "was" or key in BESIDE:
+            if key == "was" or key in BESIDE | OF_RULES:
                 continue
             if key not in PLURALS and key not in PLURALS.values():
                 raise AssertionError(f"{event.get('name', event)}: what is {key}?")

@@ -15,11 +15,13 @@ from handlers.work import positions
 from handlers.work.bulk import MOST, TasksUpdated
 from handlers.work.columns import Column
 from handlers.work.rules import OverLimit, check_limit
+from handlers.work.task_values import check_keys
 from handlers.work.tasks import TaskPart, Was
 from storage.ids import new_id
 from storage.postgres import Row
 
 GROUPINGS: Final = ("none", "assignee", "priority", "epic", "parent", "label", "type", "status")
+BY_FIELD: Final = "field:"
 MOST_BOARDS: Final = 50
 """Boards that one project may have (count)."""
 
@@ -28,7 +30,7 @@ constraint("boards_pkey", "id", "A board with this id exists")
 
 
 def _grouping(value: str) -> str:
-    if value not in GROUPINGS and not value.startswith("field:"):
+    if value not in GROUPINGS and not value.startswith(BY_FIELD):
         raise ValueError(f"is none of {', '.join(GROUPINGS)} or field:<key>")
     return value
 
@@ -127,6 +129,7 @@ async def create_board(tx: Tx, cmd: CreateBoard) -> BoardCreated:
     boards = await tx.many("boards_of")
     if len(boards) >= MOST_BOARDS:
         raise Conflict(f"A project has at most {MOST_BOARDS} boards")
+    await check_lanes(tx, cmd.swimlanes)
     columns = await _columns_like(tx, cmd.like_id) if cmd.like_id else []
     last = boards[-1]["position"] if boards else None
     board_id = cmd.id or new_id()
@@ -147,6 +150,7 @@ async def update_board(tx: Tx, cmd: UpdateBoard) -> BoardUpdated:
     """Rename a board, or divide it into other lanes."""
     board = await _board(tx, cmd.board_id)
     tx.check_version(board, Board)
+    await check_lanes(tx, cmd.swimlanes)
     return await _change(
         tx, board, name=cmd.name or board["name"], swimlanes=cmd.swimlanes or board["swimlanes"]
     )
@@ -174,6 +178,12 @@ async def delete_board(tx: Tx, cmd: DeleteBoard) -> Outcome[BoardDeleted | Tasks
         board=Gone(id=cmd.board_id, removed=True), columns=[Gone(id=row["id"], removed=True) for row in rows]
     )
     return Outcome([*moved, gone], gone)
+
+
+async def check_lanes(tx: Tx, swimlanes: str | None) -> None:
+    """VALIDATION_ERROR where lanes are to be made by a custom field that tasks do not have."""
+    if swimlanes and swimlanes.startswith(BY_FIELD):
+        await check_keys(tx, [swimlanes.removeprefix(BY_FIELD)], "swimlanes")
 
 
 async def _clear(tx: Tx, cmd: DeleteBoard) -> list[TasksUpdated]:

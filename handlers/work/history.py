@@ -15,6 +15,7 @@ from pydantic import Field
 
 from handlers.context import Tx
 from handlers.errors import Conflict
+from handlers.groups import add_reactions
 from handlers.registry import Entity, Event, Outcome, Page, Payload, Reply, Timestamp, command, query
 from handlers.work.archive import TaskArchived, TasksArchived, TaskUnarchived
 from handlers.work.boards import BoardUpdated
@@ -32,6 +33,8 @@ from storage.postgres import Row
 
 MOST_EVENTS: Final = 1_000
 """How far back undo reaches: one's own newest events in the tenant (count)."""
+MOST_BEHIND: Final = 1_000
+"""Events that rules may have added behind one's own (count)."""
 MOST_VALUES: Final = 100
 SINGULARS: Final = {"tasks": "task", "dependencies": "dependency", "members": "member", "shares": "share"}
 SHOWN: Final = 20
@@ -181,7 +184,7 @@ async def _step(tx: Tx, cmd: Step, *, back: bool) -> Outcome[Replayed, StepReply
         )
     for at, change in enumerate(ready):
         events = await _events(tx, change)
-        made = await replay(tx, events, back=back, since=found.seen.get(change.first, change.last))
+        made = await replay(tx, events, back=back, since=found.seen.get(change.first, events[-1].seq))
         if made:
             more = at + 1 < len(ready)
             return await _stepped(tx, change, events, made, back=back, more=more)
@@ -202,11 +205,19 @@ async def _stepped(
         can_undo=more or not back,
         can_redo=more or back,
     )
-    return Outcome(cast("list[Replayed]", made), reply)
+    await add_reactions(tx, made)
+    # Settled: rules do not act upon it, for what they did is taken back, or brought again, with the rest.
+    return Outcome(cast("list[Replayed]", made), reply, settled=True)
 
 
 async def _events(tx: Tx, change: Change) -> list[Past]:
-    rows = await tx.many("events_between", from_seq=change.first, upto_seq=change.last)
+    """All of its events: what rules did with it as well, though another name stands there."""
+    rows = await tx.many(
+        "events_between",
+        from_seq=change.first,
+        upto_seq=change.last + MOST_BEHIND,
+        command_id=change.command_id,
+    )
     return [Past.of(row) for row in rows]
 
 

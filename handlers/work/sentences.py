@@ -158,6 +158,12 @@ sentence("tasks.unarchived", "restored", "{actor} took {count} tasks out of the 
 sentence("field.created", "created", "{actor} added the field {field}")
 sentence("field.updated", "changed", "{actor} changed the field {field}")
 sentence("field.deleted", "deleted", "{actor} deleted a field")
+sentence("rule.created", "created", "{actor} made the rule {rule}")
+sentence("rule.updated", "changed", "{actor} changed the rule {rule}")
+sentence("rule.deleted", "deleted", "{actor} deleted a rule")
+sentence("task_template.created", "created", "{actor} made the task template {template}")
+sentence("task_template.updated", "changed", "{actor} changed the task template {template}")
+sentence("task_template.deleted", "deleted", "{actor} deleted a task template")
 sentence("backlog.moved", "moved", "{actor} moved {task} within the backlog")
 sentence("sprint.created", "planned", "{actor} planned the sprint {sprint}")
 sentence("sprint.updated", "changed", _of("sprint", "the sprint {}"))
@@ -231,6 +237,6 @@ silent(
     "apikey.revoked", "delegation.created", "delegation.revoked",
     # What only bids clients read something again, or follows from what is told elsewhere.
     "invitation.changed", "sso.changed", "sso.domain_changed", "tenant_key.changed", "import.progress", "member.signed_out",
-    "project.progressed", "field.computed", "task.watched", "task.unwatched", "column.collapsed", "column.expanded", "lane.collapsed", "lane.expanded",
+    "rule.notified", "rule.ran", "project.progressed", "field.computed", "task.watched", "task.unwatched", "column.collapsed", "column.expanded", "lane.collapsed", "lane.expanded",
     "view.created", "view.updated", "view.deleted", "profile.updated", "project.member_renamed",
 )  # fmt: skip

@@ -1,9 +1,10 @@
 """Which custom fields the tasks of a project have: the tenant's, and the project's own, which win where both have a key."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from handlers.context import Tx
+from handlers.errors import ValidationFailed
 from handlers.identity.custom_fields import Definition
 from handlers.identity.field_values import FieldSet, field_set, tenant_fields
 from handlers.identity.people import from_json
@@ -21,6 +22,13 @@ async def task_fields(tx: Tx) -> FieldSet:
     """Those of the room's project; the tenant's alone in its own room."""
     project_id = tx.room.id if tx.room.kind == "project" else None
     return fields_in(await tx.one("task_fields", project_id=project_id))
+
+
+async def check_keys(tx: Tx, keys: Iterable[str], at: str) -> None:
+    """VALIDATION_ERROR of a field that names custom fields which the tasks of the room's project do not have."""
+    wanted = set(keys)
+    if wanted and (unknown := sorted(wanted - set((await task_fields(tx)).by_key))):
+        raise ValidationFailed.field(at, f"names no custom field of tasks: {', '.join(unknown)}")
 
 
 def definition(row: Mapping[str, Any]) -> Definition:

@@ -407,9 +407,10 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     over = check_limit(column, column["held"])
     status_id = cmd.status_id or column["status_ids"][0]
     dates = settled(dict.fromkeys(("start_at", "due_at", "time_zone", "all_day")), cmd.model_dump())
-    if column["asks_for"]:
-        check_entry({**cmd.model_dump(), **dates}, (await _statuses(tx, status_id))[status_id])
     fields = await fields_in(column).changed(tx, None, cmd.fields, "fields", project_id=tx.room.id)
+    if column["asks_for"]:
+        given = {**cmd.model_dump(), **dates, "fields": fields}
+        check_entry(given, (await _statuses(tx, status_id))[status_id])
     await check_people(tx, cmd.assignee_ids, "assignee_ids")
     await check_labels(tx, cmd.label_ids, "label_ids")
     if cmd.sprint_id is not None:

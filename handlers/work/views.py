@@ -30,8 +30,8 @@ from handlers.registry import (
     no_nul,
     query,
 )
-from handlers.work.boards import Swimlanes
-from handlers.work.filters import Filter, Work, condition
+from handlers.work.boards import Swimlanes, check_lanes
+from handlers.work.filters import Filter, Work, condition, custom_fields
 from handlers.work.sorting import Sort, SortKey, order_of
 from handlers.work.tasks import Task
 from storage.ids import new_id
@@ -163,6 +163,7 @@ async def create(tx: Tx, cmd: CreateView) -> ViewCreated:
     await _check_room(tx, cmd.shared)
     await _check_board(tx, cmd.board_id)
     await _check_look(tx, cmd.filter, cmd.sort)
+    await check_lanes(tx, cmd.swimlanes)
     view_id = cmd.id or new_id()
     row = await tx.one("create_view", cmd, id=view_id, filter=_filter(cmd.filter), sort=_sort(cmd.sort))
     _tell_audit(tx, view_id, private=not cmd.shared)
@@ -189,6 +190,7 @@ async def update(tx: Tx, cmd: UpdateView) -> list[ViewUpdated | ViewDeleted]:
         await _check_board(tx, cmd.board_id)
         changes["board_id"] = cmd.board_id
     await _check_look(tx, cmd.filter, cmd.sort or [])
+    await check_lanes(tx, cmd.swimlanes)
     if "filter" in cmd.model_fields_set:
         changes["filter"] = _filter(cmd.filter)
     if cmd.sort is not None:
@@ -240,7 +242,8 @@ async def _check_look(tx: Tx, wanted: Filter | None, sort: list[SortKey]) -> Non
     """VALIDATION_ERROR where a filter or an order makes no sense to whoever asks with it."""
     if wanted is not None:
         await condition(tx, wanted)
-    order_of(sort, lambda: Work(tx.actor.user_id, tx.now, UTC, {}), {})
+    custom = await custom_fields(tx, (key.field for key in sort))
+    order_of(sort, lambda: Work(tx.actor.user_id, tx.now, UTC, {}), custom)
 
 
 def _filter(wanted: Filter | None) -> str:

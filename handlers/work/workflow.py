@@ -4,6 +4,7 @@ A rule binds whoever changes the status of a task by whatever command. What rear
 of a status, takes tasks along without asking the rules.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -18,9 +19,11 @@ from handlers.registry import Entity, Event, Gone, Name, Outcome, Payload, comma
 from handlers.work import positions
 from handlers.work.bulk import MOST, TasksUpdated
 from handlers.work.columns import Column
+from handlers.work.filters import key_of
 from handlers.work.rules import FieldNames, Transition, transitions_of
 from handlers.work.sprint_facts import settle_project
 from handlers.work.subtasks import recount
+from handlers.work.task_values import check_keys
 from handlers.work.tasks import TaskPart, Was
 from storage.ids import new_id
 from storage.postgres import Row
@@ -194,6 +197,7 @@ async def create(tx: Tx, cmd: CreateStatus) -> StatusCreated:
     if len(statuses) >= MOST_STATUSES:
         raise Conflict(f"A workflow has at most {MOST_STATUSES} statuses")
     _check_name(statuses, cmd.name)
+    await _check_fields(tx, cmd.required_fields, "required_fields")
     column = await tx.maybe("column", cmd) if cmd.column_id else None
     if cmd.column_id and column is None:
         raise NotFound("There is no such column")
@@ -215,6 +219,7 @@ async def update(tx: Tx, cmd: UpdateStatus) -> Outcome[StatusUpdated | TasksUpda
     changes = {name: value for name, value in changes.items() if value is not None or name == "color"}
     if "name" in changes:
         _check_name([other for other in statuses if other["id"] != cmd.status_id], changes["name"])
+    await _check_fields(tx, cmd.required_fields or (), "required_fields")
     category = changes.get("category", row["category"])
     if category == row["category"] or not {category, row["category"]} & COUNTED:
         event = await _change(tx, row, **changes)
@@ -276,6 +281,8 @@ async def set_transitions(tx: Tx, cmd: SetTransitions) -> TransitionsSet:
     named |= {one.to_id for ways in cmd.transitions for one in ways.to or ()}
     if named - set(statuses):
         raise NotFound("There is no such status")
+    ways_out = [one for ways in cmd.transitions for one in ways.to or ()]
+    await _check_fields(tx, (name for one in ways_out for name in one.required_fields), "transitions")
     fresh = [await _set(tx, statuses[ways.from_id], ways.to) for ways in cmd.transitions]
     was = [
         StatusWas(id=ways.from_id, transitions=transitions_of(statuses[ways.from_id]))
@@ -297,6 +304,11 @@ def _check_name(statuses: list[Row], name: str) -> None:
     if any(row["name"].casefold() == name.casefold() for row in statuses):
         sentence = "Another status of the project has this name"
         raise Conflict(sentence, field_errors={"name": [sentence]})
+
+
+async def _check_fields(tx: Tx, names: Iterable[str], at: str) -> None:
+    """Refuse to ask for custom fields that no task could have."""
+    await check_keys(tx, [key_of(name) for name in names if name.startswith("fields.")], at)
 
 
 async def _check_unused(tx: Tx, cmd: DeleteStatus, columns: list[Row]) -> None:

@@ -113,4 +113,5 @@ SELECT e.room_id, e.seq, e.name, e.at, e.actor_id, u.name AS actor_name, e.comma
 FROM room_events AS e
 LEFT JOIN users AS u ON u.id = e.actor_id
 WHERE e.tenant_id = :tenant_id AND e.room_id = :room_id AND e.seq BETWEEN :from_seq AND :upto_seq
+    AND e.command_id = :command_id
 ORDER BY e.seq;

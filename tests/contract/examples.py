@@ -224,6 +224,39 @@ async def _comments(world: World, alice: Person) -> None:
         world.made[name] = made.data.comment.id
 
 
+TEMPLATE: Final[list[Payload]] = [
+    {"title": "Paint the wall", "priority": "high", "due_in_minutes": 600, "checklist": ["Tape", "Brush"]},
+    {"title": "First coat", "below": 0, "estimate_minutes": 60},
+    {"title": "Dry", "below": 1, "tags": ["wait"]},
+]
+"""A task with a subtask, which has one as well."""
+
+
+async def _templates(world: World, alice: Person) -> None:
+    """A template of the tenant, and one of the project."""
+    for template_id, project_id in ((NEW_ID, None), (OTHER_ID, world.project_id)):
+        made = await alice.send(
+            "task_template.create", room=world.tenant, id=template_id, project_id=project_id, name="Wall",
+            tasks=TEMPLATE,
+        )  # fmt: skip
+        assert made.success, made
+
+
+def a_rule(**more: Any) -> Payload:
+    """A rule about new tasks."""
+    return {
+        "name": "Mark what is new", "when": {"on": "task.created"}, "then": [{"do": "tag", "add": ["new"]}], **more
+    }  # fmt: skip
+
+
+async def _rules(world: World, alice: Person) -> None:
+    """Two rules, of which the first has acted."""
+    for rule_id, more in ((NEW_ID, {}), (OTHER_ID, {"when": {"on": "comment.added"}})):
+        made = await alice.send("rule.create", room=world.project, id=rule_id, **a_rule(**more))
+        assert made.success, made
+    assert (await alice.send("task.create", room=world.project, title="Sand the floor")).success
+
+
 async def _sprints(world: World, alice: Person) -> None:
     """Two planned sprints: in the first a task with its estimate and one that is done, in the second another one."""
     for name, sprint_id in (("First", NEW_ID), ("Second", OTHER_ID)):
@@ -1256,6 +1289,86 @@ EXAMPLES: Final[dict[str, Example]] = {
         lambda w: {"room": w.tenant, "import_id": NEW_ID},
         another=lambda w: {"room": w.tenant, "import_id": OTHER_ID},
         before=importing,
+    ),
+    # Task templates.
+    "task_template.create": Example(
+        lambda w: {"room": w.tenant, "project_id": w.project_id, "name": "A wall", "tasks": TEMPLATE},
+        another=lambda w: {"room": w.tenant, "name": "A wall", "tasks": TEMPLATE[:1]},
+    ),
+    "task_template.list": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_templates),
+    "task_template.list_shared": Example(lambda w: {"room": w.tenant}, before=_templates),
+    "task_template.update": Example(
+        lambda w: {"room": w.tenant, "template_id": NEW_ID, "name": "Renamed"},
+        another=lambda w: {"room": w.tenant, "template_id": NEW_ID, "tasks": TEMPLATE[:1]},
+        before=_templates,
+        touch=(
+            "task_template.update",
+            lambda w: {"room": w.tenant, "template_id": NEW_ID, "tasks": TEMPLATE[:2]},
+        ),
+    ),
+    "task_template.delete": Example(
+        lambda w: {"room": w.tenant, "template_id": OTHER_ID, "project_id": w.project_id},
+        another=lambda w: {"room": w.tenant, "template_id": NEW_ID},
+        before=_templates,
+        touch=(
+            "task_template.update",
+            lambda w: {
+                "room": w.tenant,
+                "template_id": OTHER_ID,
+                "project_id": w.project_id,
+                "name": "Touched",
+            },
+        ),
+    ),
+    "task.create_from_template": Example(
+        lambda w: {"project_id": w.project_id, "template_id": NEW_ID, "assignee_ids": [w.user_ids["bob"]]},
+        another=lambda w: {"project_id": w.project_id, "template_id": OTHER_ID, "title": "Another"},
+        before=_templates,
+    ),
+    # Rules.
+    "rule.create": Example(
+        lambda w: {
+            "room": w.project,
+            **a_rule(
+                when={"on": "task.moved", "to_column_ids": [list(w.columns.values())[1]]},
+                then=[
+                    {"do": "assign", "roles": ["actor"]},
+                    {"do": "notify", "roles": ["creator"], "text": "{key} is begun"},
+                ],
+            ),
+        },
+        another=lambda w: {"room": w.project, **a_rule()},
+    ),
+    "rule.list": Example(lambda w: {"project_id": w.project_id}, before=_rules),
+    "rule.runs": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_rules),
+    "rule.test": Example(
+        lambda w: {"room": w.project, "rule_id": NEW_ID, "task_id": w.tasks[0]}, before=_rules
+    ),
+    "rule.update": Example(
+        lambda w: {"room": w.project, "rule_id": NEW_ID, "name": "Renamed", "when": {"on": "comment.added"}},
+        another=lambda w: {
+            "room": w.project,
+            "rule_id": NEW_ID,
+            "then": [{"do": "comment", "body": "Welcome, {key}"}],
+        },
+        before=_rules,
+        touch=("rule.disable", lambda w: {"room": w.project, "rule_id": NEW_ID}),
+    ),
+    "rule.enable": Example(
+        lambda w: {"room": w.project, "rule_id": NEW_ID},
+        another=lambda w: {"room": w.project, "rule_id": OTHER_ID},
+        before=_rules,
+    ),
+    "rule.disable": Example(
+        lambda w: {"room": w.project, "rule_id": NEW_ID},
+        another=lambda w: {"room": w.project, "rule_id": OTHER_ID},
+        before=_rules,
+    ),
+    "rule.delete": Example(
+        lambda w: {"room": w.project, "rule_id": NEW_ID},
+        another=lambda w: {"room": w.project, "rule_id": OTHER_ID},
+        before=_rules,
+        touch=("rule.disable", lambda w: {"room": w.project, "rule_id": NEW_ID}),
     ),
     # Invitations.
     "invitation.create": Example(

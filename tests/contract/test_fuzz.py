@@ -101,8 +101,8 @@ class Generator:
     def _value(self, schema: dict[str, Any], name: str = "") -> st.SearchStrategy[Any]:
         if "$ref" in schema:
             return self._named(schema["$ref"].rpartition("/")[2], name)
-        if "anyOf" in schema:
-            return st.one_of([self._value(part, name) for part in schema["anyOf"]])
+        if choices := schema.get("anyOf") or schema.get("oneOf"):
+            return st.one_of([self._value(part, name) for part in choices])
         if "enum" in schema:
             return st.sampled_from(schema["enum"])
         if "const" in schema:

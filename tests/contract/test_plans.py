@@ -29,6 +29,7 @@ NEIGHBOURS: Final = 5_000
 LARGE: Final = {
     "tasks", "task_assignees", "comments", "dependencies", "room_events", "event_tasks", "history_steps", "applied_commands", "rooms", "projects", "project_members",
     "sprints", "sprint_facts", "checklists", "checklist_items", "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
+    "rules", "rule_runs", "rule_dues",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
@@ -184,7 +185,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "subtasks_of_others": {},
     "places_in": {},
     "bring_back_tasks": {},
-    "events_between": {},
+    "events_between": {"command_id": FIRST_ID},
     "project_log": {},
     "project_log_of": {},
     "task_log": {},
@@ -199,6 +200,27 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "label_names": {},
     "sprint_names": {},
     "user_names": {},
+    # Rules.
+    "rule": {},
+    "rules_of": {},
+    "rules_enabled": {},
+    "count_rules": {},
+    "settle_triggers": {},
+    "columns_there": {},
+    "labels_there": {},
+    "task_template": {},
+    "task_template_for_project": {},
+    "task_templates_for_project": {},
+    "task_templates_of_tenant": {},
+    "count_task_templates": {},
+    "templates_there": {},
+    "record_rule_runs": {},
+    "runs_of_project": {},
+    "runs_of_rule": {},
+    "set_next_strike": {},
+    "tasks_for_rule": {},
+    "tasks_due_for_rules": {},
+    "remember_due": {},
     # Sprints and the backlog.
     "sprint": {},
     "open_sprints": {},
@@ -316,6 +338,7 @@ class Large:
             self.ids |= dict(await db.fetchrow(
                 "SELECT checklist_id AS checklist, id AS item FROM checklist_items WHERE task_id = $1", self.ids["task"]
             ))  # fmt: skip
+            await self._fill_rules(db)
             for table in (
                 "checklists",
                 "checklist_items",
@@ -330,10 +353,50 @@ class Large:
             ):
                 await db.execute(f"ANALYZE {table}")
 
+    async def _fill_rules(self, db: Any) -> None:
+        await db.execute(
+            "INSERT INTO rules (tenant_id, project_id, id, name, owner_id, enabled_at, trigger, definition, created_by, "
+            "created_at, updated_by, updated_at) SELECT p.tenant_id, p.id, gen_random_uuid(), 'A rule', p.updated_by, "
+            "now(), 'task.created', '{}', p.updated_by, now(), p.updated_by, now() FROM projects AS p"
+        )
+        await db.execute(
+            "INSERT INTO rule_runs (tenant_id, project_id, id, rule_id, at, trigger, outcome, actions) "
+            "SELECT r.tenant_id, r.project_id, gen_random_uuid(), r.id, now() - n * interval '1 minute', r.trigger, "
+            "'did', '[]' FROM rules AS r CROSS JOIN generate_series(1, 20) AS n"
+        )
+        of_project = "SELECT id FROM rules WHERE project_id = $1"
+        self.ids["rule"] = await db.fetchval(of_project, self.ids["project"])
+        await db.execute("ANALYZE rules, rule_runs")
+
+    def _of_rules(self) -> dict[str, Any]:
+        ids = self.ids
+        return {
+            "rule_id": ids["rule"],
+            "trim_ids": [ids["rule"]],
+            "keep": 5,
+            "template_id": uuid4(),
+            "next_at": NOW,
+            "rule_ids": [ids["rule"]],
+            "due_ats": [NOW],
+            "counts": _json(
+                {"id": ids["rule"], "minute_at": NOW, "minute_runs": 1, "hour_at": NOW, "hour_runs": 1}
+            ),
+            "runs": _json(
+                {
+                    "id": uuid4(),
+                    "rule_id": ids["rule"],
+                    "trigger": "task.created",
+                    "outcome": "did",
+                    "actions": [],
+                }
+            ),
+        }
+
     def values(self, name: str) -> dict[str, Any]:
         """Every parameter that a hot statement may have."""
         ids = self.ids
         usual = {
+            **self._of_rules(),
             "fields": "{}",
             "tenant_id": ids["tenant"], "room_id": ids["project"], "project_id": ids["project"], "now": NOW,
             "task_id": ids["task"], "entity_id": ids["task"], "comment_id": ids["comment"], "actor_id": ids["actor"],

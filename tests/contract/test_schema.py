@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from storage.postgres import LOGIN_ROLE
-from tests.contract.examples import importing, planned
+from tests.contract.examples import a_rule, importing, planned
 from tests.world import LOGIN_PASSWORD, World
 
 TENANT_TABLES = """
@@ -27,7 +27,8 @@ INSTANCE_TABLES = ["refresh_tokens", "half_sign_ins"]
 
 UNPEOPLED = {
     "api_keys", "audit_anchors", "audit_pending", "audit_seals", "custom_roles", "delegations", "group_members",
-    "groups", "project_fields", "project_shares", "sso_domains", "sso_issuers", "task_assignees", "task_keys",
+    "groups", "project_fields", "project_shares", "rule_dues", "sso_domains", "sso_issuers", "task_assignees", "task_keys",
+    "task_templates",
     "tenant_logos", "tenant_slugs",
 }  # fmt: skip
 """Tables that the named world has no rows in."""
@@ -130,6 +131,9 @@ async def test_every_function_of_the_owner_has_a_safe_search_path(shared: World)
 async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) -> None:
     alice = shared.person("alice")
     await importing(shared, alice)
+    if not (await alice.send("rule.list", project_id=shared.project_id)).data.rules:
+        assert (await alice.send("rule.create", room=shared.project, **a_rule())).success
+        assert (await alice.send("task.create", room=shared.project, title="For the rule")).success
     link = await alice.rest("POST", f"/tenants/{shared.tenant_id}/invitations", json={})
     assert link.success, link
     comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")

@@ -176,6 +176,10 @@ async def test_a_column_keeps_the_statuses_of_its_tasks(alice: Person, world: Wo
 
 
 async def test_lanes_are_a_setting_of_the_board(alice: Person, bob: Person, board: Board) -> None:
+    unknown = await alice.send("board.update", board_id=board.id, swimlanes="field:size")
+    assert list(unknown.error.field_errors) == ["swimlanes"]
+    field = {"key": "size", "name": "Size", "type": "select", "options": ["S", "M"]}
+    assert (await alice.call("field.create", {"project_id": board.project, **field})).success
     for lanes in ("assignee", "label", "field:size", "none"):
         reply = await alice.send("board.update", board_id=board.id, swimlanes=lanes)
         assert reply.data.board.swimlanes == lanes

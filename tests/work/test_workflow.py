@@ -153,6 +153,26 @@ async def test_a_status_asks_for_fields_from_everywhere(world: World, alice: Per
     assert wrong.error.code == "VALIDATION_ERROR"
 
 
+async def test_a_field_of_ones_own_may_be_needed(world: World, alice: Person, board: Board) -> None:
+    asks = {"status_id": world.statuses["In progress"], "required_fields": ["fields.size"]}
+    unknown = await alice.call("status.update", asks)
+    assert list(unknown.error.field_errors) == ["required_fields"]
+    field = {"key": "size", "name": "Size", "type": "select", "options": ["S", "M"]}
+    assert (await alice.call("field.create", {"project_id": board.project, **field})).success
+    assert (await alice.call("status.update", asks)).success
+    for name, payload in (
+        ("task.move", {"task_id": board.first, "column_id": board.doing}),
+        ("task.create", {"room": board.room, "title": "x", "column_id": board.doing}),
+        ("task.update", {"task_id": board.first, "changes": {"status_id": asks["status_id"]}}),
+    ):
+        reply = await alice.call(name, payload)
+        assert (reply.error.code, reply.error.details.missing) == ("CONFLICT", ["fields.size"]), name
+    sized = {"room": board.room, "title": "x", "column_id": board.doing, "fields": {"size": "S"}}
+    assert (await alice.call("task.create", sized)).success
+    assert (await alice.send("task.update", task_id=board.first, changes={"fields": {"size": "M"}})).success
+    assert (await alice.send("task.move", task_id=board.first, column_id=board.doing)).success
+
+
 async def test_a_status_comes_changes_and_goes(
     world: World, alice: Person, bob: Person, board: Board
 ) -> None:

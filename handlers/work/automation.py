@@ -1,0 +1,352 @@
+"""How rules act: in the transaction of the command that caused them, after it and its reactions.
+
+What a rule does is numbered with that command, in the order in which it was written. A rule does all of its actions or
+none: they stand under a savepoint, so that one that fails takes back what the others did, is told of in the history,
+and the command goes on as if there were no rule. What rules do may have others act, but never in a circle: a rule does
+not act because of itself, through however many others, nor twice in one command on one task; and chains end at a depth.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import orjson
+import structlog
+from pydantic import ValidationError
+
+from handlers import access
+from handlers.context import Tx
+from handlers.errors import AtriumError, Internal, ValidationFailed
+from handlers.groups import add_reactions
+from handlers.registry import Entity, Event, rules
+from handlers.work.filters import tasks_matching
+from handlers.work.project_rules import Definition, RuleDeed, definition
+from handlers.work.rule_actions import Work, perform
+from handlers.work.rule_clock import due_moments, look_for_due, tells_of_due
+from handlers.work.rule_triggers import WhenDue, fits, happenings
+from storage.ids import new_id
+from storage.postgres import BAD_VALUE, LOST, Row
+
+log = structlog.get_logger(__name__)
+
+DEEPEST: Final = 3
+"""How many rules may follow from each other."""
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+class RanRule(Entity):
+    """A run of a rule; `rule.runs` has the rest."""
+
+    id: UUID
+    rule_id: UUID
+    task_id: UUID | None
+    outcome: Literal["did", "failed"]
+
+
+class RuleRan(Event, name="rule.ran"):
+    """A rule acted, or failed to. The events of the same command that follow are what it did, up to the next of these."""
+
+    run: RanRule
+
+
+@dataclass(slots=True)
+class Rated:
+    """A rule that may act, and how often it did lately."""
+
+    id: UUID
+    owner_id: UUID
+    rule: Definition
+    minute_at: datetime | None
+    minute_runs: int
+    hour_at: datetime | None
+    hour_runs: int
+    told_at: datetime | None
+    """When the history last said that it acts too often."""
+    fresh_minute: bool = False
+
+    def turn(self, now: datetime) -> None:
+        """Begin a new minute or hour where the old one is over."""
+        if self.minute_at is None or now - self.minute_at >= MINUTE:
+            self.minute_at, self.minute_runs, self.fresh_minute = now, 0, True
+        if self.hour_at is None or now - self.hour_at >= HOUR:
+            self.hour_at, self.hour_runs = now, 0
+
+    def count(self) -> None:
+        self.minute_runs += 1
+        self.hour_runs += 1
+
+    def lately(self, now: datetime) -> tuple[int, int]:
+        """How often it acted in this minute and hour."""
+        minute = self.minute_runs if self.minute_at and now - self.minute_at < MINUTE else 0
+        return minute, self.hour_runs if self.hour_at and now - self.hour_at < HOUR else 0
+
+
+@dataclass(slots=True)
+class Chain:
+    """What rules do in one command."""
+
+    tx: Tx
+    rules: list[Rated]
+    by_clock: bool = False
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    acted: set[tuple[UUID, UUID | None]] = field(default_factory=set)
+    """The rules and tasks that were tried."""
+    silenced: set[UUID] = field(default_factory=set)
+    """Rules that the history has told of once: they may not act any more in this command."""
+    counted: dict[UUID, Rated] = field(default_factory=dict)
+    created: int = 0
+    owners: dict[UUID, Tx | None] = field(default_factory=dict)
+    due: list[datetime] = field(default_factory=list)
+    """When rules have to act because of due dates that came to be in this command."""
+
+    async def start(self, turns: Iterable[tuple[Rated, UUID | None]]) -> list[Event]:
+        """Have rules act on tasks, or on none, because the clock says so; returns that and all that follows."""
+        told = list[Event]()
+        for rated, task_id in turns:
+            caused = await self.attempt(rated, task_id)
+            told += caused
+            told += await self.follow(caused, frozenset({rated.id}))
+        await self.end()
+        return told
+
+    async def follow(self, events: Sequence[Event], led_to: frozenset[UUID] = frozenset()) -> list[Event]:
+        """All that follows from some events, in the order in which it was written."""
+        told = list[Event]()
+        waiting = deque([(events, led_to)])
+        dues = [each.rule.when for each in self.rules if isinstance(each.rule.when, WhenDue)]
+        while waiting:
+            causes, before = waiting.popleft()
+            self.due += due_moments(causes, dues, self.tx.now)
+            for happened in happenings(causes):
+                for rated in self.rules:
+                    if fits(rated.rule.when, happened):
+                        caused = await self.attempt(rated, happened.task_id, before)
+                        told += caused
+                        waiting.append((caused, before | {rated.id}))
+        return told
+
+    async def attempt(
+        self, rated: Rated, task_id: UUID | None, before: frozenset[UUID] = frozenset()
+    ) -> list[Event]:
+        """Have a rule act on a task, unless it must not; returns what it did. `before` are the rules that led to it."""
+        if rated.id in self.silenced:
+            return []
+        if refusal := self._refusal(rated, task_id, before):
+            self._note(rated, task_id, "skipped", *refusal)
+            return []
+        if len(self.acted) >= self.tx.settings.rule_runs_per_command:
+            self.silenced.add(rated.id)
+            most = f"Rules act at most {self.tx.settings.rule_runs_per_command} times in one command"
+            self._note(rated, task_id, "skipped", "many", most)
+            return []
+        if self.too_often(rated):
+            self._tell_once(rated, task_id)
+            return []
+        self.acted.add((rated.id, task_id))
+        owner = await self.owner(rated)
+        if owner is None:
+            self._note(
+                rated, task_id, "skipped", "owner", "Its owner does not take part in the project any more"
+            )
+            return []
+        task = await owner.maybe("task", task_id=task_id) if task_id else None
+        if task_id and task is None:
+            self._note(rated, task_id, "skipped", "gone", "There is no such task any more")
+            return []
+        return await self._act(rated, owner, task)
+
+    def _refusal(self, rated: Rated, task_id: UUID | None, before: frozenset[UUID]) -> tuple[str, str] | None:
+        """Why a rule must not act at all; None where it may."""
+        if rated.id in before:
+            return "loop", "It would act because of itself"
+        if (rated.id, task_id) in self.acted:
+            return "loop", "It has acted on this task in the same command"
+        if len(before) >= DEEPEST:
+            return "depth", f"At most {DEEPEST} rules follow from each other"
+        return None
+
+    def _tell_once(self, rated: Rated, task_id: UUID | None) -> None:
+        """Once a minute the history says that a rule acts too often; the rest is silence."""
+        self.silenced.add(rated.id)
+        if rated.told_at is None or self.tx.now - rated.told_at >= MINUTE:
+            rated.told_at = self.tx.now
+            self.counted[rated.id] = rated
+            self._note(
+                rated, task_id, "skipped", "rate", "It, or all rules of the project, acted too often lately"
+            )
+
+    def too_often(self, rated: Rated) -> bool:
+        now, settings = self.tx.now, self.tx.settings
+        minute, hour = rated.lately(now)
+        if minute >= settings.rule_runs_per_minute or hour >= settings.rule_runs_per_hour:
+            return True
+        all_of_them = [each.lately(now) for each in self.rules]
+        return (
+            sum(minute for minute, _ in all_of_them) >= settings.project_rule_runs_per_minute
+            or sum(hour for _, hour in all_of_them) >= settings.project_rule_runs_per_hour
+        )
+
+    async def owner(self, rated: Rated) -> Tx | None:
+        """A transaction's view for the owner of a rule, with the rights that she has now."""
+        if rated.owner_id not in self.owners:
+            self.owners[rated.owner_id] = await owner_tx(self.tx, rated.owner_id)
+        return self.owners[rated.owner_id]
+
+    async def _act(self, rated: Rated, owner: Tx, task: Row | None) -> list[Event]:
+        cause_id = None if self.by_clock else self.tx.actor.user_id
+        work = Work(owner, rated.id, task, cause_id, self.created)
+        deeds, events, session = list[RuleDeed](), list[Event](), self.tx.session
+        task_id = task["id"] if task else None
+        try:
+            async with session.savepoint():
+                if not await holds(owner, rated.rule, task):
+                    self._note(rated, task_id, "skipped", "condition", "Its condition does not hold")
+                    return []
+                for action in rated.rule.then:
+                    deeds.append(RuleDeed(do=action.do, outcome="failed"))
+                    done = await perform(work, action)
+                    await add_reactions(owner, done)
+                    events += done
+                    deeds[-1].outcome = "done" if done else "unchanged"
+                    if done and task_id:
+                        work.task = await owner.maybe("task", task_id=task_id)
+        except Exception as error:
+            if isinstance(error, LOST) and not isinstance(error, BAD_VALUE):
+                raise
+            self._failed(rated, task_id, deeds, said_of(error))
+            return [_ran(self.runs[-1], owner)]
+        self.created = work.created
+        self._count(rated)
+        self._note(rated, task_id, "did", deeds=deeds)
+        return [
+            _ran(self.runs[-1], owner),
+            *(event.by(owner.actor.user_id, owner.actor.name) for event in events),
+        ]
+
+    def _failed(self, rated: Rated, task_id: UUID | None, deeds: list[RuleDeed], error: AtriumError) -> None:
+        for deed in deeds[:-1]:
+            deed.outcome = "undone" if deed.outcome == "done" else deed.outcome
+        if deeds:
+            deeds[-1].outcome, deeds[-1].message = "failed", error.message
+        deeds += [RuleDeed(do=action.do, outcome="not_reached") for action in rated.rule.then[len(deeds) :]]
+        self._count(rated)
+        self._note(rated, task_id, "failed", error.code, error.message, deeds)
+
+    def _count(self, rated: Rated) -> None:
+        rated.turn(self.tx.now)
+        rated.count()
+        self.counted[rated.id] = rated
+
+    def _note(
+        self, rated: Rated, task_id: UUID | None, outcome: str, reason: str | None = None,
+        message: str | None = None, deeds: Iterable[RuleDeed] = (),
+    ) -> None:  # fmt: skip
+        rated.turn(self.tx.now)
+        if rated.fresh_minute:
+            self.counted[rated.id] = rated
+        self.runs.append({
+            "id": new_id(), "rule_id": rated.id, "task_id": task_id, "trigger": rated.rule.when.on,
+            "cause_id": None if self.by_clock else self.tx.actor.user_id, "outcome": outcome, "reason": reason,
+            "message": message, "actions": [deed.model_dump(exclude_none=True) for deed in deeds],
+        })  # fmt: skip
+
+    async def end(self) -> None:
+        """Write the history with the commit, and set the clock for due dates."""
+        if self.due:
+            await look_for_due(self.tx, max(min(self.due), self.tx.now))
+        if not self.runs:
+            return
+        counted = list(self.counted.values())
+        self.tx.defer(
+            "record_rule_runs",
+            runs=_json(self.runs),
+            counts=_json(
+                {
+                    "id": each.id, "minute_at": each.minute_at, "minute_runs": each.minute_runs,
+                    "hour_at": each.hour_at, "hour_runs": each.hour_runs, "told_at": each.told_at,
+                }
+                for each in counted
+            ),
+            trim_ids=[each.id for each in counted if each.fresh_minute],
+            keep=self.tx.settings.rule_history_rows,
+        )  # fmt: skip
+
+
+@rules
+async def follow(tx: Tx, events: Sequence[Event], triggers: Sequence[str]) -> list[Event]:
+    """What the rules of a project make of a command's events."""
+    waited_for = frozenset(triggers)
+    if not any(happened.kinds & waited_for for happened in happenings(events)) and not (
+        "task.due" in waited_for and tells_of_due(events)
+    ):
+        return []
+    chain = Chain(tx, await enabled_rules(tx))
+    told = await chain.follow(events)
+    await chain.end()
+    return told
+
+
+async def holds(owner: Tx, rule: Definition, task: Row | None) -> bool:
+    """Whether a rule's condition does; without a task there is none to hold."""
+    if rule.condition is None or task is None:
+        return True
+    return bool(await tasks_matching(owner, rule.condition, [task["id"]], at="condition"))
+
+
+async def enabled_rules(tx: Tx) -> list[Rated]:
+    """The rules of the project that may act; read once in a transaction."""
+    found: list[Rated] | None = tx.session.values.get("rules")
+    if found is None:
+        found = [each for row in await tx.many("rules_enabled") if (each := _rated(row))]
+        tx.session.values["rules"] = found
+    return found
+
+
+def _rated(row: Row) -> Rated | None:
+    """A rule as it was stored; None, and a line in the log, where this version cannot read it."""
+    try:
+        rule = definition(row["definition"])
+    except ValidationError as error:
+        log.warning("rule.unreadable", rule=str(row["id"]), error=str(error))
+        return None
+    return Rated(
+        row["id"], row["owner_id"], rule, row["minute_at"], row["minute_runs"], row["hour_at"], row["hour_runs"],
+        row["told_at"],
+    )  # fmt: skip
+
+
+async def owner_tx(tx: Tx, owner_id: UUID) -> Tx | None:
+    """The same transaction for somebody else, with her own rights as they are now; None where she has none here."""
+    row = await tx.maybe("actor_rights", actor_id=owner_id)
+    rights = row and access.rights(row, tx.room.kind, tx.room.id)
+    if not row or not rights:
+        return None
+    actor = replace(
+        tx.actor, user_id=owner_id, name=row["name"], email="", role=row["role"], scopes=None, key_name=None,
+        impersonator_id=None, authority=None,
+    )  # fmt: skip
+    return Tx(tx.session, tx.room, actor, rights, tx.now, tx.settings, vault=tx.vault)
+
+
+def said_of(error: Exception) -> AtriumError:
+    """What the history says of a failure; what nobody has foreseen is in the server's log."""
+    if isinstance(error, AtriumError):
+        return error
+    if isinstance(error, ValidationError):
+        return ValidationFailed.of(error)
+    if isinstance(error, BAD_VALUE):
+        return ValidationFailed("The database cannot hold such a value")
+    log.error("rule.failed", error=repr(error), exc_info=error)
+    return Internal()
+
+
+def _ran(run: dict[str, Any], owner: Tx) -> Event:
+    event = RuleRan(run=RanRule(**{name: run[name] for name in ("id", "rule_id", "task_id", "outcome")}))
+    return event.by(owner.actor.user_id, owner.actor.name)
+
+
+def _json(rows: Iterable[dict[str, Any]]) -> str:
+    return orjson.dumps(list(rows), default=str).decode()

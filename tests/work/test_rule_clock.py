@@ -1,0 +1,208 @@
+"""Rules by the clock: schedules come round once, and due dates are acted upon once each."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from handlers.work.rule_clock import next_moment
+from handlers.work.rule_triggers import WhenScheduled
+from tests.world import Board, Person, World
+
+TAG = {"do": "tag", "add": ["seen"]}
+NO_TAGS = {"field": "tags", "op": "is_empty"}
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("when", "after", "moments"),
+    [
+        ({"every": "hour"}, "2026-11-29T10:20:30", ["2026-11-29T11:00", "2026-11-29T12:00"]),
+        (
+            {"every": "hour", "time_zone": "Asia/Kolkata"},
+            "2026-11-29T10:00:00",
+            ["2026-11-29T10:30", "2026-11-29T11:30"],
+        ),
+        ({"every": "day", "hour": 9}, "2026-11-29T09:00:00", ["2026-11-30T09:00", "2026-12-01T09:00"]),
+        (
+            {"every": "day", "hour": 9, "time_zone": "Europe/Zurich"},
+            "2026-10-24T00:00:00",
+            ["2026-10-24T07:00", "2026-10-25T08:00"],  # clocks go back between them
+        ),
+        # The clocks go forward from two to three: it happens at three, and once.
+        (
+            {"every": "day", "hour": 2, "time_zone": "Europe/Zurich"},
+            "2026-03-28T02:00:00",
+            ["2026-03-29T01:00", "2026-03-30T00:00"],
+        ),
+        # They go back from three to two, so that there are two hours of that name: it happens in the first.
+        (
+            {"every": "day", "hour": 2, "time_zone": "Europe/Zurich"},
+            "2026-10-24T01:00:00",
+            ["2026-10-25T00:00", "2026-10-26T01:00"],
+        ),
+        (
+            {"every": "week", "weekdays": [1, 5], "hour": 8},
+            "2026-11-29T00:00:00",
+            ["2026-11-30T08:00", "2026-12-04T08:00", "2026-12-07T08:00"],
+        ),
+        ({"every": "week", "hour": 0}, "2026-11-30T00:00:00", ["2026-12-07T00:00"]),
+        (
+            {"every": "month", "day": 31, "hour": 6},
+            "2027-01-31T07:00:00",
+            ["2027-02-28T06:00", "2027-03-31T06:00", "2027-04-30T06:00"],
+        ),
+    ],
+)
+def test_when_a_schedule_comes_round(when: dict[str, Any], after: str, moments: list[str]) -> None:
+    schedule, moment = WhenScheduled.model_validate({"on": "schedule", **when}), _at(after)
+    for expected in moments:
+        moment = next_moment(schedule, moment)
+        assert moment == _at(expected)
+
+
+@pytest.fixture
+async def quiet(worlds: Callable[..., Any]) -> World:
+    """A world whose clock is wound by hand."""
+    world: World = await worlds(alarm_poll=3600.0)
+    return world
+
+
+async def _ring(world: World) -> None:
+    """Let the moment of every alarm have come."""
+    async with world.sql() as db:
+        await db.execute(
+            "UPDATE alarms SET at = now() - interval '1 second', try_at = now() - interval '1 second'"
+        )
+    await world.node.alarms.once()
+
+
+async def _rule(alice: Person, board: Board, when: dict[str, Any], *then: dict[str, Any], **more: Any) -> Any:
+    made = await alice.send("rule.create", room=board.room, name="A rule", when=when, then=list(then), **more)
+    assert made.success, made
+    return made.data.rule
+
+
+async def _seen(alice: Person, board: Board) -> list[bool]:
+    tasks = {task.id: task for task in (await alice.snapshot(board.room)).snapshot.tasks}
+    return [tasks[task_id].tags == ["seen"] for task_id in board.tasks]
+
+
+async def _runs(alice: Person, board: Board) -> list[Any]:
+    runs: list[Any] = (await alice.send("rule.runs", project_id=board.project)).data.runs
+    return runs
+
+
+DAILY = {"on": "schedule", "every": "day", "hour": 7, "time_zone": "Europe/Zurich"}
+
+
+async def test_a_schedule_acts_once_for_each_occurrence(quiet: World) -> None:
+    alice, board = await quiet.person("alice").connect(), Board.of(quiet)
+    await alice.join(board.room)
+    rule = await _rule(alice, board, DAILY, {"do": "create_task", "title": "Sweep"})
+    first = rule.next_at
+    async with quiet.sql() as db:
+        alarm = await db.fetchrow("SELECT * FROM alarms WHERE name = 'rule.strike'")
+    assert alarm["at"] == datetime.fromisoformat(first)
+    await _ring(quiet)
+    created = await alice.hears("task.created")
+    assert (created.data.task.title, created.actor.name) == ("Sweep", "Alice")
+    [rule] = (await alice.send("rule.list", project_id=board.project)).data.rules
+    assert datetime.fromisoformat(rule.next_at) - datetime.fromisoformat(first) in (
+        timedelta(hours=23), timedelta(hours=24), timedelta(hours=25),
+    )  # fmt: skip
+    async with quiet.sql() as db:  # the same alarm once more, as from a node that had it too
+        await db.execute(
+            "INSERT INTO alarms SELECT a.tenant_id, 'again', a.room_id, a.at, a.name, $1, a.actor_id, gen_random_uuid(), "
+            "a.try_at FROM alarms AS a WHERE name = 'rule.strike'",
+            alarm["payload"],
+        )
+        await db.execute("UPDATE alarms SET try_at = now() WHERE key = 'again'")
+    await quiet.node.alarms.once()
+    assert [run.cause_id for run in await _runs(alice, board)] == [None]
+    assert (await alice.send("rule.disable", rule_id=rule.id)).success
+    async with quiet.sql() as db:
+        assert await db.fetchval("SELECT count(*) FROM alarms WHERE name = 'rule.strike'") == 0
+
+
+async def test_a_schedule_takes_the_tasks_of_its_condition_a_portion_at_a_time(
+    worlds: Callable[..., Any],
+) -> None:
+    world = await worlds(alarm_poll=3600.0, rule_runs_per_command=2)
+    alice, board = await world.person("alice").connect(), Board.of(world)
+    await _rule(alice, board, DAILY, TAG, condition=NO_TAGS)
+    assert (await alice.send("task.update", task_id=board.first, changes={"tags": ["other"]})).success
+    seen = []
+    for _ in range(3):
+        await _ring(world)
+        seen.append(sum(await _seen(alice, board)))
+        async with world.sql() as db:  # the next occurrence waits for its day
+            await db.execute(
+                "UPDATE alarms SET at = 'infinity', try_at = 'infinity' WHERE key NOT LIKE '%:rest'"
+            )
+    assert seen == [2, 4, 4]
+    assert len(await _runs(alice, board)) == 4
+
+
+async def test_due_dates_are_acted_upon_once_each(quiet: World) -> None:
+    alice, board = await quiet.person("alice").connect(), Board.of(quiet)
+    now = datetime.now(UTC)
+    soon, far = now + timedelta(minutes=30), now + timedelta(days=3)
+
+    async def due(task: str, at: datetime | None) -> None:
+        changes = {"due_at": at.isoformat() if at else None}
+        assert (await alice.send("task.update", task_id=task, changes=changes)).success
+
+    async def planned() -> datetime:
+        async with quiet.sql() as db:
+            at: datetime = await db.fetchval("SELECT at FROM alarms WHERE name = 'rule.look_for_due'")
+        return at
+
+    await due(board.tasks[4], now - timedelta(hours=2))
+    await _rule(alice, board, {"on": "task.due", "minutes": -60}, TAG)
+    await _ring(quiet)
+    assert await _seen(alice, board) == [False] * 5, "what was due before the rule is past"
+    assert now + timedelta(hours=23) < await planned() < now + timedelta(hours=25)
+    await due(board.first, far)
+    assert await planned() > now + timedelta(hours=23), "not before it is looked through anyhow"
+    await due(board.second, now + timedelta(minutes=90))
+    assert await planned() == now + timedelta(minutes=30)
+    async with quiet.sql() as db:
+        await db.execute("UPDATE rules SET enabled_at = enabled_at - interval '1 hour'")
+    await due(board.third, soon)
+    assert await planned() <= datetime.now(UTC)
+    await _ring(quiet)
+    assert await _seen(alice, board) == [False, False, True, False, False]
+    await _ring(quiet)
+    assert len(await _runs(alice, board)) == 1, "once for one due date"
+    await due(board.third, soon + timedelta(minutes=1))
+    await _ring(quiet)
+    assert len(await _runs(alice, board)) == 2, "another due date is another matter"
+    assert (await alice.send("task.move", task_id=board.first, column_id=board.done)).success
+    await due(board.first, soon)
+    await _ring(quiet)
+    assert len(await _runs(alice, board)) == 2, "what is done is not due"
+    assert (await alice.send("task.move", task_id=board.first, column_id=board.todo)).success
+    await due(board.second, soon)
+    await _ring(quiet)
+    assert len(await _runs(alice, board)) == 4
+
+
+async def test_what_the_clock_does_has_other_rules_follow(quiet: World) -> None:
+    alice, bob, board = (
+        await quiet.person("alice").connect(),
+        await quiet.person("bob").connect(),
+        Board.of(quiet),
+    )
+    await _rule(alice, board, DAILY, {"do": "create_task", "title": "Sweep", "assignee_ids": [bob.id]})
+    await _rule(alice, board, {"on": "task.created"}, TAG)
+    await _ring(quiet)
+    assert await bob.hears("task.assigned")
+    await bob.hears_nothing("task.assigned")
+    assert [(run.trigger, run.outcome) for run in await _runs(alice, board)] == [
+        ("task.created", "did"), ("schedule", "did"),
+    ]  # fmt: skip
