@@ -235,7 +235,8 @@ CREATE FUNCTION public.lease_alarms(lease interval, most bigint) RETURNS TABLE(t
     WITH due AS (
         SELECT a.tenant_id, a.key FROM alarms AS a
         JOIN tenants AS t ON t.id = a.tenant_id AND t.status NOT IN ('inactive', 'suspended', 'deleted')
-        WHERE a.try_at <= now()
+        LEFT JOIN projects AS p ON p.tenant_id = a.tenant_id AND p.id = a.room_id
+        WHERE a.try_at <= now() AND p.deleted_at IS NULL AND p.archived_at IS NULL
         ORDER BY a.try_at
         LIMIT most
         FOR UPDATE OF a SKIP LOCKED

@@ -1,12 +1,12 @@
 """A project's schedule: what follows from estimates, dates and dependencies.
 
 A task takes its estimate, else the time between its start and its due date, else none; a milestone takes none. It begins
-neither before its start date nor before what it waits for. Minutes are those of the clock: days off are not known here.
+neither before its start date nor before what it waits for. Minutes are working minutes of the tenant's calendar: nobody works
+at night, on weekends and on holidays, unless the tenant's settings say so.
 A task that is completed lies where it was completed. Subtasks and their parents each stand for themselves.
 """
 
-from datetime import UTC, datetime, time, timedelta
-from typing import Final
+from datetime import datetime, time
 from uuid import UUID
 
 from pydantic import Field
@@ -15,9 +15,9 @@ from handlers.context import Tx
 from handlers.errors import NotFound
 from handlers.registry import Entity, Payload, Reply, Timestamp, query
 from handlers.work.critical_path import Activity, Slot, reckon
+from handlers.work.working_calendar import WorkingCalendar, working_calendar
+from handlers.work.working_clock import WorkingClock
 from storage.postgres import Row
-
-LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class ScheduleOf(Payload):
@@ -33,10 +33,10 @@ class Scheduled(Entity):
     latest_start: Timestamp
     latest_finish: Timestamp
     slack_minutes: int = Field(
-        description="How much it may be delayed without the project being later (minutes)."
+        description="How much it may be delayed without the project being later (working minutes)."
     )
     late_minutes: int | None = Field(
-        description="How long after its due date it finishes at the earliest (minutes); null where it is in time, or "
+        description="How long after its due date it finishes at the earliest (working minutes); null where it is in time, or "
         "has no due date."
     )
 
@@ -68,16 +68,18 @@ async def read(tx: Tx, ask: ScheduleOf) -> Schedule:
     rows = {
         row["id"]: row for row in await tx.many("tasks_to_schedule") if row["id"] in linked or _planned(row)
     }
-    begin = _begin(project, list(rows.values()))
-    activities = {task_id: _activity(row, begin) for task_id, row in rows.items()}
+    calendar = await working_calendar(tx)
+    begin = _begin(project, list(rows.values()), calendar)
+    clock = WorkingClock(calendar, begin)
+    activities = {task_id: _activity(row, clock) for task_id, row in rows.items()}
     slots = reckon(activities, edges, 0)
     shown = sorted(slots, key=lambda task_id: (slots[task_id].earliest_start, slots[task_id].earliest_finish))
     finish = max((slot.earliest_finish for slot in slots.values()), default=None)
     return Schedule(
         starts_at=begin,
-        finishes_at=None if finish is None else _after(begin, finish),
+        finishes_at=None if finish is None else clock.finish(finish),
         critical_task_ids=[task_id for task_id in shown if slots[task_id].slack == 0],
-        tasks=[_scheduled(rows[task_id], slots[task_id], begin) for task_id in shown],
+        tasks=[_scheduled(rows[task_id], slots[task_id], clock) for task_id in shown],
     )
 
 
@@ -85,46 +87,36 @@ def _planned(row: Row) -> bool:
     return any(row[name] is not None for name in ("estimate_minutes", "start_at", "due_at"))
 
 
-def _begin(project: Row, rows: list[Row]) -> datetime:
+def _begin(project: Row, rows: list[Row], calendar: WorkingCalendar) -> datetime:
     if project["start_on"] is not None:
-        return datetime.combine(project["start_on"], time(), UTC)
+        return datetime.combine(project["start_on"], time(), calendar.timezone)
     starts = [row["start_at"] for row in rows if row["start_at"] is not None and row["completed_at"] is None]
     begin: datetime = min(starts, default=project["created_at"])
     return begin.replace(second=0, microsecond=0)
 
 
-def _activity(row: Row, begin: datetime) -> Activity:
+def _activity(row: Row, clock: WorkingClock) -> Activity:
     if row["completed_at"] is not None:
-        return Activity(0, done_at=_minutes(row["completed_at"] - begin))
+        return Activity(0, done_at=clock.until(row["completed_at"]))
     minutes = row["estimate_minutes"]
     if minutes is None and row["start_at"] is not None and row["due_at"] is not None:
-        minutes = max(_minutes(row["due_at"] - row["start_at"]), 0)
+        minutes = max(clock.until(row["due_at"]) - clock.until(row["start_at"]), 0)
     if row["type"] == "milestone":
         minutes = 0
-    not_before = None if row["start_at"] is None else _minutes(row["start_at"] - begin)
+    not_before = None if row["start_at"] is None else clock.until(row["start_at"])
     return Activity(minutes or 0, not_before)
 
 
-def _after(begin: datetime, minutes: int) -> datetime:
-    """A moment; the last there is for a plan that goes on beyond the calendar."""
-    try:
-        return begin + timedelta(minutes=minutes)
-    except OverflowError:
-        return LAST
-
-
-def _minutes(span: timedelta) -> int:
-    return span // timedelta(minutes=1)
-
-
-def _scheduled(row: Row, slot: Slot, begin: datetime) -> Scheduled:
-    late = None if row["due_at"] is None else _minutes(_after(begin, slot.earliest_finish) - row["due_at"])
+def _scheduled(row: Row, slot: Slot, clock: WorkingClock) -> Scheduled:
+    """What takes no time is at the end of what comes before it, not in the next morning."""
+    starts = clock.start if slot.earliest_finish > slot.earliest_start else clock.finish
+    late = None if row["due_at"] is None else slot.earliest_finish - clock.until(row["due_at"])
     return Scheduled(
         id=row["id"],
-        earliest_start=_after(begin, slot.earliest_start),
-        earliest_finish=_after(begin, slot.earliest_finish),
-        latest_start=_after(begin, slot.latest_start),
-        latest_finish=_after(begin, slot.latest_finish),
+        earliest_start=starts(slot.earliest_start),
+        earliest_finish=clock.finish(slot.earliest_finish),
+        latest_start=starts(slot.latest_start),
+        latest_finish=clock.finish(slot.latest_finish),
         slack_minutes=slot.slack,
         late_minutes=late if late is not None and late > 0 else None,
     )

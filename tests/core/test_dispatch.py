@@ -74,7 +74,7 @@ def lab() -> Iterator[Lab]:
             await lab.gates[cmd.gate].wait()
         if cmd.write:
             boards = await tx.many("boards_of")
-            await tx.one("rename_board", board_id=boards[0]["id"], name=cmd.say)
+            await tx.one("update_board", **{**boards[0], "name": cmd.say, "now": tx.now})
         if cmd.fail == "clean":
             raise Conflict("as asked")
         if cmd.fail == "crash":

@@ -206,3 +206,18 @@ async def test_what_the_clock_does_has_other_rules_follow(quiet: World) -> None:
     assert [(run.trigger, run.outcome) for run in await _runs(alice, board)] == [
         ("task.created", "did"), ("schedule", "did"),
     ]  # fmt: skip
+
+
+async def test_a_project_that_comes_back_has_its_schedules(quiet: World) -> None:
+    """In the archive and in the trash they sleep; what was missed is made up once."""
+    alice, board = await quiet.person("alice").connect(), Board.of(quiet)
+    await _rule(alice, board, DAILY, {"do": "create_task", "title": "Sweep"})
+    for away, back in (("project.archive", "project.unarchive"), ("project.delete", "project.restore")):
+        reply = await alice.send(away, project_id=board.project)
+        assert reply.success, reply
+        await _ring(quiet)
+        reply = await alice.send(back, project_id=board.project)
+        assert reply.success, reply
+        before = len(await _runs(alice, board))
+        await quiet.node.alarms.once()
+        assert len(await _runs(alice, board)) == before + 1
