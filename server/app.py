@@ -89,6 +89,7 @@ import handlers.work.project_archive
 import handlers.work.project_members
 import handlers.work.project_rules
 import handlers.work.projects
+import handlers.work.reactions
 import handlers.work.rule_alarms
 import handlers.work.rule_tests
 import handlers.work.schedule
@@ -217,6 +218,7 @@ NOUNS: Final = (
     handlers.work.bulk,
     handlers.work.columns,
     handlers.work.comments,
+    handlers.work.reactions,
     handlers.work.dependencies,
     handlers.work.fields,
     handlers.work.find,

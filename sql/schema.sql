@@ -1292,6 +1292,19 @@ CREATE TABLE public.code_tries (
     locked_until timestamp with time zone
 );
 
+-- TABLE: comment_revisions
+
+CREATE TABLE public.comment_revisions (
+    tenant_id uuid NOT NULL,
+    comment_id uuid NOT NULL,
+    version bigint NOT NULL,
+    body text NOT NULL,
+    author_id uuid NOT NULL,
+    written_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.comment_revisions FORCE ROW LEVEL SECURITY;
+
 -- TABLE: comments
 
 CREATE TABLE public.comments (
@@ -1306,7 +1319,12 @@ CREATE TABLE public.comments (
     created_at timestamp with time zone NOT NULL,
     edited_at timestamp with time zone,
     deleted_at timestamp with time zone,
-    deleted_by uuid
+    deleted_by uuid,
+    body_html text,
+    mentions jsonb DEFAULT '[]'::jsonb NOT NULL,
+    reactions jsonb DEFAULT '[]'::jsonb NOT NULL,
+    resolved_by uuid,
+    resolved_at timestamp with time zone
 );
 
 ALTER TABLE ONLY public.comments FORCE ROW LEVEL SECURITY;
@@ -2380,6 +2398,11 @@ ALTER TABLE ONLY public.checklists
 ALTER TABLE ONLY public.code_tries
     ADD CONSTRAINT code_tries_pkey PRIMARY KEY (user_id);
 
+-- CONSTRAINT: comment_revisions comment_revisions_pkey
+
+ALTER TABLE ONLY public.comment_revisions
+    ADD CONSTRAINT comment_revisions_pkey PRIMARY KEY (tenant_id, comment_id, version);
+
 -- CONSTRAINT: comments comments_pkey
 
 ALTER TABLE ONLY public.comments
@@ -3246,6 +3269,11 @@ ALTER TABLE ONLY public.checklists
 ALTER TABLE ONLY public.code_tries
     ADD CONSTRAINT code_tries_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: comment_revisions comment_revisions_tenant_id_comment_id_fkey
+
+ALTER TABLE ONLY public.comment_revisions
+    ADD CONSTRAINT comment_revisions_tenant_id_comment_id_fkey FOREIGN KEY (tenant_id, comment_id) REFERENCES public.comments(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: comments comments_tenant_id_parent_id_fkey
 
 ALTER TABLE ONLY public.comments
@@ -3617,6 +3645,10 @@ ALTER TABLE public.checklist_items ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.checklists ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: comment_revisions
+
+ALTER TABLE public.comment_revisions ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: comments
 
 ALTER TABLE public.comments ENABLE ROW LEVEL SECURITY;
@@ -3892,6 +3924,10 @@ CREATE POLICY tenant ON public.checklist_items TO atrium_app USING ((tenant_id =
 -- POLICY: checklists tenant
 
 CREATE POLICY tenant ON public.checklists TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: comment_revisions tenant
+
+CREATE POLICY tenant ON public.comment_revisions TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: comments tenant
 
@@ -4430,6 +4466,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.checklists TO atrium_app;
 -- ACL: TABLE code_tries
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.code_tries TO atrium_app;
+
+-- ACL: TABLE comment_revisions
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.comment_revisions TO atrium_app;
 
 -- ACL: TABLE comments
 

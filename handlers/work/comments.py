@@ -1,17 +1,19 @@
-"""Comments on tasks: add, edit, delete, and read page by page.
+"""Comments on tasks: add, edit, delete, and read page by page; threads that are resolved, and the texts of before.
 
 A comment may answer another one of its task, to any depth. Whoever wrote it may edit it; she or whoever may edit the
-project may delete it. Answers to a deleted comment stay. The body is Markdown, kept as it was written: whoever shows it
-renders it without raw HTML.
+project may delete it. Answers to a deleted comment stay. The body is Markdown, kept as it was written, and beside it as
+HTML that may be shown as it is.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints
+import orjson
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from handlers.context import Tx
-from handlers.errors import Forbidden, NotFound
+from handlers.errors import Conflict, Forbidden, NotFound
 from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT, decode_cursor, encode_cursor, moment
 from handlers.registry import (
     Entity,
@@ -26,6 +28,10 @@ from handlers.registry import (
     no_nul,
     query,
 )
+from handlers.work import watchers
+from handlers.work.markdown import Reference, rendered, understood
+from handlers.work.mentions import CommentMentioned, Mention, Reach, reach, told
+from handlers.work.watchers import watching
 from storage.ids import new_id
 from storage.postgres import Row
 
@@ -36,19 +42,43 @@ def _not_blank(value: str) -> str:
     return value
 
 
+BODY = (
+    "Markdown. A mention is written `@[Bob](user:<id>)`, `@[Design](team:<id>)` or `@[managers](role:manager)`; "
+    "of those who do not see the project it stays text."
+)
 Body = Annotated[
     str, StringConstraints(max_length=20_000), AfterValidator(no_nul), AfterValidator(_not_blank)
 ]
 
 
+def _from_json(value: Any) -> Any:
+    return orjson.loads(value) if isinstance(value, str) else value
+
+
+class Reaction(Entity):
+    """An emoji on a comment, and whose it is."""
+
+    emoji: str
+    user_ids: list[UUID]
+
+
+Mentions = Annotated[list[Mention], BeforeValidator(_from_json)]
+Reactions = Annotated[list[Reaction], BeforeValidator(_from_json)]
+
+
 class Comment(Entity):
-    """A remark on a task. `body` is Markdown as it was written; render it without raw HTML."""
+    """A remark on a task. `body` is Markdown as it was written."""
 
     id: UUID
     task_id: UUID
     parent_id: UUID | None = Field(description="The comment that this one answers; it may be deleted by now.")
     author_id: UUID
     body: str
+    body_html: str = Field(description="The same as HTML, safe to be shown as it is.")
+    mentions: Mentions = Field(description="Whom it mentions, as far as they see the project.")
+    reactions: Reactions
+    resolved_at: Timestamp | None = Field(description="When the thread that it begins was resolved.")
+    resolved_by: UUID | None
     version: int
     created_at: Timestamp
     edited_at: Timestamp | None
@@ -61,6 +91,11 @@ class CommentPart(Entity):
     task_id: UUID
     removed: Literal[True] | None = None
     body: str | None = None
+    body_html: str | None = None
+    mentions: Mentions | None = None
+    reactions: Reactions | None = None
+    resolved_at: Timestamp | None = None
+    resolved_by: UUID | None = None
     version: int | None = None
     edited_at: Timestamp | None = None
 
@@ -77,6 +112,16 @@ class CommentCount(Entity):
 
     id: UUID
     comment_count: int
+    watcher_ids: list[UUID] | None = Field(
+        None, description="Who watches it now, where they have become more."
+    )
+
+
+class NowWatched(Entity):
+    """A task with who watches it now."""
+
+    id: UUID
+    watcher_ids: list[UUID]
 
 
 class CommentAdded(Event, name="comment.added"):
@@ -91,6 +136,9 @@ class CommentEdited(Event, name="comment.edited"):
 
     comment: CommentPart
     was: CommentWas
+    task: NowWatched | None = Field(
+        None, description="Where somebody is mentioned who watches it from now on."
+    )
 
 
 class CommentDeleted(Event, name="comment.deleted"):
@@ -100,16 +148,37 @@ class CommentDeleted(Event, name="comment.deleted"):
     task: CommentCount
 
 
+class CommentResolved(Event, name="comment.resolved"):
+    """What a thread was about is settled."""
+
+    comment: CommentPart
+
+
+class CommentReopened(Event, name="comment.reopened"):
+    """What a thread was about is not settled after all."""
+
+    comment: CommentPart
+
+
+class Revision(Entity):
+    """A text that a comment had before."""
+
+    version: int
+    body: str
+    author_id: UUID
+    written_at: Timestamp
+
+
 class AddComment(Payload):
     task_id: UUID
-    body: Body = Field(description="Markdown.")
+    body: Body = Field(description=BODY)
     parent_id: UUID | None = Field(None, description="The comment of the same task that this one answers.")
 
 
 class EditComment(Payload):
     task_id: UUID
     comment_id: UUID
-    body: Body = Field(description="Markdown.")
+    body: Body = Field(description=BODY)
 
 
 class OneComment(Payload):
@@ -122,42 +191,100 @@ class ListComments(Paging):
     order: Literal["newest", "oldest"] = Field("newest", description="What comes first.")
 
 
+class CommentHistory(Paging):
+    task_id: UUID
+    comment_id: UUID
+
+
 class CommentList(Reply):
     comments: list[Comment]
 
 
+class RevisionList(Reply):
+    revisions: list[Revision]
+
+
 @command("comment.add", needs="comment.add", rest="POST /tasks/{task_id}/comments", status=201)
-async def add(tx: Tx, cmd: AddComment) -> CommentAdded:
-    """Comment on a task, or answer a comment."""
+async def add(tx: Tx, cmd: AddComment) -> list[CommentAdded | CommentMentioned]:
+    """Comment on a task, or answer a comment. Who does watches the task, and so does whom she mentions by name."""
     if cmd.parent_id is not None:
-        await _comment(tx, cmd.task_id, cmd.parent_id)
-    row = await tx.maybe("add_comment", cmd, id=new_id())
+        await find_comment(tx, cmd.task_id, cmd.parent_id)
+    html, found = await _written(tx, cmd.body)
+    row = await tx.maybe(
+        "add_comment",
+        cmd,
+        id=new_id(),
+        body_html=html,
+        mentions=_json(found.mentions),
+        more_watchers=[tx.actor.user_id, *found.by_themselves],
+        most_watchers=watchers.MOST,
+    )
     if row is None:
         raise NotFound("There is no such task")
-    return CommentAdded(comment=Comment.of(row), task=_count(cmd.task_id, row))
+    task = _count(cmd.task_id, row)
+    if row["more_watch"]:
+        task.watcher_ids = row["watcher_ids"]
+    return [CommentAdded(comment=Comment.of(row), task=task), *told(tx, row["id"], cmd.task_id, found)]
 
 
 @command("comment.edit", needs="comment.add", rest="PUT /tasks/{task_id}/comments/{comment_id}")
-async def edit(tx: Tx, cmd: EditComment) -> CommentEdited:
-    """Give one's own comment another text."""
-    row = await _comment(tx, cmd.task_id, cmd.comment_id)
+async def edit(tx: Tx, cmd: EditComment) -> list[CommentEdited | CommentMentioned]:
+    """Give one's own comment another text. The one before is kept: see `comment.history`."""
+    row = await find_comment(tx, cmd.task_id, cmd.comment_id)
     if row["author_id"] != tx.actor.user_id:
         raise Forbidden("Only whoever wrote a comment edits it", details={"author_id": row["author_id"]})
-    fresh = await tx.one("edit_comment", cmd)
-    part = {name: fresh[name] for name in ("id", "task_id", "body", "version", "edited_at")}
+    html, found = await _written(tx, cmd.body)
+    fresh = await tx.one("edit_comment", cmd, body_html=html, mentions=_json(found.mentions))
+    part = {
+        name: fresh[name]
+        for name in ("id", "task_id", "body", "body_html", "mentions", "version", "edited_at")
+    }
     was = CommentWas(body=row["body"], edited_at=row["edited_at"])
-    return CommentEdited(comment=CommentPart(**part), was=was)
+    event = CommentEdited(comment=CommentPart(**part), was=was)
+    people = watching(row, found.by_themselves)
+    if people != row["watcher_ids"]:
+        tx.defer("set_watchers", cmd, watcher_ids=people, unwatched_ids=row["unwatched_ids"])
+        event.task = NowWatched(id=cmd.task_id, watcher_ids=people)
+    before = [Reference(one["kind"], one["id"]) for one in orjson.loads(row["mentions"])]
+    return [event, *told(tx, cmd.comment_id, cmd.task_id, found, before)]
 
 
 @command("comment.delete", needs="comment.add", rest="DELETE /tasks/{task_id}/comments/{comment_id}")
 async def delete(tx: Tx, cmd: OneComment) -> CommentDeleted:
     """Delete one's own comment, or anybody's with the permission `project.edit`."""
-    row = await _comment(tx, cmd.task_id, cmd.comment_id)
+    row = await find_comment(tx, cmd.task_id, cmd.comment_id)
     if row["author_id"] != tx.actor.user_id:
         tx.require("project.edit")
     left = await tx.one("delete_comment", cmd)
     part = CommentPart(id=cmd.comment_id, task_id=cmd.task_id, removed=True)
     return CommentDeleted(comment=part, task=_count(cmd.task_id, left))
+
+
+@command("comment.resolve", needs="comment.add", rest="POST /tasks/{task_id}/comments/{comment_id}/resolve")
+async def resolve(tx: Tx, cmd: OneComment) -> CommentResolved:
+    """Say that what a thread is about is settled. Whoever was first stays the one who did."""
+    row = await _thread(tx, cmd)
+    by, at = row["resolved_by"] or tx.actor.user_id, row["resolved_at"] or tx.now
+    return CommentResolved(comment=_settled(tx, cmd, by, at))
+
+
+@command("comment.reopen", needs="comment.add", rest="POST /tasks/{task_id}/comments/{comment_id}/reopen")
+async def reopen(tx: Tx, cmd: OneComment) -> CommentReopened:
+    """Say that what a thread is about is not settled after all."""
+    await _thread(tx, cmd)
+    return CommentReopened(comment=_settled(tx, cmd, None, None))
+
+
+@query("comment.history", needs="project.view", rest="GET /tasks/{task_id}/comments/{comment_id}/history")
+async def history(tx: Tx, ask: CommentHistory) -> Page[RevisionList]:
+    """The texts that a comment had before, the last one first: whose, and when it was written."""
+    if await tx.maybe("found_comment", ask) is None:
+        raise NotFound("There is no such comment")
+    [before_version] = decode_cursor(ask.cursor, int) or (2**63 - 1,)
+    rows = await tx.many("comment_revisions_of", ask, before_version=before_version, max_rows=ask.limit + 1)
+    more = encode_cursor(rows[ask.limit - 1]["version"]) if len(rows) > ask.limit else None
+    revisions = [Revision.of(row) for row in rows[: ask.limit]]
+    return Page(RevisionList(revisions=revisions), Pagination(limit=ask.limit, next=more))
 
 
 @query("comment.list", needs="project.view", rest="GET /tasks/{task_id}/comments")
@@ -175,17 +302,51 @@ async def list_comments(tx: Tx, ask: ListComments) -> Page[CommentList]:
     )  # fmt: skip
     last = rows[ask.limit - 1] if len(rows) > ask.limit else None
     more = encode_cursor(last["created_at"], last["id"]) if last else None
-    comments = [Comment.of(row) for row in rows[: ask.limit]]
+    comments = [await _shown(row) for row in rows[: ask.limit]]
     return Page(
         CommentList(comments=comments), Pagination(limit=ask.limit, next=more, total=task["comment_count"])
     )
 
 
-async def _comment(tx: Tx, task_id: UUID, comment_id: UUID) -> Row:
+async def find_comment(tx: Tx, task_id: UUID, comment_id: UUID) -> Row:
+    """A comment of a task that stands, with who watches that."""
     row = await tx.maybe("comment", task_id=task_id, comment_id=comment_id)
     if row is None:
         raise NotFound("There is no such comment")
     return row
+
+
+async def _thread(tx: Tx, cmd: OneComment) -> Row:
+    row = await find_comment(tx, cmd.task_id, cmd.comment_id)
+    if row["parent_id"] is not None:
+        raise Conflict(
+            "Only the comment that begins a thread is resolved", details={"parent_id": row["parent_id"]}
+        )
+    return row
+
+
+def _settled(tx: Tx, cmd: OneComment, by: UUID | None, at: Any) -> CommentPart:
+    tx.defer("settle_thread", cmd, resolved_by=by, resolved_at=at)
+    return CommentPart(id=cmd.comment_id, task_id=cmd.task_id, resolved_by=by, resolved_at=at)
+
+
+async def _written(tx: Tx, body: str) -> tuple[str, Reach]:
+    """A text as HTML, and whom it mentions."""
+    parsed = await understood(body)
+    found = await reach(tx, parsed.mentions)
+    return await rendered(body, parsed, found.names), found
+
+
+async def _shown(row: Row) -> Comment:
+    """A comment as it is read; one from before there was HTML is rendered now."""
+    if row["body_html"] is not None:
+        return Comment.of(row)
+    html = await rendered(row["body"], await understood(row["body"]), {})
+    return Comment.of({**dict(row), "body_html": html})
+
+
+def _json(mentions: Iterable[Mention]) -> str:
+    return orjson.dumps([mention.model_dump() for mention in mentions]).decode()
 
 
 def _count(task_id: UUID, row: Row) -> CommentCount:

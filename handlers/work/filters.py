@@ -139,7 +139,9 @@ FIELDS: Final[dict[str, Known]] = {
     "assignees": Known(
         "people", "t.assignee_ids", rank="(SELECT u.name FROM users AS u WHERE u.id = t.assignee_ids[1])"
     ),
+    "watchers": Known("people", "t.watcher_ids"),
     "tags": Known("texts", "t.tags"),
+    "labels": Known("ids", "t.label_ids"),
     "start_at": Known("moment", "t.start_at"),
     "due_at": Known("moment", "t.due_at"),
     "completed_at": Known("moment", "t.completed_at"),
@@ -157,6 +159,8 @@ FIELDS: Final[dict[str, Known]] = {
     "subtask_total": Known("number", "t.subtask_total", type="bigint", always=True),
     "subtask_done": Known("number", "t.subtask_done", type="bigint", always=True),
     "comment_count": Known("number", "t.comment_count", type="bigint", always=True),
+    "checklist_total": Known("number", "t.checklist_total", type="bigint", always=True),
+    "checklist_done": Known("number", "t.checklist_done", type="bigint", always=True),
 }
 """Every field of a task that a filter may name. A new one takes a line here; custom fields are `fields.<key>`.
 

@@ -215,13 +215,21 @@ async def _workflow(world: World, alice: Person) -> None:
 
 
 async def _comments(world: World, alice: Person) -> None:
-    """A comment and an answer to it."""
-    for name, parent in (("comment", None), ("answer", "comment")):
+    """A comment, an answer to it, and another one that was edited twice, reacted to, and resolved."""
+    for name, parent in (("comment", None), ("answer", "comment"), ("settled", None)):
         made = await alice.send(
             "comment.add", task_id=world.tasks[0], body=name, parent_id=parent and world.made[parent]
         )
         assert made.success, made
         world.made[name] = made.data.comment.id
+    assert (await alice.call("comment.resolve", _on_comment("settled")(world))).success
+    assert (await alice.call("comment.react", _on_comment("settled", emoji="👍")(world))).success
+    for body in ("once", "twice"):
+        assert (await alice.call("comment.edit", _on_comment("settled", body=body)(world))).success
+
+
+def _on_comment(made: str, **more: Any) -> Callable[[World], Payload]:
+    return lambda w: {"task_id": w.tasks[0], "comment_id": w.made.get(made, NEW_ID), **more}
 
 
 TEMPLATE: Final[list[Payload]] = [
@@ -707,17 +715,29 @@ EXAMPLES: Final[dict[str, Example]] = {
     # Comments.
     "comment.add": Example(
         lambda w: {"task_id": w.tasks[0], "body": "Is the *left* wall dry?"},
-        another=lambda w: {"task_id": w.tasks[0], "body": "And the right one?"},
+        another=lambda w: {
+            "task_id": w.tasks[0],
+            "body": f"And the right one, @[Bob](user:{w.user_ids['bob']})?",
+        },
     ),
     "comment.edit": Example(
         lambda w: {"task_id": w.tasks[0], "comment_id": w.made.get("comment", NEW_ID), "body": "Is it dry?"},
         another=lambda w: {
             "task_id": w.tasks[0],
             "comment_id": w.made.get("comment", NEW_ID),
-            "body": "Is it wet?",
+            "body": f"Is it wet, @[Bob](user:{w.user_ids['bob']})?",
         },
         before=_comments,
     ),
+    "comment.resolve": Example(_on_comment("comment"), another=_on_comment("settled"), before=_comments),
+    "comment.reopen": Example(_on_comment("settled"), another=_on_comment("comment"), before=_comments),
+    "comment.react": Example(
+        _on_comment("comment", emoji="👍"), another=_on_comment("comment", emoji="❤"), before=_comments
+    ),
+    "comment.unreact": Example(
+        _on_comment("settled", emoji="👍"), another=_on_comment("comment", emoji="👍"), before=_comments
+    ),
+    "comment.history": Example(_on_comment("settled", limit=1), before=_comments),
     "comment.delete": Example(
         lambda w: {"task_id": w.tasks[0], "comment_id": w.made.get("comment", NEW_ID)},
         another=lambda w: {"task_id": w.tasks[0], "comment_id": w.made.get("answer", NEW_ID)},

@@ -30,6 +30,7 @@ LARGE: Final = {
     "tasks", "task_assignees", "comments", "dependencies", "room_events", "event_tasks", "history_steps", "applied_commands", "rooms", "projects", "project_members",
     "sprints", "sprint_facts", "checklists", "checklist_items", "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
     "rules", "rule_runs", "rule_dues",
+    "comment_revisions",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
@@ -135,6 +136,13 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "comments_newest": {},
     "comments_oldest": {},
     "add_comment": {"parent_id": None},
+    "found_comment": {},
+    "comment_revisions_of": {},
+    "settle_thread": {},
+    "set_reactions": {},
+    "mentioned_people": {},
+    "mentioned_teams": {},
+    "mentioned_roles": {},
     "edit_comment": {},
     "delete_comment": {},
     # Many at once.
@@ -338,8 +346,13 @@ class Large:
             self.ids |= dict(await db.fetchrow(
                 "SELECT checklist_id AS checklist, id AS item FROM checklist_items WHERE task_id = $1", self.ids["task"]
             ))  # fmt: skip
+            await db.execute(
+                "INSERT INTO comment_revisions (tenant_id, comment_id, version, body, author_id, written_at) "
+                "SELECT c.tenant_id, c.id, n, 'B', c.author_id, now() FROM comments AS c, generate_series(101, 110) AS n"
+            )
             await self._fill_rules(db)
             for table in (
+                "comment_revisions",
                 "checklists",
                 "checklist_items",
                 "dependencies",
@@ -409,7 +422,9 @@ class Large:
             "kind": "undo", "target_seq": 1, "seqs": [2_000_000],
             "lag_minutes": 0, "sprint_id": ids["project"], "to_sprint_id": None, "shown": 3, "place": "l000000100000",
             "place_number": 1000, "reach": 5, "anchor_id": ids["task"], "timezone": "Europe/Zurich", "last": 6,
-            "subtasks": True,
+            "subtasks": True, "body_html": "Text", "mentions": "[]", "reactions": "[]",
+            "more_watchers": [ids["actor"]], "most_watchers": 200, "resolved_by": None, "resolved_at": None,
+            "before_version": 200, "group_ids": [uuid4()], "roles": ["manager"], "role_ids": [],
             "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
             "item_id": ids["item"], "text": None, "done_by": None, "done_at": None,
             "time_zone": None, "all_day": False, "actual_minutes": None,

@@ -138,6 +138,8 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     assert link.success, link
     comment = await alice.send("comment.add", task_id=shared.tasks[0], body="Two coats")
     assert comment.success, comment
+    said = {"task_id": shared.tasks[0], "comment_id": comment.data.comment.id, "body": "Three coats"}
+    assert (await alice.call("comment.edit", said)).success
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
     both = {"project_id": shared.project_id, "task_ids": shared.tasks[3:5], "add_tags": ["late"]}
     assert (await alice.call("tasks.update", both)).success

@@ -84,6 +84,10 @@ async def test_in_bulk_and_in_lists(alice: Person, board: Board) -> None:
     for sort in ("number", "due_at", "updated_at"):
         listed = await alice.send("task.list", project_id=board.project, label_id=wet, sort=sort)
         assert {task.id for task in listed.data.tasks} == set(board.tasks[1:3])
+    for field, value in (("labels", [wet]), ("labels", [wet, dry])):
+        wanted = {"field": field, "op": "has_all", "value": value}
+        found = await alice.send("tasks.find", project_id=board.project, filter=wanted)
+        assert {task.id for task in found.data.tasks} == set(board.tasks[1:3])
     listed = await alice.send("task.list", project_id=board.project, column_id=board.todo, label_id=dry)
     assert [task.id for task in listed.data.tasks] == board.tasks[:3]
 

@@ -42,6 +42,9 @@ async def test_who_has_had_enough_is_left_alone(
     assert bob_id not in await _watching(alice, task_id)
     back = await bob.send("task.watch", task_id=task_id)
     assert bob_id in back.data.task.watcher_ids
+    mine = {"field": "watchers", "op": "has_any", "value": ["me"]}
+    found = await bob.send("tasks.find", project_id=board.project, filter=mine)
+    assert [task.id for task in found.data.tasks] == [task_id]
     again = await bob.send("task.watch", task_id=task_id)
     assert again.data == back.data
     task = (await bob.send("task.get", task_id=task_id)).data.task
