@@ -186,7 +186,7 @@ class Dispatcher:
     def _fill(self, calls: list[Call], waiting: list[Call]) -> None:
         """Make a group of those that wait."""
         if not calls:
-            calls += waiting[: self._group_size]
+            calls += _next(waiting, self._group_size)
             del waiting[: len(calls)]
 
     async def _run(self, room: RoomKey, calls: list[Call], waiting: list[Call]) -> None:
@@ -275,6 +275,12 @@ class Dispatcher:
         for call, answer in group.answers:
             self._fail(call, answer) if isinstance(answer, AtriumError) else call.succeed(answer)
         return True
+
+
+def _next(waiting: list[Call], most: int) -> list[Call]:
+    """The first of those that wait, up to one that has to be alone; or that one."""
+    alone = next((at for at, call in enumerate(waiting[:most]) if call.spec.alone), most)
+    return waiting[: max(alone, 1)]
 
 
 def translate(error: BaseException) -> AtriumError:

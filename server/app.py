@@ -60,6 +60,7 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.activity
 import handlers.work.allocations
 import handlers.work.approval
 import handlers.work.archive
@@ -78,6 +79,7 @@ import handlers.work.copying
 import handlers.work.dependencies
 import handlers.work.fields
 import handlers.work.find
+import handlers.work.history
 import handlers.work.keys
 import handlers.work.labels
 import handlers.work.layouts
@@ -100,6 +102,7 @@ import handlers.work.schedule
 import handlers.work.sprint_tasks
 import handlers.work.sprints
 import handlers.work.subtasks
+import handlers.work.taking_back
 import handlers.work.task_templates
 import handlers.work.tasks
 import handlers.work.transfer
@@ -234,6 +237,9 @@ NOUNS: Final = (
     handlers.work.fields,
     handlers.work.find,
     handlers.work.schedule,
+    handlers.work.taking_back,
+    handlers.work.history,
+    handlers.work.activity,
     handlers.work.sprints,
     handlers.work.sprint_tasks,
     handlers.work.backlog,

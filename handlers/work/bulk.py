@@ -152,7 +152,7 @@ class _Board:
 
 
 @dataclass(slots=True)
-class _Decided:
+class Decided:
     """What will be written and told."""
 
     tasks: list[TaskPart] = field(default_factory=list)
@@ -193,7 +193,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     if cmd.changes is not None and cmd.changes.sprint_id is not None:
         board.sprint = await sprint_to_fill(tx, cmd.changes.sprint_id)
     rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
-    decided, outcomes = _Decided(), list[TaskOutcome]()
+    decided, outcomes = Decided(), list[TaskOutcome]()
     for task_id in cmd.task_ids:
         row = rows.get(task_id)
         try:
@@ -206,13 +206,9 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
             outcomes.append(refused(task_id, error))
         else:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
-    _write(tx, decided)
+    write(tx, decided)
     settle(tx, [*decided.written, *(rows[task["id"]] for task in decided.written)])
-    for parent in await recount(tx, decided.parents):
-        decided.tasks.append(TaskPart.of(parent))
-        decided.was.append(
-            Was(id=parent["id"], subtask_total=parent["had_total"], subtask_done=parent["had_done"])
-        )
+    await count_parents(tx, decided)
     if not decided.tasks:
         return Outcome([], summed(outcomes))
     event, reply = TasksUpdated(tasks=decided.tasks, was=decided.was), summed(outcomes)
@@ -327,7 +323,16 @@ def _at_most(most: int, values: list[Any], what: str) -> None:
         raise ValidationFailed(f"A task has at most {most} {what}")
 
 
-def _write(tx: Tx, decided: _Decided) -> None:
+async def count_parents(tx: Tx, decided: Decided) -> None:
+    """Tell of the parents whose subtasks count otherwise after what was written."""
+    for parent in await recount(tx, decided.parents):
+        decided.tasks.append(TaskPart.of(parent))
+        decided.was.append(
+            Was(id=parent["id"], subtask_total=parent["had_total"], subtask_done=parent["had_done"])
+        )
+
+
+def write(tx: Tx, decided: Decided) -> None:
     if decided.written:
         tx.defer("update_many_tasks", tasks=orjson.dumps(decided.written, default=str).decode())
     for statement, pairs in (("unassign_many", decided.taken), ("assign_many", decided.given)):

@@ -202,6 +202,19 @@ async def _chain(world: World, alice: Person) -> None:
         world.made[name] = made.data.dependency.id
 
 
+async def _changed(world: World, alice: Person) -> None:
+    """Two changes of hers, the last of which is about the first task."""
+    for at in (1, 0):
+        made = await alice.send("task.update", task_id=world.tasks[at], changes={"title": f"Renamed {at}"})
+        assert made.success, made
+
+
+async def _taken_back(world: World, alice: Person) -> None:
+    await _changed(world, alice)
+    for _ in range(2):
+        assert (await alice.send("history.undo", room=world.project)).success
+
+
 async def _many_archived(world: World, alice: Person) -> None:
     """Two tasks, one of them with a subtask, and columns that warn when they hold four."""
     await _families(world, alice)
@@ -869,6 +882,26 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"task_id": w.tasks[0], "comment_id": w.made.get("answer", NEW_ID)},
         before=_comments,
     ),
+    # History and activity.
+    "history.undo": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": w.project_id, "task_id": w.tasks[1]},
+        before=_changed,
+    ),
+    "history.redo": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": w.project_id, "task_id": w.tasks[0]},
+        before=_taken_back,
+    ),
+    "history.stack": Example(lambda w: {"project_id": w.project_id, "task_id": w.tasks[0]}, before=_changed),
+    "history.list": Example(lambda w: {"project_id": w.project_id, "limit": 2}, before=_changed),
+    "history.list_all": Example(
+        lambda w: {"room": w.tenant, "user_id": w.user_ids["alice"], "limit": 2}, before=_changed
+    ),
+    "activity.list": Example(
+        lambda w: {"project_id": w.project_id, "task_id": w.tasks[0], "since": 1}, before=_changed
+    ),
+    "activity.list_all": Example(lambda w: {"room": w.tenant, "limit": 2}, before=_changed),
     "dependency.add": Example(
         lambda w: {
             "task_id": w.tasks[1],

@@ -147,6 +147,9 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     await alice.send("reminder.add", task_id=first, before_minutes=5)
     await alice.send("task.update", task_id=first, changes={"due_at": "2150-03-04T17:00:00Z"})
     await alice.send("task.set_recurrence", task_id=first, rule="FREQ=DAILY")
+    both = {"project_id": shared.project_id, "task_ids": shared.tasks[3:5], "add_tags": ["late"]}
+    assert (await alice.call("tasks.update", both)).success
+    assert (await alice.send("history.undo", room=shared.project)).success
     await planned(shared, alice)
     assert (await alice.send("budget.set", project_id=shared.project_id, minutes=60)).success
     assert (await alice.send("column.collapse", column_id=shared.columns["Done"])).success
