@@ -1018,6 +1018,12 @@ CREATE FUNCTION public.trim_room_events(older_than timestamp with time zone) RET
     ), raised AS (
         UPDATE rooms AS r SET floor_seq = greatest(r.floor_seq, f.seq)
         FROM floors AS f WHERE r.tenant_id = f.tenant_id AND r.id = f.room_id
+    ), subjects AS (
+        DELETE FROM event_tasks AS t USING floors AS f
+        WHERE t.tenant_id = f.tenant_id AND t.room_id = f.room_id AND t.seq <= f.seq
+    ), steps AS (
+        DELETE FROM history_steps AS s USING floors AS f
+        WHERE s.tenant_id = f.tenant_id AND s.room_id = f.room_id AND s.seq <= f.seq
     ), gone AS (
         DELETE FROM room_events AS e USING floors AS f
         WHERE e.tenant_id = f.tenant_id AND e.room_id = f.room_id AND e.seq <= f.seq RETURNING 1
@@ -1410,6 +1416,17 @@ CREATE TABLE public.domain_codes (
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+-- TABLE: event_tasks
+
+CREATE TABLE public.event_tasks (
+    tenant_id uuid NOT NULL,
+    room_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    task_id uuid NOT NULL
+);
+
+ALTER TABLE ONLY public.event_tasks FORCE ROW LEVEL SECURITY;
+
 -- TABLE: group_members
 
 CREATE TABLE public.group_members (
@@ -1455,6 +1472,21 @@ CREATE TABLE public.half_sign_ins (
     tries bigint DEFAULT 0 NOT NULL,
     expires_at timestamp with time zone NOT NULL
 );
+
+-- TABLE: history_steps
+
+CREATE TABLE public.history_steps (
+    tenant_id uuid NOT NULL,
+    room_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    actor_id uuid NOT NULL,
+    kind text NOT NULL,
+    target_seq bigint,
+    CONSTRAINT history_steps_kind_check CHECK ((kind = ANY (ARRAY['undo'::text, 'redo'::text, 'alarm'::text]))),
+    CONSTRAINT history_steps_target_check CHECK (((target_seq IS NULL) = (kind = 'alarm'::text)))
+);
+
+ALTER TABLE ONLY public.history_steps FORCE ROW LEVEL SECURITY;
 
 -- TABLE: identities
 
@@ -1870,7 +1902,8 @@ CREATE TABLE public.room_events (
     at timestamp with time zone NOT NULL,
     actor_id uuid NOT NULL,
     command_id uuid NOT NULL,
-    data json NOT NULL
+    data json NOT NULL,
+    task_id uuid
 );
 
 ALTER TABLE ONLY public.room_events FORCE ROW LEVEL SECURITY;
@@ -2480,6 +2513,11 @@ ALTER TABLE ONLY public.dependencies
 ALTER TABLE ONLY public.domain_codes
     ADD CONSTRAINT domain_codes_pkey PRIMARY KEY (code_hash);
 
+-- CONSTRAINT: event_tasks event_tasks_pkey
+
+ALTER TABLE ONLY public.event_tasks
+    ADD CONSTRAINT event_tasks_pkey PRIMARY KEY (tenant_id, room_id, seq, task_id);
+
 -- CONSTRAINT: group_members group_members_pkey
 
 ALTER TABLE ONLY public.group_members
@@ -2494,6 +2532,11 @@ ALTER TABLE ONLY public.groups
 
 ALTER TABLE ONLY public.half_sign_ins
     ADD CONSTRAINT half_sign_ins_pkey PRIMARY KEY (token_hash);
+
+-- CONSTRAINT: history_steps history_steps_pkey
+
+ALTER TABLE ONLY public.history_steps
+    ADD CONSTRAINT history_steps_pkey PRIMARY KEY (tenant_id, room_id, seq);
 
 -- CONSTRAINT: identities identities_pkey
 
@@ -2959,6 +3002,10 @@ CREATE INDEX dependencies_project_idx ON public.dependencies USING btree (tenant
 
 CREATE INDEX domain_codes_domain_idx ON public.domain_codes USING btree (domain_id);
 
+-- INDEX: event_tasks_task_idx
+
+CREATE INDEX event_tasks_task_idx ON public.event_tasks USING btree (tenant_id, task_id, seq);
+
 -- INDEX: group_members_user_idx
 
 CREATE INDEX group_members_user_idx ON public.group_members USING btree (tenant_id, user_id);
@@ -2978,6 +3025,10 @@ CREATE INDEX half_sign_ins_expires_idx ON public.half_sign_ins USING btree (expi
 -- INDEX: half_sign_ins_user_idx
 
 CREATE INDEX half_sign_ins_user_idx ON public.half_sign_ins USING btree (user_id);
+
+-- INDEX: history_steps_actor_idx
+
+CREATE INDEX history_steps_actor_idx ON public.history_steps USING btree (tenant_id, room_id, actor_id, seq);
 
 -- INDEX: invitation_tokens_hash_key
 
@@ -3095,9 +3146,21 @@ CREATE INDEX reminders_project_idx ON public.reminders USING btree (tenant_id, p
 
 CREATE INDEX reminders_task_idx ON public.reminders USING btree (tenant_id, task_id);
 
+-- INDEX: room_events_actor_idx
+
+CREATE INDEX room_events_actor_idx ON public.room_events USING btree (tenant_id, actor_id, at);
+
 -- INDEX: room_events_at_idx
 
 CREATE INDEX room_events_at_idx ON public.room_events USING brin (at);
+
+-- INDEX: room_events_task_idx
+
+CREATE INDEX room_events_task_idx ON public.room_events USING btree (tenant_id, task_id, seq) WHERE (task_id IS NOT NULL);
+
+-- INDEX: room_events_tenant_idx
+
+CREATE INDEX room_events_tenant_idx ON public.room_events USING btree (tenant_id, at);
 
 -- INDEX: rule_dues_task_idx
 
@@ -3790,6 +3853,14 @@ CREATE POLICY definer ON public.audit_pending TO atrium USING (true);
 
 CREATE POLICY definer ON public.audit_seals TO atrium USING (true);
 
+-- POLICY: event_tasks definer
+
+CREATE POLICY definer ON public.event_tasks TO atrium USING (true);
+
+-- POLICY: history_steps definer
+
+CREATE POLICY definer ON public.history_steps TO atrium USING (true);
+
 -- POLICY: invitation_tokens definer
 
 CREATE POLICY definer ON public.invitation_tokens FOR SELECT TO atrium USING (true);
@@ -3854,6 +3925,10 @@ ALTER TABLE public.delegations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.dependencies ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: event_tasks
+
+ALTER TABLE public.event_tasks ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: group_members
 
 ALTER TABLE public.group_members ENABLE ROW LEVEL SECURITY;
@@ -3861,6 +3936,10 @@ ALTER TABLE public.group_members ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: groups
 
 ALTER TABLE public.groups ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: history_steps
+
+ALTER TABLE public.history_steps ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: invitation_tokens
 
@@ -4050,6 +4129,10 @@ CREATE POLICY tenant ON public.delegations TO atrium_app USING ((tenant_id = pub
 
 CREATE POLICY tenant ON public.dependencies TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: event_tasks tenant
+
+CREATE POLICY tenant ON public.event_tasks TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: group_members tenant
 
 CREATE POLICY tenant ON public.group_members TO atrium_app USING ((tenant_id = public.current_tenant()));
@@ -4057,6 +4140,10 @@ CREATE POLICY tenant ON public.group_members TO atrium_app USING ((tenant_id = p
 -- POLICY: groups tenant
 
 CREATE POLICY tenant ON public.groups TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: history_steps tenant
+
+CREATE POLICY tenant ON public.history_steps TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: invitation_tokens tenant
 
@@ -4604,6 +4691,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.dependencies TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.domain_codes TO atrium_app;
 
+-- ACL: TABLE event_tasks
+
+GRANT SELECT,INSERT ON TABLE public.event_tasks TO atrium_app;
+
 -- ACL: TABLE group_members
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.group_members TO atrium_app;
@@ -4615,6 +4706,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.groups TO atrium_app;
 -- ACL: TABLE half_sign_ins
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.half_sign_ins TO atrium_app;
+
+-- ACL: TABLE history_steps
+
+GRANT SELECT,INSERT ON TABLE public.history_steps TO atrium_app;
 
 -- ACL: TABLE identities
 
