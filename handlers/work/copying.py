@@ -66,7 +66,7 @@ async def copy(tx: Tx, cmd: CopyTask) -> list[TaskCopied | TaskAssigned]:
                     "copy_task_checklists", from_id=row["id"], task_id=fresh_of[row["id"]], project_id=to_id
                 )
     parents = await parents_told(tx, {one["parent_id"] for one in copies})
-    fresh = {row["id"]: row for row in await tx.many("tasks_anywhere", task_ids=list(fresh_of.values()))}
+    fresh = {row["id"]: row for row in await tx.many("tasks_of_family", task_ids=list(fresh_of.values()))}
     event = TaskCopied(task=Task.of(fresh.pop(fresh_of[cmd.task_id])))
     outside = [part for part in parents if part.id not in fresh_of.values()]
     beside: list[Task | TaskPart] = [Task.of(row) for row in fresh.values()]

@@ -97,7 +97,7 @@ async def transfer(
     )
     settle(tx, rows)
     counted = await parents_told(tx, {rows[0]["parent_id"], *task_ids})
-    fresh = {row["id"]: row for row in await tx.many("tasks_anywhere", task_ids=task_ids)}
+    fresh = {row["id"]: row for row in await tx.many("tasks_of_family", task_ids=task_ids)}
     left = [part for part in counted if part.id not in fresh]
     events = _events(tx, cmd, rows, fresh, inner, [row["id"] for row in edges], left)
     return Outcome(events, TransferReply(task=Task.of(fresh[cmd.task_id]), dropped=dropped))

@@ -19,7 +19,7 @@ UPDATE projects SET last_number = last_number + :count
 WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NULL
 RETURNING last_number AS number, key AS prefix;
 
--- tasks_anywhere :many
+-- tasks_of_family :many
 SELECT t.* FROM tasks AS t WHERE t.tenant_id = :tenant_id AND t.id = ANY(:task_ids::uuid []);
 
 -- Everything that names the project beside a task goes with it; tests/work/test_transfer.py asks the catalogue whether

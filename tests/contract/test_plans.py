@@ -166,6 +166,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     # To another project, again, or into one.
     "task_family": {},
     "next_task_numbers": {"count": 1},
+    "tasks_of_family": {},
     "tasks_anywhere": {},
     "transfer_tasks": {"to_project_id": "project", "from_project_id": "project"},
     "copy_family": {"to_project_id": "project"},
@@ -229,7 +230,6 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "done_by_others_named": {"most": 1_000},
     "card_from": {"column_id": "column"},
     "set_completed": {"completed_at": None},
-    "tasks_anywhere": {},
     "subtasks_of_others": {},
     "places_in": {},
     "bring_back_tasks": {},
@@ -488,7 +488,6 @@ class Large:
             "from_seq": 0, "upto_seq": 50, "since": 0, "before_seq": 2**63 - 1, "after_seq": 1_000_000,
             "before_room": LAST_ID, "silent": ["x"], "twice": ["y"], "names": ["column.updated"], "sees_tenant": True,
             "kind": "undo", "target_seq": 1, "seqs": [2_000_000],
-            "lag_minutes": 0, "sprint_id": ids["project"], "to_sprint_id": None, "shown": 3, "place": "l000000100000",
             "place_number": 1000, "reach": 5, "anchor_id": ids["task"], "timezone": "Europe/Zurich", "last": 6,
             "subtasks": True, "body_html": "Text", "mentions": "[]", "reactions": "[]",
             "more_watchers": [ids["actor"]], "most_watchers": 200, "resolved_by": None, "resolved_at": None,
