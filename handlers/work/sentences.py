@@ -164,6 +164,10 @@ sentence("rule.deleted", "deleted", "{actor} deleted a rule")
 sentence("task_template.created", "created", "{actor} made the task template {template}")
 sentence("task_template.updated", "changed", "{actor} changed the task template {template}")
 sentence("task_template.deleted", "deleted", "{actor} deleted a task template")
+sentence("comment.reacted", "reacted", "{actor} reacted to a comment")
+sentence("comment.unreacted", "changed", "{actor} took a reaction to a comment back")
+sentence("comment.resolved", "resolved", "{actor} settled what a thread was about")
+sentence("comment.reopened", "reopened", "{actor} opened a thread again")
 sentence("backlog.moved", "moved", "{actor} moved {task} within the backlog")
 sentence("sprint.created", "planned", "{actor} planned the sprint {sprint}")
 sentence("sprint.updated", "changed", _of("sprint", "the sprint {}"))
@@ -237,6 +241,6 @@ silent(
     "apikey.revoked", "delegation.created", "delegation.revoked",
     # What only bids clients read something again, or follows from what is told elsewhere.
     "invitation.changed", "sso.changed", "sso.domain_changed", "tenant_key.changed", "import.progress", "member.signed_out",
-    "rule.notified", "rule.ran", "project.progressed", "field.computed", "task.watched", "task.unwatched", "column.collapsed", "column.expanded", "lane.collapsed", "lane.expanded",
+    "comment.mentioned", "rule.notified", "rule.ran", "project.progressed", "field.computed", "task.watched", "task.unwatched", "column.collapsed", "column.expanded", "lane.collapsed", "lane.expanded",
     "view.created", "view.updated", "view.deleted", "profile.updated", "project.member_renamed",
 )  # fmt: skip
