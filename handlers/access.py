@@ -40,6 +40,7 @@ PERMISSIONS: Final = {
     "task.create": "Create a task.",
     "task.edit": "Change, move and assign a task.",
     "task.delete": "Delete a task, or bring it back.",
+    "task.approve": "Approve a task, whoever was asked to.",
     "comment.add": "Comment on a task.",
     "presence.share": "Be seen in a room: status, focus, cursor and typing.",
 }
@@ -49,7 +50,7 @@ _CLIENT: Final = _GUEST
 _VIEWER: Final = frozenset({"tenant.view", "project.view", "presence.share"})
 _MEMBER: Final = _VIEWER | {"task.create", "task.edit", "task.delete", "comment.add", "rights.delegate"}
 _MANAGER: Final = _MEMBER | {
-    "project.create", "project.edit", "project.share", "board.edit", "automation.manage", "sprint.manage", "member.invite", "team.manage",
+    "automation.manage", "board.edit", "member.invite", "project.create", "project.edit", "project.share", "sprint.manage", "task.approve", "team.manage",
 }  # fmt: skip
 _ADMIN: Final = frozenset(PERMISSIONS) - {"tenant.delete"}
 

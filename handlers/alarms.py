@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 
 from handlers.context import Tx
-from handlers.registry import INTERNAL, Outcome, Payload, Reply, Spec
+from handlers.registry import INTERNAL, Event, Outcome, Payload, Reply, Spec
 from storage.ids import new_id
 
 
@@ -78,6 +78,16 @@ def due(name: str, key: str, command_id: UUID, payload: str) -> tuple[Spec, Payl
     async def hear(tx: Tx, payload: Payload) -> Any:
         if not await tx.value("take_alarm", key=key, command_id=command_id):
             return Outcome([], Reply())
-        return await spec.handler(tx, payload)
+        outcome = await spec.handler(tx, payload)
+        if any(event.room in (None, tx.room) for event in _events(outcome)):
+            # What the server does is not for the one who set the alarm to take back.
+            tx.defer("record_history_step", seq=tx.head + 1, kind="alarm", target_seq=None)
+        return outcome
 
     return replace(spec, handler=hear), spec.payload.model_validate_json(payload)
+
+
+def _events(outcome: Event | list[Event] | Outcome[Any, Any]) -> list[Event]:
+    if isinstance(outcome, Outcome):
+        return list(outcome.events)
+    return outcome if isinstance(outcome, list) else [outcome]

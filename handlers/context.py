@@ -83,6 +83,9 @@ class Tx:
     """Tasks per column that a snapshot holds where the caller names no number."""
     place: Any = None
     """Where this page of an export begins: what the page before gave as `next`."""
+    head: int = 0
+    """The number of the room's last event before this command; for one of several that are carried out together, before
+    the first of them."""
     ahead: list[Row] | None = None
     """What was read for this command when its room was opened; None where nothing was, or where it may be old."""
     resource: str = ""

@@ -6,7 +6,8 @@ While one transaction of a room is in flight, the room's next commands gather; t
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -94,16 +95,21 @@ class Dispatcher:
     ) -> asyncio.Future[Result]:
         """Queue a command in its room; commands submitted in order are applied in order."""
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        call = Call(spec, payload, principal, room, command_id or new_id(), expected_version, done)
-        queue = self._queues.get(room)
+        self._queue(Call(spec, payload, principal, room, command_id or new_id(), expected_version, done))
+        return done
+
+    def _queue(self, call: Call) -> None:
+        queue = self._queues.get(call.room)
         if queue is None:
-            self._queues[room] = [call]
-            task = asyncio.create_task(self._drain(room))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._queues[call.room] = [call]
+            self._begin(self._drain(call.room))
         else:
             queue.append(call)
-        return done
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def idle(self) -> None:
         """Wait until every queued command has been answered."""
@@ -116,7 +122,14 @@ class Dispatcher:
 
     async def query(self, spec: Spec, payload: Payload, principal: Principal, room: RoomKey) -> Result:
         """Run a query in a read-only transaction that sees one instant."""
-        answer: Reply | Page = await self._read(spec, payload, principal, room)
+        try:
+            answer: Reply | Page = await self._read(spec, payload, principal, room)
+        except NotFound:
+            elsewhere = await self.locator.moved(spec, payload, room)
+            if elsewhere is None:
+                raise
+            room = elsewhere
+            answer = await self._read(spec, payload, principal, room)
         if isinstance(answer, Page):
             return Result(dump(answer.data), room, pagination=answer.pagination)
         return Result(dump(answer), room)
@@ -173,7 +186,7 @@ class Dispatcher:
     def _fill(self, calls: list[Call], waiting: list[Call]) -> None:
         """Make a group of those that wait."""
         if not calls:
-            calls += waiting[: self._group_size]
+            calls += _next(waiting, self._group_size)
             del waiting[: len(calls)]
 
     async def _run(self, room: RoomKey, calls: list[Call], waiting: list[Call]) -> None:
@@ -206,9 +219,24 @@ class Dispatcher:
                 call.fail(failure)
 
     def _fail(self, call: Call, error: AtriumError) -> None:
+        if isinstance(error, NotFound) and call.room.kind == "project":
+            self._begin(self._follow(call, error))
+            return
         if isinstance(error, Forbidden):
             self._refused(call.spec, call.payload, call.principal, call.room)
         call.fail(error)
+
+    async def _follow(self, call: Call, error: NotFound) -> None:
+        """Send a command after a task that has gone to another project since its ids were looked up."""
+        try:
+            elsewhere = await self.locator.moved(call.spec, call.payload, call.room)
+        except Exception as broken:
+            call.fail(translate(broken))
+            return
+        if elsewhere is None:
+            call.fail(error)
+        else:
+            self._queue(replace(call, room=elsewhere))
 
     async def _transact(
         self, room: RoomKey, calls: list[Call], waiting: list[Call], *, doubt: bool, last: bool
@@ -247,6 +275,12 @@ class Dispatcher:
         for call, answer in group.answers:
             self._fail(call, answer) if isinstance(answer, AtriumError) else call.succeed(answer)
         return True
+
+
+def _next(waiting: list[Call], most: int) -> list[Call]:
+    """The first of those that wait, up to one that has to be alone; or that one."""
+    alone = next((at for at, call in enumerate(waiting[:most]) if call.spec.alone), most)
+    return waiting[: max(alone, 1)]
 
 
 def translate(error: BaseException) -> AtriumError:

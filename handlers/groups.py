@@ -27,6 +27,7 @@ from handlers.registry import (
     Payload,
     Spec,
 )
+from handlers.subjects import tasks_of
 from storage.postgres import BAD_VALUE, LOST, Row, Session
 from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, timestamp
 from storage.settings import Settings
@@ -117,6 +118,8 @@ class _Entry:
     call: Call
     data: bytes
     actor: tuple[UUID, str]
+    task_id: UUID | None = None
+    """The task that it is about, or the first of them."""
     seq: int = 0
 
 
@@ -157,6 +160,8 @@ class Group:
     last: int = 0
     """The number that the room's last event will have."""
     entries: list[_Entry] = field(default_factory=list)
+    beside: list[tuple[_Entry, list[UUID]]] = field(default_factory=list)
+    """Entries that are about more tasks than one, and those others."""
     applied: list[tuple[Call, _Applied]] = field(default_factory=list)
     evidence: list[_Evidence] = field(default_factory=list)
     answers: list[tuple[Call, Result | AtriumError]] = field(default_factory=list)
@@ -250,7 +255,7 @@ class Group:
             archived = await self.session.value("is_archived", project_id=project.id)
         tx = Tx(
             self.session, self.room, call.principal, rights, self.now, self.settings,
-            call.command_id, call.expected_version, self.vault, ahead=self.ahead.get(call),
+            call.command_id, call.expected_version, self.vault, head=self.last, ahead=self.ahead.get(call),
         )  # fmt: skip
         permit(tx, call.spec)
         if archived and not call.spec.archived:
@@ -283,7 +288,11 @@ class Group:
                 )
             dumped = event.dump()
             data = dumped if data is None else data
-            self.entries.append(_Entry(target, event.name, call, dumped, event.actor or own))
+            about = tasks_of(event)
+            first = about[0] if about else None
+            self.entries.append(_Entry(target, event.name, call, dumped, event.actor or own, first))
+            if len(about) > 1:
+                self.beside.append((self.entries[-1], about[1:]))
         data, seq = data or b"{}", self.last
         applied = _Applied(call.fingerprint(), self.room.id, seq, data)
         self.known[call.identity] = applied
@@ -342,11 +351,23 @@ class Group:
                     "actor_id": entry.actor[0],
                     "command_id": entry.call.command_id,
                     "data": orjson.Fragment(entry.data),
+                    "task_id": entry.task_id,
                 }
                 for entry in self.entries
             ),
         )
+        if self.beside:
+            self._append_beside()
         return list(batches.values())
+
+    def _append_beside(self) -> None:
+        rows = [(entry, task_id) for entry, more in self.beside for task_id in more]
+        self.session.defer(
+            "append_event_tasks",
+            room_ids=[entry.room.id for entry, _ in rows],
+            seqs=[entry.seq for entry, _ in rows],
+            task_ids=[task_id for _, task_id in rows],
+        )
 
 
 async def open_group(

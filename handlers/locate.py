@@ -10,7 +10,8 @@ from storage.postgres import Database
 from storage.rooms import RoomKey
 
 CACHE_SIZE: Final = 200_000
-"""Ids whose project is remembered (count): about 40 MB. An entry never goes stale, for an id keeps its project."""
+"""Ids whose project is remembered (count): about 40 MB. Only a task that goes to another project makes an entry stale;
+then it is not found where it was, and `moved` looks anew."""
 
 
 class Locator:
@@ -19,6 +20,8 @@ class Locator:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._projects: dict[tuple[UUID, UUID], UUID] = {}
+        self._left: dict[tuple[UUID, UUID], UUID] = {}
+        """The project that was left by what has moved, as far as it was noticed here."""
 
     async def room(self, spec: Spec, payload: Payload, principal: Principal, room: str | None) -> RoomKey:
         """The room that a call is for; NOT_FOUND where its ids lead nowhere."""
@@ -36,6 +39,27 @@ class Locator:
             return RoomKey(tenant_id, "user", principal.user_id)
         return RoomKey(tenant_id, "project", await self._project(payload, tenant_id))
 
+    async def moved(self, spec: Spec, payload: Payload, room: RoomKey) -> RoomKey | None:
+        """Where a call belongs that found nothing in the room to which its ids led, if that is another room by now."""
+        if spec.room != "project" or getattr(payload, "project_id", None) is not None:
+            return None
+        for field, statement in LOCATORS.items():
+            entity_id: UUID | None = getattr(payload, field, None)
+            if entity_id is not None:
+                return await self._followed(statement, room, entity_id)
+        return None
+
+    async def _followed(self, statement: str, room: RoomKey, entity_id: UUID) -> RoomKey | None:
+        key = room.tenant_id, entity_id
+        if self._projects.get(key) == room.id:
+            found = await self._fetch(statement, *key)
+            if found == room.id:
+                return None
+            self._projects[key], self._left[key] = found, room.id
+        elif self._left.get(key) != room.id or key not in self._projects:
+            return None
+        return RoomKey(room.tenant_id, "project", self._projects[key])
+
     async def _project(self, payload: Payload, tenant_id: UUID) -> UUID:
         project_id: UUID | None = getattr(payload, "project_id", None)
         if project_id is not None:
@@ -50,12 +74,17 @@ class Locator:
         known = self._projects.get((tenant_id, entity_id))
         if known is not None:
             return known
+        found = await self._fetch(statement, tenant_id, entity_id)
+        if len(self._projects) >= CACHE_SIZE:
+            for oldest in list(self._projects)[: CACHE_SIZE // 10]:
+                del self._projects[oldest]
+            self._left.clear()
+        self._projects[tenant_id, entity_id] = found
+        return found
+
+    async def _fetch(self, statement: str, tenant_id: UUID, entity_id: UUID) -> UUID:
         async with self._db.transaction(tenant_id) as session:
             found: Any = await session.value(statement, entity_id=entity_id)
         if found is None:
             raise NotFound
-        if len(self._projects) >= CACHE_SIZE:
-            for oldest in list(self._projects)[: CACHE_SIZE // 10]:
-                del self._projects[oldest]
-        self._projects[tenant_id, entity_id] = found
         return UUID(str(found))

@@ -280,6 +280,8 @@ class Spec:
     """Name of the file that an export makes, without its date and ending."""
     produces: str = "application/json"
     """Content type of the answer."""
+    alone: bool = False
+    """Whether a command has a transaction for itself: it reads the room's log, which others of a group are not in yet."""
     archived: bool = False
     """Whether a command may be carried out in an archived project, which is read-only."""
 
@@ -333,16 +335,18 @@ def command(
     status: int = 200,
     scope: str | None = None,
     archived: bool = False,
+    alone: bool = False,
 ) -> Callable[[H], H]:
     """Register a command: `handler(tx, payload)` returns its event, its events, or an Outcome.
 
     `within` names the field with the project whose rights count, where the command's room is the
     tenant's; those of the tenant do where it is None. With
-    `archived` it may be carried out in an archived project too.
+    `archived` it may be carried out in an archived project too. One that
+    reads the room's log runs `alone`, not in a group.
     """
     return _register(
         "command", name, room=room, needs=needs, rest=rest, within=within, versioned=versioned, status=status,
-        scope=scope, archived=archived,
+        scope=scope, archived=archived, alone=alone,
     )  # fmt: skip
 
 
@@ -405,7 +409,7 @@ def _register(
     within: str | None = None, versioned: bool = False, public: bool = False, bound: bool = False,
     form: bool = False, status: int = 200, limit: Strict = "", scope: str | None = None,
     file: str = "", produces: str = "application/json", platform: bool = False, archived: bool = False,
-    into: dict[str, Spec] | None = None,
+    into: dict[str, Spec] | None = None, alone: bool = False,
 ) -> Callable[[H], H]:  # fmt: skip
     specs = SPECS if into is None else into
 
@@ -422,7 +426,7 @@ def _register(
             kind=kind, name=name, payload=payload, returns=returns, handler=handler, doc=handler.__doc__ or "",
             room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, bound=bound, form=form,
             status=status, limit=limit, scope=scope, file=file, produces=produces, platform=platform,
-            archived=archived,
+            archived=archived, alone=alone,
         )  # fmt: skip
         return handler
 

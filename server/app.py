@@ -60,7 +60,9 @@ import handlers.platform.nodes
 import handlers.platform.tenants
 import handlers.platform.users
 import handlers.rooms
+import handlers.work.activity
 import handlers.work.allocations
+import handlers.work.approval
 import handlers.work.archive
 import handlers.work.assignments
 import handlers.work.automation
@@ -73,12 +75,16 @@ import handlers.work.checklists
 import handlers.work.columns
 import handlers.work.comments
 import handlers.work.copies
+import handlers.work.copying
 import handlers.work.dependencies
 import handlers.work.fields
 import handlers.work.find
+import handlers.work.history
 import handlers.work.keys
 import handlers.work.labels
 import handlers.work.layouts
+import handlers.work.links
+import handlers.work.merging
 import handlers.work.moves
 import handlers.work.overview
 import handlers.work.parts
@@ -88,14 +94,18 @@ import handlers.work.project_members
 import handlers.work.project_rules
 import handlers.work.projects
 import handlers.work.reactions
+import handlers.work.recurrence
+import handlers.work.reminders
 import handlers.work.rule_alarms
 import handlers.work.rule_tests
 import handlers.work.schedule
 import handlers.work.sprint_tasks
 import handlers.work.sprints
 import handlers.work.subtasks
+import handlers.work.taking_back
 import handlers.work.task_templates
 import handlers.work.tasks
+import handlers.work.transfer
 import handlers.work.trash
 import handlers.work.unarchive
 import handlers.work.views
@@ -211,6 +221,13 @@ NOUNS: Final = (
     handlers.work.archive,
     handlers.work.unarchive,
     handlers.work.keys,
+    handlers.work.links,
+    handlers.work.approval,
+    handlers.work.reminders,
+    handlers.work.transfer,
+    handlers.work.copying,
+    handlers.work.merging,
+    handlers.work.recurrence,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.columns,
@@ -220,6 +237,9 @@ NOUNS: Final = (
     handlers.work.fields,
     handlers.work.find,
     handlers.work.schedule,
+    handlers.work.taking_back,
+    handlers.work.history,
+    handlers.work.activity,
     handlers.work.sprints,
     handlers.work.sprint_tasks,
     handlers.work.backlog,

@@ -84,11 +84,18 @@ WITH calls AS (
 ), pending AS (
     INSERT INTO audit_pending (tenant_id, entry_ids) SELECT :tenant_id, array_agg(e.id) FROM entries AS e
 )
-INSERT INTO room_events (tenant_id, room_id, seq, name, at, actor_id, command_id, data)
-SELECT :tenant_id, e.room_id, e.seq, e.name, :now, e.actor_id, e.command_id, e.data
+INSERT INTO room_events (tenant_id, room_id, seq, name, at, actor_id, command_id, data, task_id)
+SELECT :tenant_id, e.room_id, e.seq, e.name, :now, e.actor_id, e.command_id, e.data, e.task_id
 FROM json_to_recordset(:events::json) AS e (
-    room_id uuid, seq bigint, name text, actor_id uuid, command_id uuid, data json
+    room_id uuid, seq bigint, name text, actor_id uuid, command_id uuid, data json, task_id uuid
 );
+
+-- What else the events of a group are about: only those that are about several tasks.
+-- append_event_tasks :exec
+INSERT INTO event_tasks (tenant_id, room_id, seq, task_id)
+SELECT :tenant_id, e.room_id, e.seq, e.task_id
+FROM unnest(:room_ids::uuid [], :seqs::bigint [], :task_ids::uuid []) AS e (room_id, seq, task_id)
+ON CONFLICT DO NOTHING;
 
 -- is_archived :value
 SELECT p.archived_at IS NOT NULL FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.id = :project_id;

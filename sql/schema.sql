@@ -1018,6 +1018,12 @@ CREATE FUNCTION public.trim_room_events(older_than timestamp with time zone) RET
     ), raised AS (
         UPDATE rooms AS r SET floor_seq = greatest(r.floor_seq, f.seq)
         FROM floors AS f WHERE r.tenant_id = f.tenant_id AND r.id = f.room_id
+    ), subjects AS (
+        DELETE FROM event_tasks AS t USING floors AS f
+        WHERE t.tenant_id = f.tenant_id AND t.room_id = f.room_id AND t.seq <= f.seq
+    ), steps AS (
+        DELETE FROM history_steps AS s USING floors AS f
+        WHERE s.tenant_id = f.tenant_id AND s.room_id = f.room_id AND s.seq <= f.seq
     ), gone AS (
         DELETE FROM room_events AS e USING floors AS f
         WHERE e.tenant_id = f.tenant_id AND e.room_id = f.room_id AND e.seq <= f.seq RETURNING 1
@@ -1116,6 +1122,23 @@ CREATE TABLE public.applied_commands (
 );
 
 ALTER TABLE ONLY public.applied_commands FORCE ROW LEVEL SECURITY;
+
+-- TABLE: approvals
+
+CREATE TABLE public.approvals (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    approver_ids uuid[] NOT NULL,
+    note text NOT NULL,
+    requested_by uuid NOT NULL,
+    requested_at timestamp with time zone NOT NULL,
+    answer text DEFAULT ''::text NOT NULL,
+    answered_by uuid,
+    answered_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.approvals FORCE ROW LEVEL SECURITY;
 
 -- TABLE: audit_anchors
 
@@ -1393,6 +1416,17 @@ CREATE TABLE public.domain_codes (
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+-- TABLE: event_tasks
+
+CREATE TABLE public.event_tasks (
+    tenant_id uuid NOT NULL,
+    room_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    task_id uuid NOT NULL
+);
+
+ALTER TABLE ONLY public.event_tasks FORCE ROW LEVEL SECURITY;
+
 -- TABLE: group_members
 
 CREATE TABLE public.group_members (
@@ -1438,6 +1472,21 @@ CREATE TABLE public.half_sign_ins (
     tries bigint DEFAULT 0 NOT NULL,
     expires_at timestamp with time zone NOT NULL
 );
+
+-- TABLE: history_steps
+
+CREATE TABLE public.history_steps (
+    tenant_id uuid NOT NULL,
+    room_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    actor_id uuid NOT NULL,
+    kind text NOT NULL,
+    target_seq bigint,
+    CONSTRAINT history_steps_kind_check CHECK ((kind = ANY (ARRAY['undo'::text, 'redo'::text, 'alarm'::text]))),
+    CONSTRAINT history_steps_target_check CHECK (((target_seq IS NULL) = (kind = 'alarm'::text)))
+);
+
+ALTER TABLE ONLY public.history_steps FORCE ROW LEVEL SECURITY;
 
 -- TABLE: identities
 
@@ -1788,6 +1837,26 @@ CREATE TABLE public.refresh_tokens (
     used_at timestamp with time zone
 );
 
+-- TABLE: reminders
+
+CREATE TABLE public.reminders (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    id uuid NOT NULL,
+    audience text NOT NULL,
+    before_minutes bigint,
+    at timestamp with time zone,
+    fires_at timestamp with time zone,
+    fired_at timestamp with time zone,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT reminders_audience_check CHECK ((audience = ANY (ARRAY['me'::text, 'all'::text]))),
+    CONSTRAINT reminders_when_check CHECK (((before_minutes IS NULL) <> (at IS NULL)))
+);
+
+ALTER TABLE ONLY public.reminders FORCE ROW LEVEL SECURITY;
+
 -- VIEW: rights_moments
 
 CREATE VIEW public.rights_moments WITH (security_invoker='true') AS
@@ -1833,7 +1902,8 @@ CREATE TABLE public.room_events (
     at timestamp with time zone NOT NULL,
     actor_id uuid NOT NULL,
     command_id uuid NOT NULL,
-    data json NOT NULL
+    data json NOT NULL,
+    task_id uuid
 );
 
 ALTER TABLE ONLY public.room_events FORCE ROW LEVEL SECURITY;
@@ -1921,6 +1991,28 @@ CREATE TABLE public.schema_migrations (
     checksum text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+-- TABLE: series
+
+CREATE TABLE public.series (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    rule text NOT NULL,
+    time_zone text NOT NULL,
+    mode text NOT NULL,
+    task_id uuid NOT NULL,
+    column_id uuid NOT NULL,
+    begins_at timestamp with time zone NOT NULL,
+    occurs_at timestamp with time zone NOT NULL,
+    made bigint DEFAULT 1 NOT NULL,
+    ended_at timestamp with time zone,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT series_mode_check CHECK ((mode = ANY (ARRAY['on_completion'::text, 'on_schedule'::text])))
+);
+
+ALTER TABLE ONLY public.series FORCE ROW LEVEL SECURITY;
 
 -- TABLE: sessions
 
@@ -2088,6 +2180,22 @@ CREATE TABLE public.task_keys (
 );
 
 ALTER TABLE ONLY public.task_keys FORCE ROW LEVEL SECURITY;
+
+-- TABLE: task_links
+
+CREATE TABLE public.task_links (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    other_id uuid NOT NULL,
+    type text NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT task_links_self_check CHECK ((task_id <> other_id)),
+    CONSTRAINT task_links_type_check CHECK ((type = ANY (ARRAY['relates'::text, 'duplicates'::text, 'causes'::text, 'clones'::text])))
+);
+
+ALTER TABLE ONLY public.task_links FORCE ROW LEVEL SECURITY;
 
 -- TABLE: task_templates
 
@@ -2300,6 +2408,11 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.applied_commands
     ADD CONSTRAINT applied_commands_pkey PRIMARY KEY (tenant_id, actor_id, command_id);
 
+-- CONSTRAINT: approvals approvals_pkey
+
+ALTER TABLE ONLY public.approvals
+    ADD CONSTRAINT approvals_pkey PRIMARY KEY (tenant_id, task_id);
+
 -- CONSTRAINT: audit_anchors audit_anchors_pkey
 
 ALTER TABLE ONLY public.audit_anchors
@@ -2400,6 +2513,11 @@ ALTER TABLE ONLY public.dependencies
 ALTER TABLE ONLY public.domain_codes
     ADD CONSTRAINT domain_codes_pkey PRIMARY KEY (code_hash);
 
+-- CONSTRAINT: event_tasks event_tasks_pkey
+
+ALTER TABLE ONLY public.event_tasks
+    ADD CONSTRAINT event_tasks_pkey PRIMARY KEY (tenant_id, room_id, seq, task_id);
+
 -- CONSTRAINT: group_members group_members_pkey
 
 ALTER TABLE ONLY public.group_members
@@ -2414,6 +2532,11 @@ ALTER TABLE ONLY public.groups
 
 ALTER TABLE ONLY public.half_sign_ins
     ADD CONSTRAINT half_sign_ins_pkey PRIMARY KEY (token_hash);
+
+-- CONSTRAINT: history_steps history_steps_pkey
+
+ALTER TABLE ONLY public.history_steps
+    ADD CONSTRAINT history_steps_pkey PRIMARY KEY (tenant_id, room_id, seq);
 
 -- CONSTRAINT: identities identities_pkey
 
@@ -2545,6 +2668,11 @@ ALTER TABLE ONLY public.recovery_codes
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);
 
+-- CONSTRAINT: reminders reminders_pkey
+
+ALTER TABLE ONLY public.reminders
+    ADD CONSTRAINT reminders_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: room_events room_events_pkey
 
 ALTER TABLE ONLY public.room_events
@@ -2574,6 +2702,11 @@ ALTER TABLE ONLY public.rules
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
+
+-- CONSTRAINT: series series_pkey
+
+ALTER TABLE ONLY public.series
+    ADD CONSTRAINT series_pkey PRIMARY KEY (tenant_id, id);
 
 -- CHECK CONSTRAINT: sessions sessions_impersonator_check
 
@@ -2654,6 +2787,16 @@ ALTER TABLE ONLY public.task_assignees
 
 ALTER TABLE ONLY public.task_keys
     ADD CONSTRAINT task_keys_pkey PRIMARY KEY (tenant_id, key);
+
+-- CONSTRAINT: task_links task_links_pair_key
+
+ALTER TABLE ONLY public.task_links
+    ADD CONSTRAINT task_links_pair_key UNIQUE (tenant_id, task_id, other_id, type);
+
+-- CONSTRAINT: task_links task_links_pkey
+
+ALTER TABLE ONLY public.task_links
+    ADD CONSTRAINT task_links_pkey PRIMARY KEY (tenant_id, id);
 
 -- CONSTRAINT: task_templates task_templates_pkey
 
@@ -2771,6 +2914,10 @@ CREATE INDEX api_keys_user_idx ON public.api_keys USING btree (user_id) WHERE (r
 
 CREATE INDEX applied_commands_at_idx ON public.applied_commands USING brin (at);
 
+-- INDEX: approvals_project_idx
+
+CREATE INDEX approvals_project_idx ON public.approvals USING btree (tenant_id, project_id);
+
 -- INDEX: audit_entries_action_idx
 
 CREATE INDEX audit_entries_action_idx ON public.audit_entries USING btree (tenant_id, action, id);
@@ -2855,6 +3002,10 @@ CREATE INDEX dependencies_project_idx ON public.dependencies USING btree (tenant
 
 CREATE INDEX domain_codes_domain_idx ON public.domain_codes USING btree (domain_id);
 
+-- INDEX: event_tasks_task_idx
+
+CREATE INDEX event_tasks_task_idx ON public.event_tasks USING btree (tenant_id, task_id, seq);
+
 -- INDEX: group_members_user_idx
 
 CREATE INDEX group_members_user_idx ON public.group_members USING btree (tenant_id, user_id);
@@ -2874,6 +3025,10 @@ CREATE INDEX half_sign_ins_expires_idx ON public.half_sign_ins USING btree (expi
 -- INDEX: half_sign_ins_user_idx
 
 CREATE INDEX half_sign_ins_user_idx ON public.half_sign_ins USING btree (user_id);
+
+-- INDEX: history_steps_actor_idx
+
+CREATE INDEX history_steps_actor_idx ON public.history_steps USING btree (tenant_id, room_id, actor_id, seq);
 
 -- INDEX: invitation_tokens_hash_key
 
@@ -2983,9 +3138,29 @@ CREATE INDEX recovery_codes_user_idx ON public.recovery_codes USING btree (user_
 
 CREATE INDEX refresh_tokens_session_idx ON public.refresh_tokens USING btree (session_id);
 
+-- INDEX: reminders_project_idx
+
+CREATE INDEX reminders_project_idx ON public.reminders USING btree (tenant_id, project_id);
+
+-- INDEX: reminders_task_idx
+
+CREATE INDEX reminders_task_idx ON public.reminders USING btree (tenant_id, task_id);
+
+-- INDEX: room_events_actor_idx
+
+CREATE INDEX room_events_actor_idx ON public.room_events USING btree (tenant_id, actor_id, at);
+
 -- INDEX: room_events_at_idx
 
 CREATE INDEX room_events_at_idx ON public.room_events USING brin (at);
+
+-- INDEX: room_events_task_idx
+
+CREATE INDEX room_events_task_idx ON public.room_events USING btree (tenant_id, task_id, seq) WHERE (task_id IS NOT NULL);
+
+-- INDEX: room_events_tenant_idx
+
+CREATE INDEX room_events_tenant_idx ON public.room_events USING btree (tenant_id, at);
 
 -- INDEX: rule_dues_task_idx
 
@@ -3006,6 +3181,14 @@ CREATE INDEX rule_runs_rule_idx ON public.rule_runs USING btree (tenant_id, rule
 -- INDEX: rules_project_idx
 
 CREATE INDEX rules_project_idx ON public.rules USING btree (tenant_id, project_id, created_at, id);
+
+-- INDEX: series_project_idx
+
+CREATE INDEX series_project_idx ON public.series USING btree (tenant_id, project_id);
+
+-- INDEX: series_task_idx
+
+CREATE INDEX series_task_idx ON public.series USING btree (tenant_id, task_id);
 
 -- INDEX: sessions_impersonator_idx
 
@@ -3042,6 +3225,10 @@ CREATE INDEX task_assignees_user_idx ON public.task_assignees USING btree (tenan
 -- INDEX: task_keys_task_idx
 
 CREATE INDEX task_keys_task_idx ON public.task_keys USING btree (tenant_id, task_id);
+
+-- INDEX: task_links_other_idx
+
+CREATE INDEX task_links_other_idx ON public.task_links USING btree (tenant_id, other_id);
 
 -- INDEX: task_templates_project_idx
 
@@ -3155,6 +3342,16 @@ ALTER TABLE ONLY public.allocations
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.members(tenant_id, user_id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: approvals approvals_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.approvals
+    ADD CONSTRAINT approvals_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: approvals approvals_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.approvals
+    ADD CONSTRAINT approvals_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: board_columns board_columns_tenant_id_board_id_fkey
 
@@ -3401,6 +3598,16 @@ ALTER TABLE ONLY public.recovery_codes
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: reminders reminders_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.reminders
+    ADD CONSTRAINT reminders_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: reminders reminders_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.reminders
+    ADD CONSTRAINT reminders_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: rule_dues rule_dues_tenant_id_rule_id_fkey
 
 ALTER TABLE ONLY public.rule_dues
@@ -3425,6 +3632,16 @@ ALTER TABLE ONLY public.rule_runs
 
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: series series_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.series
+    ADD CONSTRAINT series_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: series series_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.series
+    ADD CONSTRAINT series_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: sessions sessions_user_id_fkey
 
@@ -3475,6 +3692,16 @@ ALTER TABLE ONLY public.task_assignees
 
 ALTER TABLE ONLY public.task_keys
     ADD CONSTRAINT task_keys_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: task_links task_links_tenant_id_other_id_fkey
+
+ALTER TABLE ONLY public.task_links
+    ADD CONSTRAINT task_links_tenant_id_other_id_fkey FOREIGN KEY (tenant_id, other_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
+
+-- FK CONSTRAINT: task_links task_links_tenant_id_task_id_fkey
+
+ALTER TABLE ONLY public.task_links
+    ADD CONSTRAINT task_links_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
 
 -- FK CONSTRAINT: task_templates task_templates_tenant_id_project_id_fkey
 
@@ -3541,6 +3768,10 @@ ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: applied_commands
 
 ALTER TABLE public.applied_commands ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: approvals
+
+ALTER TABLE public.approvals ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: audit_anchors
 
@@ -3622,6 +3853,14 @@ CREATE POLICY definer ON public.audit_pending TO atrium USING (true);
 
 CREATE POLICY definer ON public.audit_seals TO atrium USING (true);
 
+-- POLICY: event_tasks definer
+
+CREATE POLICY definer ON public.event_tasks TO atrium USING (true);
+
+-- POLICY: history_steps definer
+
+CREATE POLICY definer ON public.history_steps TO atrium USING (true);
+
 -- POLICY: invitation_tokens definer
 
 CREATE POLICY definer ON public.invitation_tokens FOR SELECT TO atrium USING (true);
@@ -3686,6 +3925,10 @@ ALTER TABLE public.delegations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.dependencies ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: event_tasks
+
+ALTER TABLE public.event_tasks ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: group_members
 
 ALTER TABLE public.group_members ENABLE ROW LEVEL SECURITY;
@@ -3693,6 +3936,10 @@ ALTER TABLE public.group_members ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: groups
 
 ALTER TABLE public.groups ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: history_steps
+
+ALTER TABLE public.history_steps ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: invitation_tokens
 
@@ -3734,6 +3981,10 @@ ALTER TABLE public.project_shares ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.projects ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: reminders
+
+ALTER TABLE public.reminders ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: room_events
 
 ALTER TABLE public.room_events ENABLE ROW LEVEL SECURITY;
@@ -3753,6 +4004,10 @@ ALTER TABLE public.rule_runs ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: rules
 
 ALTER TABLE public.rules ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: series
+
+ALTER TABLE public.series ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: sprint_facts
 
@@ -3782,6 +4037,10 @@ ALTER TABLE public.task_assignees ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.task_keys ENABLE ROW LEVEL SECURITY;
 
+-- ROW SECURITY: task_links
+
+ALTER TABLE public.task_links ENABLE ROW LEVEL SECURITY;
+
 -- ROW SECURITY: task_templates
 
 ALTER TABLE public.task_templates ENABLE ROW LEVEL SECURITY;
@@ -3805,6 +4064,10 @@ CREATE POLICY tenant ON public.api_keys TO atrium_app USING ((tenant_id = public
 -- POLICY: applied_commands tenant
 
 CREATE POLICY tenant ON public.applied_commands TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: approvals tenant
+
+CREATE POLICY tenant ON public.approvals TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: audit_anchors tenant
 
@@ -3866,6 +4129,10 @@ CREATE POLICY tenant ON public.delegations TO atrium_app USING ((tenant_id = pub
 
 CREATE POLICY tenant ON public.dependencies TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: event_tasks tenant
+
+CREATE POLICY tenant ON public.event_tasks TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: group_members tenant
 
 CREATE POLICY tenant ON public.group_members TO atrium_app USING ((tenant_id = public.current_tenant()));
@@ -3873,6 +4140,10 @@ CREATE POLICY tenant ON public.group_members TO atrium_app USING ((tenant_id = p
 -- POLICY: groups tenant
 
 CREATE POLICY tenant ON public.groups TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: history_steps tenant
+
+CREATE POLICY tenant ON public.history_steps TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: invitation_tokens tenant
 
@@ -3914,6 +4185,10 @@ CREATE POLICY tenant ON public.project_shares TO atrium_app USING ((tenant_id = 
 
 CREATE POLICY tenant ON public.projects TO atrium_app USING ((tenant_id = public.current_tenant()));
 
+-- POLICY: reminders tenant
+
+CREATE POLICY tenant ON public.reminders TO atrium_app USING ((tenant_id = public.current_tenant()));
+
 -- POLICY: room_events tenant
 
 CREATE POLICY tenant ON public.room_events TO atrium_app USING ((tenant_id = public.current_tenant()));
@@ -3933,6 +4208,10 @@ CREATE POLICY tenant ON public.rule_runs TO atrium_app USING ((tenant_id = publi
 -- POLICY: rules tenant
 
 CREATE POLICY tenant ON public.rules TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: series tenant
+
+CREATE POLICY tenant ON public.series TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: sprint_facts tenant
 
@@ -3961,6 +4240,10 @@ CREATE POLICY tenant ON public.task_assignees TO atrium_app USING ((tenant_id = 
 -- POLICY: task_keys tenant
 
 CREATE POLICY tenant ON public.task_keys TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: task_links tenant
+
+CREATE POLICY tenant ON public.task_links TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: task_templates tenant
 
@@ -4336,6 +4619,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO atrium_app;
 
 GRANT SELECT,INSERT ON TABLE public.applied_commands TO atrium_app;
 
+-- ACL: TABLE approvals
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.approvals TO atrium_app;
+
 -- ACL: TABLE audit_anchors
 
 GRANT SELECT,INSERT ON TABLE public.audit_anchors TO atrium_app;
@@ -4404,6 +4691,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.dependencies TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.domain_codes TO atrium_app;
 
+-- ACL: TABLE event_tasks
+
+GRANT SELECT,INSERT ON TABLE public.event_tasks TO atrium_app;
+
 -- ACL: TABLE group_members
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.group_members TO atrium_app;
@@ -4415,6 +4706,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.groups TO atrium_app;
 -- ACL: TABLE half_sign_ins
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.half_sign_ins TO atrium_app;
+
+-- ACL: TABLE history_steps
+
+GRANT SELECT,INSERT ON TABLE public.history_steps TO atrium_app;
 
 -- ACL: TABLE identities
 
@@ -4496,6 +4791,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.recovery_codes TO atrium_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO atrium_app;
 
+-- ACL: TABLE reminders
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.reminders TO atrium_app;
+
 -- ACL: TABLE rights_moments
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rights_moments TO atrium_app;
@@ -4519,6 +4818,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rule_runs TO atrium_app;
 -- ACL: TABLE rules
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rules TO atrium_app;
+
+-- ACL: TABLE series
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.series TO atrium_app;
 
 -- ACL: TABLE sessions
 
@@ -4559,6 +4862,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_assignees TO atrium_app;
 -- ACL: TABLE task_keys
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_keys TO atrium_app;
+
+-- ACL: TABLE task_links
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_links TO atrium_app;
 
 -- ACL: TABLE task_templates
 

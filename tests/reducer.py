@@ -34,7 +34,20 @@ PLURALS: Final = {
 }
 
 BESIDE: Final = frozenset(
-    {"allocation", "checklist", "checklist_item", "checklist_items", "comment", "over_limit", "over_limits"}
+    {
+        "allocation",
+        "approval",
+        "checklist",
+        "checklist_item",
+        "checklist_items",
+        "comment",
+        "link",
+        "over_limit",
+        "over_limits",
+        "reminder",
+        "series",
+        "transfer",
+    }
 )
 """Entities that are read page by page: events tell of them, and snapshots do not hold them."""
 OF_RULES: Final = frozenset({"notice", "rule", "run", "template"})

@@ -7,7 +7,7 @@ Tenant acme has alice (owner), an admin, a manager, bob (member), a viewer, caro
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -507,5 +507,15 @@ async def until(true: Callable[[], Any], within: float = PATIENCE, pause: float 
     """Wait until something is so."""
     deadline = time.monotonic() + within
     while not true():
+        assert time.monotonic() < deadline, "it has not come to be"
+        await asyncio.sleep(pause)
+
+
+async def eventually(
+    true: Callable[[], Awaitable[bool]], within: float = PATIENCE, pause: float = 0.05
+) -> None:
+    """The same for what has to be asked for."""
+    deadline = time.monotonic() + within
+    while not await true():
         assert time.monotonic() < deadline, "it has not come to be"
         await asyncio.sleep(pause)

@@ -7,6 +7,7 @@ from handlers.context import Tx
 from handlers.registry import Entity, Event, reaction
 from handlers.work.archive import TaskArchived, TasksArchived, TaskUnarchived
 from handlers.work.bulk import TasksDeleted, TasksUpdated
+from handlers.work.returns import TasksRestored
 from handlers.work.tasks import Task, TaskCreated, TaskDeleted, TaskPart, TaskRestored, TaskUpdated, Was
 from handlers.work.unarchive import TasksUnarchived
 from storage.rooms import RoomKey
@@ -78,6 +79,16 @@ async def on_restored(tx: Tx, event: TaskRestored | TaskUnarchived) -> list[Even
     task_ids = [event.task.id, *(task.id for task in event.tasks or () if isinstance(task, Task))]
     rows = await tx.many("assignees_of", task_ids=task_ids)
     return [_assigned(tx, row["task_id"], row["user_id"]) for row in rows]
+
+
+@reaction(TasksRestored)
+async def on_many_back(tx: Tx, event: TasksRestored) -> list[Event]:
+    return [
+        _assigned(tx, task.id, user_id)
+        for task in event.tasks
+        if isinstance(task, Task)
+        for user_id in task.assignee_ids
+    ]
 
 
 def _reassigned(tx: Tx, task: TaskPart, was: Was) -> list[Event]:

@@ -24,7 +24,7 @@ from handlers.work.labels import MOST_ON_A_TASK, LabelIds, check_labels
 from handlers.work.rules import OverLimit, check_limit, check_step, next_status, transitions_of
 from handlers.work.sprint_facts import Filling, settle, sprint_to_fill
 from handlers.work.subtasks import recount
-from handlers.work.tasks import SharedChanges, Tags, TaskPart, Was, check_people, parents_told
+from handlers.work.tasks import SharedChanges, Tags, TaskPart, Was, check_people, parents_told, unapproved
 from handlers.work.watchers import watching_with
 from storage.postgres import Row
 
@@ -138,6 +138,8 @@ class _Board:
     statuses: Mapping[UUID, Mapping[str, Any]]
     places: Mapping[UUID, _Place]
     """By column: where tasks may go."""
+    asks_approval: bool = False
+    """Whether a task must be approved before it is done."""
     sprint: Filling | None = None
 
     def place_of(self, status_id: UUID, column_id: UUID) -> _Place | None:
@@ -150,7 +152,7 @@ class _Board:
 
 
 @dataclass(slots=True)
-class _Decided:
+class Decided:
     """What will be written and told."""
 
     tasks: list[TaskPart] = field(default_factory=list)
@@ -170,6 +172,8 @@ class _Decided:
         self.tasks.append(TaskPart(**part))
         self.was.append(Was(id=row["id"], **{name: row[name] for name in changed}))
         self.written.append({"id": row["id"], **{name: changed.get(name, row[name]) for name in WRITTEN}})
+        if "completed_at" in changed and row["series_id"] is not None:
+            self.tasks[-1].series_id = row["series_id"]
         if "status_id" in changed:
             self.parents.add(row["parent_id"])
         if "assignee_ids" in changed:
@@ -189,7 +193,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     if cmd.changes is not None and cmd.changes.sprint_id is not None:
         board.sprint = await sprint_to_fill(tx, cmd.changes.sprint_id)
     rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=cmd.task_ids)}
-    decided, outcomes = _Decided(), list[TaskOutcome]()
+    decided, outcomes = Decided(), list[TaskOutcome]()
     for task_id in cmd.task_ids:
         row = rows.get(task_id)
         try:
@@ -202,13 +206,9 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
             outcomes.append(refused(task_id, error))
         else:
             outcomes.append(TaskOutcome(id=task_id, outcome="done" if changed else "unchanged"))
-    _write(tx, decided)
+    write(tx, decided)
     settle(tx, [*decided.written, *(rows[task["id"]] for task in decided.written)])
-    for parent in await recount(tx, decided.parents):
-        decided.tasks.append(TaskPart.of(parent))
-        decided.was.append(
-            Was(id=parent["id"], subtask_total=parent["had_total"], subtask_done=parent["had_done"])
-        )
+    await count_parents(tx, decided)
     if not decided.tasks:
         return Outcome([], summed(outcomes))
     event, reply = TasksUpdated(tasks=decided.tasks, was=decided.was), summed(outcomes)
@@ -259,7 +259,7 @@ async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
         for column_id, row in columns.items()
         if column_id in ends
     }
-    return _Board(columns, statuses, places)
+    return _Board(columns, statuses, places, bool(await tx.value("requires_approval")))
 
 
 def _check_version(cmd: UpdateTasks, row: Row) -> None:
@@ -293,6 +293,8 @@ def _fresh(tx: Tx, cmd: UpdateTasks, board: _Board, row: Row) -> dict[str, Any]:
         status_id = fresh["status_id"]
         check_step(tx, {**dict(row), **fresh}, board.statuses[row["status_id"]], board.statuses[status_id])
         done = board.statuses[status_id]["category"] == "done"
+        if done and board.asks_approval and row["completed_at"] is None and row["approval"] != "approved":
+            raise unapproved(row["approval"])
         fresh["completed_at"] = (row["completed_at"] or tx.now) if done else None
         fresh |= _placed(cmd, board, row, status_id)
     return fresh
@@ -321,7 +323,16 @@ def _at_most(most: int, values: list[Any], what: str) -> None:
         raise ValidationFailed(f"A task has at most {most} {what}")
 
 
-def _write(tx: Tx, decided: _Decided) -> None:
+async def count_parents(tx: Tx, decided: Decided) -> None:
+    """Tell of the parents whose subtasks count otherwise after what was written."""
+    for parent in await recount(tx, decided.parents):
+        decided.tasks.append(TaskPart.of(parent))
+        decided.was.append(
+            Was(id=parent["id"], subtask_total=parent["had_total"], subtask_done=parent["had_done"])
+        )
+
+
+def write(tx: Tx, decided: Decided) -> None:
     if decided.written:
         tx.defer("update_many_tasks", tasks=orjson.dumps(decided.written, default=str).decode())
     for statement, pairs in (("unassign_many", decided.taken), ("assign_many", decided.given)):

@@ -20,9 +20,11 @@ from storage.postgres import Row
 Kind = Literal["finish_start", "start_start", "finish_finish", "start_finish"]
 Lag = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 
+ENDS: Final = ("task_id", "depends_on_id")
 MOST: Final = 200
 """What one task may wait for, and what it may block (count each)."""
 
+constraint("dependencies_pkey", "id", "A dependency with this id exists")
 constraint("dependencies_pair_key", "depends_on_id", "The task depends on that one already")
 
 
@@ -46,6 +48,8 @@ class DependencyPart(Entity):
     """A dependency as far as it changed."""
 
     id: UUID
+    task_id: UUID | None = None
+    depends_on_id: UUID | None = None
     removed: Literal[True] | None = None
     type: Kind | None = None
     lag_minutes: int | None = None
@@ -53,7 +57,7 @@ class DependencyPart(Entity):
 
 
 class DependencyWas(Entity):
-    """The values that changed fields had before."""
+    """The values that changed fields had before; of one that is no more, all of them."""
 
     type: Kind | None = None
     lag_minutes: int | None = None
@@ -76,9 +80,11 @@ class DependencyRemoved(Event, name="dependency.removed"):
     """A task waits for another one no more."""
 
     dependency: DependencyPart
+    was: DependencyWas
 
 
 class AddDependency(Payload):
+    id: UUID | None = Field(None, description="UUID of the new dependency, where the client makes it.")
     task_id: UUID = Field(description="The task that waits.")
     depends_on_id: UUID = Field(description="The task of the same project that it waits for.")
     type: Kind = "finish_start"
@@ -139,7 +145,7 @@ async def add(tx: Tx, cmd: AddDependency) -> DependencyAdded:
     if ends["waits_for"] >= MOST or ends["blocks"] >= MOST:
         raise Conflict(f"A task waits for at most {MOST} others, and blocks as many", details={"limit": MOST})
     await _refuse_cycle(tx, cmd)
-    return DependencyAdded.of(await tx.one("add_dependency", cmd, id=new_id()))
+    return DependencyAdded.of(await tx.one("add_dependency", cmd, id=cmd.id or new_id()))
 
 
 @command("dependency.update", needs="task.edit", rest="PUT /tasks/{task_id}/dependencies/{dependency_id}")
@@ -151,16 +157,19 @@ async def update(tx: Tx, cmd: UpdateDependency) -> DependencyUpdated:
     lag = row["lag_minutes"] if cmd.lag_minutes is None else cmd.lag_minutes
     fresh = await tx.one("update_dependency", cmd, type=cmd.type or row["type"], lag_minutes=lag)
     changed = [name for name in ("type", "lag_minutes") if fresh[name] != row[name]]
-    part = DependencyPart(**{name: fresh[name] for name in ("id", "version", *changed)})
+    part = DependencyPart(**{name: fresh[name] for name in ("id", *ENDS, "version", *changed)})
     return DependencyUpdated(dependency=part, was=DependencyWas(**{name: row[name] for name in changed}))
 
 
 @command("dependency.remove", needs="task.edit", rest="DELETE /tasks/{task_id}/dependencies/{dependency_id}")
 async def remove(tx: Tx, cmd: OneDependency) -> DependencyRemoved:
     """Have a task wait no more."""
-    if await tx.maybe("remove_dependency", cmd) is None:
+    row = await tx.maybe("remove_dependency", cmd)
+    if row is None:
         raise NotFound("There is no such dependency")
-    return DependencyRemoved(dependency=DependencyPart(id=cmd.dependency_id, removed=True))
+    part = DependencyPart(**{name: row[name] for name in ("id", *ENDS)}, removed=True)
+    was = DependencyWas(type=row["type"], lag_minutes=row["lag_minutes"])
+    return DependencyRemoved(dependency=part, was=was)
 
 
 @query("dependency.list", needs="project.view", rest="GET /tasks/{task_id}/dependencies")

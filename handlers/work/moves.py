@@ -20,7 +20,7 @@ from handlers.work import positions
 from handlers.work.rules import OverLimit, check_limit, check_step
 from handlers.work.sprint_facts import settle
 from handlers.work.subtasks import recount
-from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was
+from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was, unapproved
 from storage.postgres import Row
 from storage.rooms import timestamp
 
@@ -157,6 +157,8 @@ def _decide(tx: Tx, cmd: MoveTask, place: Row | None, decided: _Decided) -> _Pla
         raise Conflict(f"The column {place['column_name']} does not show that status")
     if place["rules"] is not None:
         _check_rules(tx, place["rules"])
+    if place["unapproved"]:
+        raise unapproved(place["approval"])
     over = None
     if place["column_id"] != cmd.column_id and place["wip_limit"] is not None:
         held = place["held"] + decided.held[cmd.column_id]
@@ -284,6 +286,8 @@ def _told(plan: _Plan) -> TaskMoved:
     changed = [name for name, value in fresh.items() if value != place[name]]
     if "completed_at" not in changed:
         del fresh["completed_at"]
+    elif place["series_id"] is not None:
+        fresh["series_id"] = place["series_id"]
     event = TaskMoved(
         task=TaskPart(id=place["id"], version=place["version"] + 1, updated_at=plan.tx.now, **fresh),
         was=Was(**{name: place[name] for name in changed}),

@@ -68,6 +68,23 @@ def several(lower: str | None, upper: str | None, count: int) -> list[str]:
     return keys
 
 
+def fit(taken: list[str], wanted: list[str]) -> list[str]:
+    """A key of its own for each of `wanted`, in their order, among those that are taken: itself where it is free, else
+    the next place after it. Both lists are sorted.
+    """
+    keys: list[str] = []
+    for key in wanted:
+        lower = max(key, keys[-1]) if keys else key
+        at = bisect_left(taken, lower)
+        clash = (at < len(taken) and taken[at] == lower) or (bool(keys) and keys[-1] == lower)
+        if not clash:
+            keys.append(lower)
+            continue
+        after = bisect_right(taken, lower)
+        keys.append(between(lower, taken[after] if after < len(taken) else None))
+    return keys
+
+
 def evenly(lower: str | None, upper: str | None, count: int) -> list[str]:
     """`count` keys in order between two others, none of them much longer than the rest."""
     if not count:

@@ -44,6 +44,7 @@ from storage.ids import new_id
 from storage.postgres import Row
 
 Type = Literal["task", "milestone", "bug", "feature", "epic", "story"]
+ApprovalState = Literal["none", "requested", "approved", "rejected"]
 Priority = Literal["low", "medium", "high", "urgent"]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50)]
 
@@ -102,6 +103,8 @@ class Task(Entity):
     archived_at: Timestamp | None = Field(description="Since when it is in the archive, and on no board.")
     estimate_minutes: int | None
     actual_minutes: int | None = Field(description="What it really took.")
+    approval: ApprovalState
+    series_id: UUID | None = Field(description="The series to which it belongs, where it recurs.")
     subtask_total: int = Field(description="Its direct subtasks, but for cancelled ones.")
     subtask_done: int = Field(description="How many of those are done.")
     sprint_id: UUID | None
@@ -148,8 +151,13 @@ class TaskPart(Entity):
     completed_at: Timestamp | None = None
     estimate_minutes: int | None = None
     actual_minutes: int | None = None
+    approval: ApprovalState | None = None
+    series_id: UUID | None = None
     subtask_total: int | None = None
     subtask_done: int | None = None
+    comment_count: int | None = None
+    checklist_total: int | None = None
+    checklist_done: int | None = None
     sprint_id: UUID | None = None
     backlog_position: str | None = None
     version: int | None = None
@@ -431,6 +439,8 @@ async def create(tx: Tx, cmd: CreateTask) -> TaskCreated:
     )
     if row is None:
         raise NotFound("There is no such status")
+    if row["completed_at"] is not None:
+        await check_approval(tx, row)
     if cmd.assignee_ids:
         await tx.exec("replace_assignees", task_id=task_id, user_ids=cmd.assignee_ids)
     settle(tx, [row])
@@ -512,15 +522,21 @@ async def update(tx: Tx, cmd: UpdateTask) -> TaskUpdated:
         await tx.exec("replace_assignees", task_id=cmd.task_id, user_ids=changes["assignee_ids"])
     if COUNTED & changes.keys():
         settle(tx, [row, fresh])
-    changed = [name for name in (*changes, "completed_at") if fresh[name] != row[name]]
-    part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
-    event = TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
+    event = _updated(row, fresh, changes)
     if over:
         event.over_limit = over
-    counted = {row["parent_id"], fresh["parent_id"]} if {"parent_id", "status_id"} & {*changed} else ()
+    counted = {row["parent_id"], fresh["parent_id"]} if {"parent_id", "status_id"} & changes.keys() else ()
     if parents := await parents_told(tx, counted):
         event.tasks = parents
     return event
+
+
+def _updated(row: Row, fresh: Row, changes: dict[str, Any]) -> TaskUpdated:
+    changed = [name for name in (*changes, "completed_at") if fresh[name] != row[name]]
+    part = {name: fresh[name] for name in (*changed, "id", "version", "updated_at")}
+    if "completed_at" in changed and row["series_id"] is not None:
+        part["series_id"] = row["series_id"]
+    return TaskUpdated(task=TaskPart(**part), was=Was(**{name: row[name] for name in changed}))
 
 
 @command("task.delete", needs="task.delete", rest="DELETE /tasks/{task_id}", versioned=True)
@@ -600,6 +616,17 @@ async def _statuses(tx: Tx, *status_ids: UUID) -> dict[UUID, Row]:
     return rows
 
 
+async def check_approval(tx: Tx, row: Row | dict[str, Any]) -> None:
+    """CONFLICT where a task that is about to be done must be approved before."""
+    if row["approval"] != "approved" and await tx.value("requires_approval"):
+        raise unapproved(row["approval"])
+
+
+def unapproved(state: ApprovalState) -> Conflict:
+    """What is said where a task must be approved before it is done."""
+    return Conflict("The task must be approved before it is done", details={"approval": state})
+
+
 async def check_people(tx: Tx, user_ids: list[UUID], field: str) -> None:
     """VALIDATION_ERROR of a field that names somebody who may not be given tasks of the project."""
     if not user_ids:
@@ -625,6 +652,8 @@ async def _place_for(
     status_id = task["status_id"]
     statuses = await _statuses(tx, old_status_id, status_id)
     check_step(tx, task, statuses[old_status_id], statuses[status_id])
+    if statuses[status_id]["category"] == "done" and task["completed_at"] is None:
+        await check_approval(tx, task)
     here = await tx.maybe("landing_column", column_id=task["column_id"], status_id=None, beside=None)
     if here is not None and status_id in here["status_ids"]:
         return {}, None

@@ -13,8 +13,8 @@ LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 """Stands for every moment beyond what is planned for."""
 DAYS_BACK: Final = 366
 """How long before the moment from which it counts it knows the calendar (days); what was earlier was then."""
-MOST_DAYS: Final = 366 * 20
-"""How long after it (days)."""
+MOST_DAYS: Final = 366 * 10
+"""How long after it (days): what a plan says beyond is that it ends with the calendar."""
 CHUNK: Final = 64
 """Days that are looked at together (count)."""
 

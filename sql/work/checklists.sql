@@ -72,3 +72,20 @@ FROM (
 ) AS n
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id
 RETURNING t.id, t.checklist_total, t.checklist_done;
+
+-- The checklists of a task for another one, with nothing done yet.
+-- copy_task_checklists :exec
+WITH lists AS (
+    SELECT c.id, gen_random_uuid() AS fresh, c.name, c.position
+    FROM checklists AS c WHERE c.tenant_id = :tenant_id AND c.task_id = :from_id
+), made AS (
+    INSERT INTO checklists (tenant_id, project_id, task_id, id, name, position, created_by, created_at)
+    SELECT :tenant_id, :project_id, :task_id, l.fresh, l.name, l.position, :actor_id, :now FROM lists AS l
+), items AS (
+    INSERT INTO checklist_items (tenant_id, task_id, checklist_id, id, text, position, created_by, created_at)
+    SELECT :tenant_id, :task_id, l.fresh, gen_random_uuid(), i.text, i.position, :actor_id, :now
+    FROM lists AS l JOIN checklist_items AS i ON i.tenant_id = :tenant_id AND i.checklist_id = l.id
+    RETURNING id
+)
+UPDATE tasks SET checklist_total = (SELECT count(*) FROM items)
+WHERE tenant_id = :tenant_id AND id = :task_id AND EXISTS (SELECT 1 FROM items);

@@ -83,7 +83,7 @@ RETURNING *;
 -- remove_dependency :maybe
 DELETE FROM dependencies
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND task_id = :task_id AND id = :dependency_id
-RETURNING id;
+RETURNING *;
 
 -- What a task waits for and what it blocks, as far as the tasks stand.
 -- dependencies_of_task :many

@@ -21,10 +21,14 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_i
 -- move_contexts :many
 SELECT
     m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at, t.parent_id,
-    t.sprint_id,
+    t.sprint_id, t.series_id, t.approval,
     (SELECT u.name FROM users AS u WHERE u.id = t.updated_by) AS updated_by_name,
     c.id AS target_id, c.name AS column_name, c.status_ids, c.wip_limit, c.limit_mode,
     s.id AS new_status_id, s.category = 'done' AS done,
+    CASE WHEN s.category = 'done' AND t.completed_at IS NULL AND t.approval <> 'approved' THEN (
+        SELECT coalesce((p.settings ->> 'require_approval')::boolean, false)
+        FROM projects AS p WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id
+    ) END AS unapproved,
     CASE WHEN s.id <> f.id AND (f.transitions IS NOT NULL OR s.required_fields <> '{}') THEN jsonb_build_object(
         'task', to_jsonb(t),
         'old', jsonb_build_object('id', f.id, 'name', f.name, 'transitions', f.transitions),

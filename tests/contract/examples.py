@@ -114,6 +114,53 @@ async def _families(world: World, alice: Person) -> None:
     ).success
 
 
+async def _asked(world: World, alice: Person) -> None:
+    for task_id in world.tasks[:2]:
+        people = {"approver_ids": [world.user_ids["alice"]]}
+        assert (await alice.send("task.request_approval", task_id=task_id, **people)).success
+
+
+async def _recurring(world: World, alice: Person) -> None:
+    for task_id in world.tasks[:2]:
+        due = {"due_at": "2150-03-04T17:00:00Z"}
+        assert (await alice.send("task.update", task_id=task_id, changes=due)).success
+        made = await alice.send("task.set_recurrence", task_id=task_id, rule="FREQ=WEEKLY")
+        assert made.success, made
+
+
+async def _due(world: World, alice: Person) -> None:
+    for task_id in world.tasks[:2]:
+        due = {"due_at": "2150-03-04T17:00:00Z"}
+        assert (await alice.send("task.update", task_id=task_id, changes=due)).success
+
+
+async def _reminders(world: World, alice: Person) -> None:
+    for name, audience in (("reminder", "me"), ("next_reminder", "all")):
+        made = await alice.send("reminder.add", task_id=world.tasks[0], before_minutes=30, audience=audience)
+        assert made.success, made
+        world.made[name] = made.data.reminder.id
+
+
+async def _linked(world: World, alice: Person) -> None:
+    """The first task is linked to the second, and to one of another project."""
+    await _two_projects(world, alice)
+    other = await alice.send("task.create", room=f"project:{NEW_ID}", id=OTHER_ID, title="Elsewhere")
+    assert other.success, other
+    for name, other_id in (("link", OTHER_ID), ("next_link", world.tasks[1])):
+        made = await alice.send(
+            "link.add", project_id=world.project_id, task_id=world.tasks[0], other_id=other_id
+        )
+        assert made.success, made
+        world.made[name] = made.data.link.id
+
+
+async def _far_family(world: World, alice: Person) -> None:
+    await _families(world, alice)
+    await _two_projects(world, alice)
+    made = await alice.send("checklist.create", task_id=world.tasks[0], name="Before", items=["Tape"])
+    assert made.success, made
+
+
 async def _archived(world: World, alice: Person) -> None:
     await _families(world, alice)
     for task_id in world.tasks[:2]:
@@ -153,6 +200,19 @@ async def _chain(world: World, alice: Person) -> None:
         made = await alice.send("dependency.add", task_id=world.tasks[at], depends_on_id=world.tasks[at - 1])
         assert made.success, made
         world.made[name] = made.data.dependency.id
+
+
+async def _changed(world: World, alice: Person) -> None:
+    """Two changes of hers, the last of which is about the first task."""
+    for at in (1, 0):
+        made = await alice.send("task.update", task_id=world.tasks[at], changes={"title": f"Renamed {at}"})
+        assert made.success, made
+
+
+async def _taken_back(world: World, alice: Person) -> None:
+    await _changed(world, alice)
+    for _ in range(2):
+        assert (await alice.send("history.undo", room=world.project)).success
 
 
 async def _many_archived(world: World, alice: Person) -> None:
@@ -694,6 +754,98 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[2]]},
         before=_families,
     ),
+    # Links and approval.
+    "link.add": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "task_id": w.tasks[1],
+            "other_id": w.tasks[2],
+            "type": "duplicates",
+        },
+        another=lambda w: {"project_id": w.project_id, "task_id": w.tasks[1], "other_id": w.tasks[3]},
+    ),
+    "link.remove": Example(
+        lambda w: {
+            "project_id": w.project_id,
+            "task_id": w.tasks[0],
+            "link_id": w.made.get("link", NEW_ID),
+        },
+        another=lambda w: {
+            "project_id": w.project_id,
+            "task_id": w.tasks[0],
+            "link_id": w.made.get("next_link", NEW_ID),
+        },
+        before=_linked,
+    ),
+    "link.list": Example(lambda w: {"task_id": w.tasks[0]}, before=_linked),
+    "task.request_approval": Example(
+        lambda w: {
+            "task_id": w.tasks[0],
+            "approver_ids": [w.user_ids["carol"], w.user_ids["bob"]],
+            "note": "Good?",
+        },
+        another=lambda w: {"task_id": w.tasks[1], "approver_ids": [w.user_ids["bob"]]},
+        touch=_TOUCH_TASK,
+    ),
+    "task.approve": Example(
+        lambda w: {"task_id": w.tasks[0], "note": "Well done"},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_asked,
+        touch=_TOUCH_TASK,
+    ),
+    "task.reject": Example(
+        lambda w: {"task_id": w.tasks[0], "note": "The left one is crooked"},
+        another=lambda w: {"task_id": w.tasks[1], "note": "So is this"},
+        before=_asked,
+        touch=_TOUCH_TASK,
+    ),
+    "task.get_approval": Example(lambda w: {"task_id": w.tasks[0]}, before=_asked),
+    # Reminders and recurrence.
+    "reminder.add": Example(
+        lambda w: {"task_id": w.tasks[0], "before_minutes": 30},
+        another=lambda w: {"task_id": w.tasks[0], "at": "2150-01-01T00:00:00Z", "audience": "all"},
+    ),
+    "reminder.remove": Example(
+        lambda w: {"task_id": w.tasks[0], "reminder_id": w.made.get("reminder", NEW_ID)},
+        another=lambda w: {"task_id": w.tasks[0], "reminder_id": w.made.get("next_reminder", NEW_ID)},
+        before=_reminders,
+    ),
+    "reminder.list": Example(lambda w: {"task_id": w.tasks[0]}, before=_reminders),
+    "task.set_recurrence": Example(
+        lambda w: {"task_id": w.tasks[0], "rule": "FREQ=MONTHLY;BYDAY=-1FR", "time_zone": "Europe/Berlin"},
+        another=lambda w: {"task_id": w.tasks[1], "rule": "FREQ=DAILY", "mode": "on_schedule"},
+        before=_due,
+        touch=_TOUCH_TASK,
+    ),
+    "task.skip_occurrence": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_recurring,
+        touch=_TOUCH_TASK,
+    ),
+    "task.stop_recurrence": Example(
+        lambda w: {"task_id": w.tasks[0]},
+        another=lambda w: {"task_id": w.tasks[1]},
+        before=_recurring,
+    ),
+    "task.get_recurrence": Example(lambda w: {"task_id": w.tasks[0]}, before=_recurring),
+    # To another project, again, or into one.
+    "task.transfer": Example(
+        lambda w: {"project_id": w.project_id, "task_id": w.tasks[0], "to_project_id": NEW_ID},
+        another=lambda w: {"project_id": w.project_id, "task_id": w.tasks[1], "to_project_id": NEW_ID},
+        before=_far_family,
+    ),
+    "task.copy": Example(
+        lambda w: {"project_id": w.project_id, "task_id": w.tasks[0], "title": "Measure again"},
+        another=lambda w: {"project_id": w.project_id, "task_id": w.tasks[0], "to_project_id": NEW_ID},
+        before=_far_family,
+    ),
+    "task.merge": Example(
+        lambda w: {"task_id": w.tasks[0], "into_id": w.tasks[2]},
+        another=lambda w: {"task_id": w.tasks[1], "into_id": w.tasks[2]},
+        before=_far_family,
+        touch=_TOUCH_TASK,
+    ),
     "tasks.unarchive": Example(
         lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[1], NEW_ID, w.tasks[0]]},
         another=lambda w: {"project_id": w.project_id, "task_ids": [w.tasks[0]]},
@@ -730,6 +882,26 @@ EXAMPLES: Final[dict[str, Example]] = {
         another=lambda w: {"task_id": w.tasks[0], "comment_id": w.made.get("answer", NEW_ID)},
         before=_comments,
     ),
+    # History and activity.
+    "history.undo": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": w.project_id, "task_id": w.tasks[1]},
+        before=_changed,
+    ),
+    "history.redo": Example(
+        lambda w: {"project_id": w.project_id},
+        another=lambda w: {"project_id": w.project_id, "task_id": w.tasks[0]},
+        before=_taken_back,
+    ),
+    "history.stack": Example(lambda w: {"project_id": w.project_id, "task_id": w.tasks[0]}, before=_changed),
+    "history.list": Example(lambda w: {"project_id": w.project_id, "limit": 2}, before=_changed),
+    "history.list_all": Example(
+        lambda w: {"room": w.tenant, "user_id": w.user_ids["alice"], "limit": 2}, before=_changed
+    ),
+    "activity.list": Example(
+        lambda w: {"project_id": w.project_id, "task_id": w.tasks[0], "since": 1}, before=_changed
+    ),
+    "activity.list_all": Example(lambda w: {"room": w.tenant, "limit": 2}, before=_changed),
     "dependency.add": Example(
         lambda w: {
             "task_id": w.tasks[1],

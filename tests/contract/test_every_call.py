@@ -20,6 +20,7 @@ SHOWN_ONCE = {"key"}
 
 FOR_EVERY_MEMBER = {
     "project.list", "room.snapshot", "room.events", "permission.explain", "delegation.list", "delegation.revoke",
+    "reminder.remove",
     "trash.list",
 }  # fmt: skip
 """What needs no permission: it shows, or ends, what is one's own."""

@@ -27,10 +27,10 @@ LOGGED: Final = 20_000
 NEIGHBOURS: Final = 5_000
 """People of another tenant on the same server."""
 LARGE: Final = {
-    "tasks", "task_assignees", "comments", "dependencies", "checklists", "checklist_items", "room_events", "applied_commands", "rooms", "projects", "project_members",
+    "tasks", "task_assignees", "comments", "dependencies", "task_links", "approvals", "reminders", "series", "room_events", "applied_commands", "rooms", "projects", "project_members",
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
-    "rules", "rule_runs", "rule_dues",
-    "sprints", "sprint_facts",
+    "checklists", "checklist_items",
+    "event_tasks", "history_steps", "sprints", "sprint_facts", "rules", "rule_runs", "rule_dues",
     "comment_revisions",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
@@ -132,6 +132,46 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "archived_task": {},
     "archived_with": {},
     "task_by_key": {"key": "S1-1", "prefix": "S1", "number": 1},
+    # Links, approval.
+    "link_ends": {"type": "relates"},
+    "add_link": {"type": "relates"},
+    "link": {},
+    "remove_link": {},
+    "links_of_task": {},
+    "approval": {},
+    "request_approval": {},
+    "answer_approval": {},
+    "set_approval": {"approval": "approved"},
+    "requires_approval": {},
+    # Reminders, recurrence.
+    "count_reminders": {},
+    "add_reminder": {},
+    "reminder": {},
+    "remove_reminder": {},
+    "reminders_of_task": {},
+    "reminder_to_fire": {},
+    "mark_fired": {},
+    "replan_reminders": {},
+    "series_of_task": {},
+    "set_series": {"id": "series", "time_zone": "UTC"},
+    "join_series": {},
+    "shift_task": {},
+    "advance_series": {},
+    "end_series": {},
+    "series_to_make": {},
+    "task_of_series": {},
+    "column_of_series": {"column_id": "column"},
+    "copy_reminders": {"from_id": "other"},
+    "copy_task_checklists": {"from_id": "other"},
+    # To another project, again, or into one.
+    "task_family": {},
+    "next_task_numbers": {"count": 1},
+    "tasks_of_family": {},
+    "tasks_anywhere": {},
+    "transfer_tasks": {"to_project_id": "project", "from_project_id": "project"},
+    "copy_family": {"to_project_id": "project"},
+    "subtasks_of": {},
+    "merge_task": {"into_id": "other"},
     # Comments.
     "comment": {},
     "comments_newest": {},
@@ -181,6 +221,33 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "dependencies_of_project": {},
     "dependencies_of_tasks": {},
     "tasks_to_schedule": {},
+    # History and activity.
+    "append_event_tasks": {},
+    "own_events": {"most": 1_000},
+    "history_steps_of": {},
+    "record_history_step": {"seq": 3_000_000},
+    "done_by_others": {"most": 1_000},
+    "done_by_others_named": {"most": 1_000},
+    "card_from": {"column_id": "column"},
+    "set_completed": {"completed_at": None},
+    "subtasks_of_others": {},
+    "places_in": {},
+    "bring_back_tasks": {},
+    "events_between": {"command_id": FIRST_ID},
+    "project_log": {},
+    "project_log_of": {},
+    "task_log": {},
+    "tenant_log": {},
+    "shared_log": {},
+    "person_log": {},
+    "task_names": {},
+    "column_names": {},
+    "status_names": {},
+    "board_names": {},
+    "project_names": {},
+    "label_names": {},
+    "sprint_names": {},
+    "user_names": {},
     # Rules.
     "rule": {},
     "rules_of": {},
@@ -309,6 +376,25 @@ class Large:
                 "done_minutes) SELECT tenant_id, project_id, project_id, id, now(), false, 1, 0, 0, 0 FROM tasks"
             )
             await db.execute(
+                "INSERT INTO task_links (tenant_id, id, task_id, other_id, type, created_by, created_at) "
+                "SELECT tenant_id, gen_random_uuid(), task_id, depends_on_id, 'relates', created_by, now() FROM dependencies"
+            )
+            await db.execute(
+                "INSERT INTO approvals (tenant_id, project_id, task_id, approver_ids, note, requested_by, requested_at) "
+                "SELECT tenant_id, project_id, id, ARRAY[created_by], '', created_by, now() FROM tasks"
+            )
+            await db.execute(
+                "INSERT INTO reminders (tenant_id, project_id, task_id, id, audience, before_minutes, created_by, created_at) "
+                "SELECT tenant_id, project_id, id, gen_random_uuid(), 'me', 5, created_by, now() FROM tasks"
+            )
+            await db.execute(
+                "INSERT INTO series (tenant_id, project_id, id, rule, time_zone, mode, task_id, column_id, begins_at, "
+                "occurs_at, created_by, created_at) SELECT tenant_id, project_id, id, 'FREQ=DAILY', 'UTC', "
+                "'on_completion', id, column_id, now(), now(), created_by, now() FROM tasks"
+            )
+            await db.execute("UPDATE tasks SET series_id = id WHERE id = $1", self.ids["task"])
+            self.ids["series"] = self.ids["task"]
+            await db.execute(
                 "INSERT INTO checklists (tenant_id, project_id, task_id, id, name, position, created_by, created_at) "
                 "SELECT t.tenant_id, t.project_id, t.id, gen_random_uuid(), 'C', 'a0', t.created_by, now() FROM tasks AS t"
             )
@@ -329,6 +415,10 @@ class Large:
                 "checklists",
                 "checklist_items",
                 "dependencies",
+                "reminders",
+                "series",
+                "task_links",
+                "approvals",
                 "sprints",
                 "sprint_facts",
                 "room_events",
@@ -390,15 +480,20 @@ class Large:
             "per_column": 501, "body": "Text", "number": 1_000_000, "key": "S1-0", "title": "Title", "description": "",
             "type": None, "priority": None, "position": "a0", "assignee_ids": [], "tags": [], "start_at": None,
             "due_at": None, "estimate_minutes": None, "depends_on_id": ids["other"], "dependency_id": uuid4(),
-            "lag_minutes": 0, "sprint_id": ids["project"], "to_sprint_id": None, "shown": 3, "place": "l000000100000",
+            "lag_minutes": 0, "time_zone": None, "all_day": False, "actual_minutes": None,
+            "parent_ids": [ids["task"]], "other_id": ids["other"], "drop_ids": [], "edge_ids": [], "reminder_id": uuid4(), "audience": "me", "before_minutes": 5, "at": None,
+            "series_id": ids["series"], "rule": "FREQ=DAILY", "mode": "on_schedule", "begins_at": NOW, "occurs_at": NOW, "link_id": uuid4(),
+            "approver_ids": [ids["actor"]], "note": "",
+            "sprint_id": ids["project"], "to_sprint_id": None, "shown": 3, "place": "l000000100000",
+            "from_seq": 0, "upto_seq": 50, "since": 0, "before_seq": 2**63 - 1, "after_seq": 1_000_000,
+            "before_room": LAST_ID, "silent": ["x"], "twice": ["y"], "names": ["column.updated"], "sees_tenant": True,
+            "kind": "undo", "target_seq": 1, "seqs": [2_000_000],
             "place_number": 1000, "reach": 5, "anchor_id": ids["task"], "timezone": "Europe/Zurich", "last": 6,
             "subtasks": True, "body_html": "Text", "mentions": "[]", "reactions": "[]",
             "more_watchers": [ids["actor"]], "most_watchers": 200, "resolved_by": None, "resolved_at": None,
             "before_version": 200, "group_ids": [uuid4()], "roles": ["manager"], "role_ids": [],
             "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
             "item_id": ids["item"], "text": None, "done_by": None, "done_at": None,
-            "time_zone": None, "all_day": False, "actual_minutes": None,
-            "parent_ids": [ids["task"]],
             # One of each, for what takes several.
             "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
@@ -406,7 +501,7 @@ class Large:
             "after_ids": [None], "versions": [2], "completed": [None],
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
-                "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [],
+                "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [], "number": 2_000_000, "prefix": "S1",
                 "watcher_ids": [], "label_ids": [], "fields": {},
             }),
             "head_rooms": [ids["project"]], "head_seqs": [2_000_000],

@@ -141,6 +141,15 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
     said = {"task_id": shared.tasks[0], "comment_id": comment.data.comment.id, "body": "Three coats"}
     assert (await alice.call("comment.edit", said)).success
     await alice.send("dependency.add", task_id=shared.tasks[1], depends_on_id=shared.tasks[0])  # once for all
+    first, second = shared.tasks[:2]
+    await alice.send("link.add", project_id=shared.project_id, task_id=first, other_id=second)
+    await alice.send("task.request_approval", task_id=first, approver_ids=[shared.user_ids["bob"]])
+    await alice.send("reminder.add", task_id=first, before_minutes=5)
+    await alice.send("task.update", task_id=first, changes={"due_at": "2150-03-04T17:00:00Z"})
+    await alice.send("task.set_recurrence", task_id=first, rule="FREQ=DAILY")
+    both = {"project_id": shared.project_id, "task_ids": shared.tasks[3:5], "add_tags": ["late"]}
+    assert (await alice.call("tasks.update", both)).success
+    assert (await alice.send("history.undo", room=shared.project)).success
     await planned(shared, alice)
     assert (await alice.send("budget.set", project_id=shared.project_id, minutes=60)).success
     assert (await alice.send("column.collapse", column_id=shared.columns["Done"])).success

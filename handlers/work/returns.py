@@ -1,0 +1,222 @@
+"""Tasks as they were: many brought back from the trash to their places, many given their old values, each at once."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import Field
+
+from handlers.context import Tx
+from handlers.errors import Conflict, NotFound
+from handlers.identity.people import from_json
+from handlers.registry import Event
+from handlers.work import positions
+from handlers.work.archive import TaskUnarchived
+from handlers.work.bulk import WRITTEN, Decided, TasksUpdated, count_parents, write
+from handlers.work.dependencies import Dependency, back_with
+from handlers.work.labels import check_labels
+from handlers.work.rules import OverLimit, check_limit, check_step, transitions_of
+from handlers.work.sprint_facts import check_sprint, settle
+from handlers.work.tasks import Task, TaskPart, TaskRestored, check_people, parents_told
+from storage.postgres import Row
+
+EVENT_SIZE: Final = 200_000
+"""Text of tasks that one event holds (characters): what is more goes into another one."""
+
+
+class TasksRestored(Event, name="tasks.restored"):
+    """Several tasks came back from the trash or the archive at once."""
+
+    tasks: list[Task | TaskPart] = Field(description="Those, and parents whose subtasks count otherwise now.")
+    dependencies: list[Dependency] | None = Field(None, description="What waits for them again, or they for.")
+    over_limits: list[OverLimit] | None = Field(
+        None, description="Columns where they hold more than they should."
+    )
+
+
+async def bring_back(tx: Tx, task_ids: Sequence[str], *, many: bool, archived: bool) -> list[Event]:
+    """Bring tasks back from the trash, or from the archive, to where they were; all of them or none.
+
+    CONFLICT where one is there already, its parent or column is gone, or a column is full.
+    """
+    ids = [UUID(one) for one in task_ids]
+    rows = {row["id"]: row for row in await tx.many("tasks_anywhere", task_ids=ids)}
+    if len(rows) < len(ids):
+        raise NotFound("There is no such task any more")
+    for row in rows.values():
+        if row["archived_at" if archived else "deleted_at"] is None or (archived and row["deleted_at"]):
+            raise Conflict(
+                f"{row['key']} is not in the {'archive' if archived else 'trash'} any more",
+                details={"task_id": row["id"]},
+            )
+        if row["parent_gone"] and row["parent_id"] not in rows:
+            raise Conflict(
+                f"{row['parent_key']}, its parent task, is not on the board: bring that one back first",
+                details={"task_id": row["parent_id"]},
+            )
+    places = [(row["id"], row["column_id"], row["position"]) for row in rows.values()]
+    keys, over = await _fitted(tx, places, coming={row["id"]: row["column_id"] for row in rows.values()})
+    back = await tx.many("bring_back_tasks", task_ids=list(keys), positions=list(keys.values()))
+    settle(tx, back)
+    tasks = {row["id"]: Task.of(row) for row in back}
+    parents = await parents_told(tx, {task.parent_id for task in tasks.values()} - {*ids})
+    edges = await back_with(tx, ids)
+    mine = [tasks[one] for one in ids]
+    if many:
+        events = _told_as_many(mine, parents, edges)
+        if over:
+            events[-1].over_limits = over
+        return list(events)
+    event = _told(mine, parents, edges, archived)
+    if over:
+        event.over_limit = over[-1]
+    return [event]
+
+
+def _told(
+    tasks: list[Task], parents: list[TaskPart], edges: list[Dependency] | None, archived: bool
+) -> TaskUnarchived | TaskRestored:
+    if archived:
+        event: TaskUnarchived | TaskRestored = TaskUnarchived(task=tasks[0])
+        if len(tasks) > 1:
+            event.tasks = list(tasks[1:])
+    else:
+        event = TaskRestored(task=tasks[0])
+        if len(tasks) > 1 or parents:
+            event.tasks = [*tasks[1:], *parents]
+    if edges:
+        event.dependencies = edges
+    return event
+
+
+def _told_as_many(
+    tasks: list[Task], parents: list[TaskPart], edges: list[Dependency] | None
+) -> list[TasksRestored]:
+    events = [TasksRestored(tasks=list(part)) for part in _portions(tasks)]
+    events[-1].tasks += parents
+    if edges:
+        events[-1].dependencies = edges
+    return events
+
+
+def _portions(tasks: list[Task]) -> Iterable[list[Task]]:
+    size, portion = 0, list[Task]()
+    for task in tasks:
+        length = len(task.description) + 1_000
+        if portion and size + length > EVENT_SIZE:
+            yield portion
+            size, portion = 0, []
+        size, portion = size + length, [*portion, task]
+    yield portion
+
+
+async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpdated:
+    """Give each of many tasks values of its own; all of them or none."""
+    fresh = {UUID(one): _typed(values) for one, values in wanted.items()}
+    rows = {row["id"]: row for row in await tx.many("tasks_by_ids", task_ids=list(fresh))}
+    if len(rows) < len(fresh):
+        raise NotFound("There is no such task")
+    foreign = {name for values in fresh.values() for name in values} - set(WRITTEN)
+    if foreign:
+        raise Conflict(f"{', '.join(sorted(foreign))} of many tasks cannot be set at once")
+    people = {one for values in fresh.values() for one in values.get("assignee_ids") or ()}
+    await check_people(tx, list(people), "assignee_ids")
+    labels = {one for values in fresh.values() for one in values.get("label_ids") or ()}
+    await check_labels(tx, list(labels), "label_ids")
+    for sprint_id in {values["sprint_id"] for values in fresh.values() if values.get("sprint_id")}:
+        await check_sprint(tx, sprint_id)
+    moved = {one: values for one, values in fresh.items() if {"column_id", "position"} & set(values)}
+    places: list[tuple[UUID, UUID, str]] = [
+        (
+            one,
+            values.get("column_id") or rows[one]["column_id"],
+            values.get("position") or rows[one]["position"],
+        )
+        for one, values in moved.items()
+    ]
+    coming = {one: column_id for one, column_id, _ in places if column_id != rows[one]["column_id"]}
+    keys, over = await _fitted(tx, places, coming=coming)
+    for one, key in keys.items():
+        fresh[one]["position"] = key
+    await _check_shown(tx, rows, fresh)
+    for one, values in fresh.items():
+        if "fields" in values:
+            values["fields"] = _with_fields(rows[one], values["fields"])
+    decided = Decided()
+    for one, values in fresh.items():
+        decided.add(rows[one], values, tx.now)
+    write(tx, decided)
+    settle(tx, [*decided.written, *(rows[task["id"]] for task in decided.written)])
+    await count_parents(tx, decided)
+    event = TasksUpdated(tasks=decided.tasks, was=decided.was)
+    if over:
+        event.over_limits = over
+    return event
+
+
+def _with_fields(row: Row, given: Mapping[str, Any]) -> Any:
+    """All values of custom fields, after some were set or, with null, taken away."""
+    before: Any = from_json(row["fields"])
+    after = {key: value for key, value in {**before, **given}.items() if value is not None}
+    return row["fields"] if after == before else after
+
+
+def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    part = TaskPart.model_validate({"id": UUID(int=0), **values})
+    return {name: getattr(part, name) for name in values if name in TaskPart.model_fields}
+
+
+async def _check_shown(tx: Tx, rows: Mapping[UUID, Row], fresh: Mapping[UUID, dict[str, Any]]) -> None:
+    """Every task lies in a column that shows its status, came there by a way that the workflow has, and is done since
+    some time where that is a done one.
+    """
+    if not any({"column_id", "status_id"} & set(values) for values in fresh.values()):
+        return
+    shows = {row["id"]: row["status_ids"] for row in await tx.many("columns_of")}
+    statuses = {
+        row["id"]: {**dict(row), "transitions": transitions_of(row)} for row in await tx.many("statuses_of")
+    }
+    for one, values in fresh.items():
+        column_id = values.get("column_id", rows[one]["column_id"])
+        status_id = values.get("status_id", rows[one]["status_id"])
+        if status_id not in shows.get(column_id, ()):
+            raise Conflict("Its column does not show the status any more that it had there")
+        row = {**dict(rows[one]), **values}
+        check_step(tx, row, statuses[rows[one]["status_id"]], statuses[status_id])
+        done = statuses[status_id]["category"] == "done"
+        values["completed_at"] = (row["completed_at"] or tx.now) if done else None
+
+
+async def _fitted(
+    tx: Tx, places: Sequence[tuple[UUID, UUID, str]], *, coming: Mapping[UUID, UUID]
+) -> tuple[dict[UUID, str], list[OverLimit]]:
+    """A position for each task in its column, as near as can be to the one that it had, and the columns that hold more
+    than they should then; `coming` are those that are not in their column yet, for which there must be room.
+    """
+    if not places:
+        return {}, []
+    columns = {row["id"]: row for row in await tx.many("columns_of")}
+    going = {one: column_id for one, column_id, _ in places}
+    held: defaultdict[UUID, int] = defaultdict(int)
+    taken: defaultdict[UUID, list[str]] = defaultdict(list)
+    over: dict[UUID, OverLimit] = {}
+    for row in await tx.many("places_in", column_ids=list({column_id for _, column_id, _ in places})):
+        held[row["column_id"]] += going.get(row["id"], row["column_id"]) == row["column_id"]
+        if row["id"] not in going:
+            taken[row["column_id"]].append(row["position"])
+    for column_id in coming.values():
+        column = columns.get(column_id)
+        if column is None:
+            raise Conflict("The column where it was is gone", details={"column_id": column_id})
+        if more := check_limit(column, held[column_id]):
+            over[column_id] = more
+        held[column_id] += 1
+    keys: dict[UUID, str] = {}
+    ordered = sorted(places, key=lambda place: (place[1], place[2], place[0]))
+    for column_id, here in groupby(ordered, key=lambda place: place[1]):
+        mine = list(here)
+        found = positions.fit(taken[column_id], [position for _, _, position in mine])
+        keys |= {one: key for (one, _, _), key in zip(mine, found, strict=True)}
+    return keys, list(over.values())

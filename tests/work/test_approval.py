@@ -1,0 +1,76 @@
+"""Approval: who is asked, who answers, and what has to wait for it."""
+
+from typing import Any
+
+import pytest
+
+from tests.world import Board, Person, World
+
+
+async def _ask(alice: Person, task: str, *people: str) -> Any:
+    asked = await alice.send("task.request_approval", task_id=task, approver_ids=list(people), note="Good?")
+    assert asked.success, asked
+    return asked
+
+
+async def test_a_client_approves_what_she_is_asked_for(
+    alice: Person, bob: Person, board: Board, world: World
+) -> None:
+    carol = await world.person("carol").connect()
+    await carol.join(f"user:{world.user_ids['carol']}")
+    refused = await carol.send("task.approve", task_id=board.first)
+    assert (refused.error.code, refused.error.details) == ("FORBIDDEN", {"permission": "task.approve"})
+    await _ask(alice, board.first, world.user_ids["carol"])
+    assert (await bob.hears("task.approval_requested")).data.task.approval == "requested"
+    assert (await carol.hears("approval.asked")).data.approval.id == board.first
+    assert (await carol.send("task.reject", task_id=board.first, note=" ")).error.code == "VALIDATION_ERROR"
+    rejected = await carol.send("task.reject", task_id=board.first, note="The left one is crooked")
+    assert rejected.success, rejected
+    approved = await carol.send("task.approve", task_id=board.first)
+    assert (approved.data.task.approval, approved.data.was.approval) == ("approved", "rejected")
+    told = (await bob.send("task.get_approval", task_id=board.first)).data.approval
+    assert (told.state, told.answered_by) == ("approved", world.user_ids["carol"])
+    assert (await carol.send("task.approve", task_id=board.first)).error.code == "CONFLICT"
+
+
+async def test_others_need_the_permission(alice: Person, bob: Person, board: Board, world: World) -> None:
+    await _ask(alice, board.first, world.user_ids["carol"])
+    assert (await bob.send("task.approve", task_id=board.first)).error.code == "FORBIDDEN"
+    manager = await world.person("manager").connect()
+    assert (await manager.send("task.approve", task_id=board.first)).success
+    assert (await manager.send("task.approve", task_id=board.second)).error.code == "CONFLICT", (
+        "nobody was asked"
+    )
+    stranger = await alice.send("task.request_approval", task_id=board.first, approver_ids=[board.second])
+    assert list(stranger.error.field_errors) == ["approver_ids"]
+
+
+@pytest.mark.parametrize("way", ["move", "update", "bulk_status", "bulk_column", "create"])
+async def test_what_must_be_approved_is_not_done_before(
+    alice: Person, board: Board, world: World, way: str
+) -> None:
+    async with world.sql() as db:
+        await db.execute(
+            "UPDATE projects SET settings = '{\"require_approval\": true}' WHERE id = $1", board.project
+        )
+    done, some = world.statuses["Completed"], {"project_id": board.project, "task_ids": [board.first]}
+    calls: dict[str, tuple[str, dict[str, Any]]] = {
+        "move": ("task.move", {"task_id": board.first, "column_id": board.done}),
+        "update": ("task.update", {"task_id": board.first, "changes": {"status_id": done}}),
+        "bulk_status": ("tasks.update", {**some, "changes": {"status_id": done}}),
+        "bulk_column": ("tasks.update", {**some, "column_id": board.done}),
+        "create": ("task.create", {"room": board.room, "title": "At once", "status_id": done}),
+    }
+    name, payload = calls[way]
+    refused = await alice.call(name, payload)
+    if way.startswith("bulk"):
+        assert [(one.outcome, one.code) for one in refused.data.outcomes] == [("refused", "CONFLICT")]
+    else:
+        assert (refused.error.code, refused.error.details) == ("CONFLICT", {"approval": "none"})
+    assert (await alice.send("task.get", task_id=board.first)).data.task.completed_at is None
+    if way == "create":
+        return
+    await _ask(alice, board.first, world.user_ids["alice"])
+    assert (await alice.send("task.approve", task_id=board.first)).success
+    assert (await alice.call(name, payload)).success
+    assert (await alice.send("task.get", task_id=board.first)).data.task.completed_at is not None
