@@ -73,7 +73,9 @@ class Comment(Entity):
     task_id: UUID
     parent_id: UUID | None = Field(description="The comment that this one answers; it may be deleted by now.")
     author_id: UUID
-    author_name: str | None = Field(description="As whoever wrote it is called now; null where that is nobody.")
+    author_name: str | None = Field(
+        description="As whoever wrote it is called now; null where that is nobody."
+    )
     body: str
     body_html: str = Field(description="The same as HTML, safe to be shown as it is.")
     mentions: Mentions = Field(description="Whom it mentions, as far as they see the project.")

@@ -146,6 +146,28 @@ async def test_a_deleted_card_comes_back_on_undo(alice: Window, bob: Window) -> 
     await alice.sees("To do", "Milk", "Eggs", "Bread")
 
 
+async def test_ctrl_z_takes_back_one_s_own_last_change(alice: Window, bob: Window) -> None:
+    await alice.drag("Milk", "In progress")
+    await bob.sees("In progress", "Milk", "Tea")
+    await bob.drag("Eggs", "Done")
+    await alice.page.keyboard.press("Control+z")
+    await bob.sees("To do", "Bread", "Milk")
+    await bob.sees("Done", "Eggs")
+    await expect(alice.page.locator(".toast")).to_contain_text("Taken back: Alice moved")
+    await alice.page.get_by_role("button", name="Redo").click()
+    await bob.sees("In progress", "Milk", "Tea")
+
+
+async def test_what_was_done_to_a_card_is_told_in_sentences(alice: Window, bob: Window) -> None:
+    await bob.button("Tea").click()
+    await alice.drag("Tea", "Done")
+    activity = bob.page.get_by_role("complementary").locator(".activity")
+    await activity.locator("summary").click()
+    await expect(activity.locator("li").first).to_contain_text(
+        re.compile("Alice moved .* from In progress to Done")
+    )
+
+
 async def test_a_new_column_takes_cards(alice: Window, bob: Window) -> None:
     await alice.page.get_by_role("button", name="Add a column").click()
     await alice.page.keyboard.type("Review")
