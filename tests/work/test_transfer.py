@@ -6,8 +6,8 @@ from tests.world import Board, Cluster, Person, World, second_node
 
 CARRIED = {"approvals", "checklists", "comments", "dependencies", "reminders", "series"}
 """Tables that name the project beside a task, which `transfer_tasks` takes along."""
-LEFT = {"sprint_facts"}
-"""Those that stay: what a sprint came to."""
+LEFT = {"rule_runs", "sprint_facts"}
+"""Those that stay: what a sprint came to, and what rules of the project did."""
 BOUND = {"parent_id", "column_id", "status_id", "label_ids", "sprint_id"}
 """Fields of a task that mean things of its project, which a transfer maps or takes away."""
 FREE = {
