@@ -111,25 +111,27 @@ def test_changes_are_bounded() -> None:
     assert len(evidence.bounded(huge)) < 2 * evidence.CHANGES_SIZE
 
 
-def _filled(model: type[BaseModel]) -> dict[str, Any]:
-    """A payload with a canary in every field, in those of the objects within as well."""
+def _filled(model: type[BaseModel], within: tuple[type[BaseModel], ...] = ()) -> dict[str, Any]:
+    """A payload with a canary in every field, in those of the objects within as well; once, where one holds its like."""
     filled: dict[str, Any] = {}
     for field, info in model.model_fields.items():
-        inner = [
-            part for part in _parts(info.annotation) if isinstance(part, type) and issubclass(part, BaseModel)
-        ]
-        filled[field] = _filled(inner[0]) if inner else f"{CANARY} {field}"
+        inner = [part for part in _parts(info.annotation) if _is_model(part) and part not in (*within, model)]
+        filled[field] = _filled(inner[0], (*within, model)) if inner else f"{CANARY} {field}"
     return filled
 
 
-def _fields(model: type[BaseModel]) -> list[tuple[str, Any]]:
+def _fields(model: type[BaseModel], within: tuple[type[BaseModel], ...] = ()) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for field, info in model.model_fields.items():
         found.append((field, (info.annotation, *info.metadata)))
         for part in _parts(info.annotation):
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                found += _fields(part)
+            if _is_model(part) and part not in (*within, model):
+                found += _fields(part, (*within, model))
     return found
+
+
+def _is_model(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, BaseModel)
 
 
 def _parts(annotation: Any) -> list[Any]:

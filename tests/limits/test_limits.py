@@ -104,7 +104,7 @@ async def test_refused_and_repeated_calls_cost_as_well(limited: Worlds) -> None:
     statuses = []
     for path, body in (
         (f"/tasks/{board.first}/move", move), (f"/tasks/{board.first}/move", move),  # applied, and repeated
-        (f"/tasks/{board.first}/move", {"bogus": 1}), (f"/tasks/{uuid4()}/move", move),
+        (f"/tasks/{board.first}/move", {"bogus": 1}), (f"/tasks/{board.second}/move", move),
     ):  # fmt: skip
         statuses.append((await alice.rest("POST", path, json=body, headers=headers)).status)
     assert statuses == [200, 200, 422, 409]

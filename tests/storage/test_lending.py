@@ -45,8 +45,8 @@ async def test_who_waits_gets_what_is_given_back(pool: Any) -> None:
 
 
 async def test_nobody_waits_for_ever(pool: Any) -> None:
+    loans = [await Lender(pool, patience=30).borrow() for _ in range(KEPT + 2)]
     lender = Lender(pool, patience=0.05)
-    loans = [await lender.borrow() for _ in range(KEPT + 2)]
     with pytest.raises(TimeoutError):
         await lender.borrow()
     await lender.give_back(loans.pop())
