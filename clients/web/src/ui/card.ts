@@ -49,8 +49,7 @@ export function cardView(card: Card, lane: Lane, context: CardContext): Template
     >
       ${card.title}
     </button>
-    ${labels(card, context.labels)}
-    ${card.tags?.length ? html`<span class="tags">${card.tags.slice(0, TAGS).map((tag) => html`<span class="tag">${tag}</span>`)}${card.tags.length > TAGS ? html`<span class="tag">+${card.tags.length - TAGS}</span>` : nothing}</span>` : nothing}
+    ${marksOf(card, context.labels)}
     ${foot(card, lane, context)}
     ${mark ? html`<span class="mark-name">${mark.name}</span>` : nothing}
   </li>`
@@ -80,10 +79,12 @@ function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 
-function labels(card: Card, known: Map<string, Label>): TemplateResult | typeof nothing {
-  const worn = (card.label_ids ?? []).flatMap((id) => known.get(id) ?? [])
-  if (!worn.length) return nothing
-  return html`<span class="tags">${worn.map(labelView)}</span>`
+function marksOf(card: Card, known: Map<string, Label>): TemplateResult | typeof nothing {
+  const labels = (card.label_ids ?? []).flatMap((id) => known.get(id) ?? [])
+  const tags = card.tags ?? []
+  if (!labels.length && !tags.length) return nothing
+  const shown = tags.length > TAGS ? [...tags.slice(0, TAGS), `+${tags.length - TAGS}`] : tags
+  return html`<span class="tags">${labels.map(labelView)} ${shown.map((tag) => html`<span class="tag">${tag}</span>`)}</span>`
 }
 
 export function labelView({ name, colour }: Label): TemplateResult {
