@@ -8,7 +8,9 @@ when it runs, it has a place with what stands there otherwise: `AND {where: true
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, cast
 
 SQL_DIR: Final = Path(__file__).resolve().parent.parent / "sql"
@@ -108,8 +110,9 @@ def _numbered(body: str) -> tuple[str, tuple[str, ...]]:
     return _PARAMETER.sub(lambda match: numbers[match[1]], body), params
 
 
-def load(directory: Path = SQL_DIR) -> dict[str, Statement]:
-    """Every statement of the house by name; a name may be given only once."""
+@cache
+def load(directory: Path = SQL_DIR) -> Mapping[str, Statement]:
+    """Every statement of the house by name, read once; a name may be given only once."""
     texts = {
         str(path.relative_to(directory)): path.read_text()
         for path in sorted(directory.rglob("*.sql"))
@@ -124,4 +127,4 @@ def load(directory: Path = SQL_DIR) -> dict[str, Statement]:
                     f"{statement.source}: {statement.name} is also in {found[statement.name].source}"
                 )
             found[statement.name] = statement
-    return found
+    return MappingProxyType(found)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +26,9 @@ ROOM = 4 << 30
 if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM:
     # A database for each test makes and removes many files: a disk under load takes twenty times as long for that.
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+re._MAXCACHE = 8192  # type: ignore[attr-defined]
+"""Every node compiles the patterns of some hundred routes, which are the same for all: more than `re` remembers."""
 
 FAST = {
     "fsync": "off",
