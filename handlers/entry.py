@@ -1,7 +1,7 @@
 """Who may do what in a room: read from the database at the beginning of every command, query and join."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from handlers import access
 from handlers.context import Principal, Tx
@@ -10,11 +10,17 @@ from handlers.registry import ROOMS_OWN, Spec
 from storage.postgres import Row, Session
 from storage.rooms import RoomKey
 
+VIEWS: Final = frozenset({"tenant.view", "project.view"})
+"""A command that needs no more than this changes what is one's own: how one looks at a project, what one watches. It is for
+people in a session; a key that may only look changes nothing."""
+
 
 def permit(tx: Tx, spec: Spec) -> None:
     """The permission that a call needs; one that needs none is open to an API key only where it says so."""
     if spec.needs:
         tx.require(spec.needs)
+        if spec.kind == "command" and spec.needs in VIEWS and tx.actor.scopes is not None:
+            raise Forbidden("An API key cannot do this", details={"reason": "session_needed"})
     elif tx.actor.scopes is not None:
         if spec.scope is None:
             raise Forbidden("An API key cannot do this", details={"reason": "session_needed"})

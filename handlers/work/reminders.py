@@ -136,7 +136,6 @@ async def add(tx: Tx, cmd: AddReminder) -> ReminderAdded:
 @command(
     "reminder.remove",
     needs=None,
-    scope="project.view",
     rest="DELETE /tasks/{task_id}/reminders/{reminder_id}",
 )
 async def remove(tx: Tx, cmd: OneReminder) -> ReminderRemoved:

@@ -141,6 +141,17 @@ sentence("tasks.restored", "restored", "{actor} restored {count} tasks")
 sentence("task.archived", "archived", _with_subtasks("archived"))
 sentence("task.unarchived", "restored", "{actor} took {task} out of the archive")
 sentence("tasks.archived", "archived", "{actor} archived {count} tasks")
+sentence("task.copied", "copied", "{actor} made {task} as a copy")
+sentence("task.left", "moved", "{actor} took a task to another project")
+sentence("task.arrived", "moved", "{actor} brought {task} from another project")
+sentence("task.merged", "merged", "{actor} merged a duplicate into {task}")
+sentence("task.approval_requested", "asked", "{actor} asked for an approval of {task}")
+sentence("task.approved", "approved", "{actor} approved {task}")
+sentence("task.rejected", "rejected", "{actor} did not approve {task}")
+sentence("task.recurrence_set", "planned", "{actor} has {task} recur")
+sentence("task.recurrence_stopped", "planned", "{actor} has a task recur no more")
+sentence("link.added", "linked", "{actor} linked {link.task_id} with {link.other_id}")
+sentence("link.removed", "unlinked", "{actor} took a link between tasks away")
 sentence("label.created", "created", "{actor} created the label {label}")
 sentence("label.updated", "changed", _of("label", "the label {}"))
 sentence("label.deleted", "deleted", "{actor} deleted a label")
@@ -241,6 +252,7 @@ silent(
     "apikey.revoked", "delegation.created", "delegation.revoked",
     # What only bids clients read something again, or follows from what is told elsewhere.
     "invitation.changed", "sso.changed", "sso.domain_changed", "tenant_key.changed", "import.progress", "member.signed_out",
+    "approval.asked", "reminder.added", "reminder.fired", "reminder.removed",
     "comment.mentioned", "rule.notified", "rule.ran", "project.progressed", "field.computed", "task.watched", "task.unwatched", "column.collapsed", "column.expanded", "lane.collapsed", "lane.expanded",
     "view.created", "view.updated", "view.deleted", "profile.updated", "project.member_renamed",
 )  # fmt: skip

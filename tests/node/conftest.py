@@ -84,7 +84,12 @@ def atrium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         name: value
         for name, value in os.environ.items()
         if name not in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
-    } | {"ATRIUM_DATA_DIR": str(data), "ATRIUM_RATE_LIMITS": "off", "ATRIUM_DRAIN_SECONDS": "1"}
+    } | {
+        "ATRIUM_DATA_DIR": str(data),
+        "ATRIUM_RATE_LIMITS": "off",
+        "ATRIUM_DRAIN_SECONDS": "1",
+        "ATRIUM_PROGRESS_DELAY": "0",
+    }
     command = [sys.executable, "-m", "server", "serve", "--host", "127.0.0.1", "--port", str(port), "--demo"]
     log = data / "server.log"
     with log.open("wb") as output:

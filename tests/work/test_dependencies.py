@@ -38,7 +38,8 @@ async def test_it_changes_and_ends(alice: Person, bob: Person, board: Board) -> 
     first, second = board.tasks[:2]
     edge = await _wait(alice, second, first)
     changed = await bob.send("dependency.update", task_id=second, dependency_id=edge, type="start_start")
-    assert changed.data.dependency == {"id": edge, "type": "start_start", "version": 2}
+    ends = {"task_id": second, "depends_on_id": first}
+    assert changed.data.dependency == {"id": edge, "type": "start_start", "version": 2, **ends}
     assert changed.data.was == {"type": "finish_start"}
     nothing = await bob.send("dependency.update", task_id=second, dependency_id=edge)
     assert nothing.error.code == "VALIDATION_ERROR"
