@@ -326,7 +326,7 @@ export class OwnServer extends Atrium {
   constructor(port, data, workers, env) {
     super(`http://127.0.0.1:${port}`);
     this.data = data;
-    this.env = { ...process.env, ATRIUM_DATA_DIR: data, ATRIUM_RATE_LIMITS: "off", ...env };
+    this.env = { ...process.env, ATRIUM_DATA_DIR: data, ATRIUM_RATE_LIMITS: "off", ATRIUM_PROGRESS_DELAY: "0", ...env };
     for (const name of ["DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"]) delete this.env[name];
     this.#arguments = ["-m", "server", "serve", "--host", "127.0.0.1", "--port", `${port}`, "--demo"];
     if (workers > 1) this.#arguments.push("--workers", `${workers}`);
