@@ -1,22 +1,27 @@
 -- Subtasks: counts that are kept with the parent, and the tree below a task.
 
+-- Each parent by itself: in a database without statistics a join of all reads every task of the tenant for each of them.
 -- recount_subtasks :many
-WITH counted AS (
-    SELECT
-        p.id, p.subtask_total AS had_total, p.subtask_done AS had_done,
-        count(s.id) AS subtask_total, count(s.id) FILTER (WHERE s.category = 'done') AS subtask_done
-    FROM tasks AS p
-    LEFT JOIN tasks AS k ON k.tenant_id = p.tenant_id AND k.parent_id = p.id AND k.deleted_at IS NULL
-    LEFT JOIN statuses AS s ON s.tenant_id = k.tenant_id AND s.id = k.status_id AND s.category <> 'cancelled'
-    WHERE p.tenant_id = :tenant_id AND p.id = ANY(:parent_ids::uuid [])
-    GROUP BY p.tenant_id, p.id
-)
 UPDATE tasks AS p SET subtask_total = c.subtask_total, subtask_done = c.subtask_done
-FROM counted AS c
-WHERE p.tenant_id = :tenant_id AND p.id = c.id
-    AND (c.subtask_total, c.subtask_done) <> (c.had_total, c.had_done)
+FROM unnest(:parent_ids::uuid []) AS asked (id)
+CROSS JOIN LATERAL (
+    SELECT t.subtask_total AS had_total, t.subtask_done AS had_done
+    FROM tasks AS t WHERE t.tenant_id = :tenant_id AND t.id = asked.id
+) AS had
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) FILTER (WHERE k.category <> 'cancelled') AS subtask_total,
+        count(*) FILTER (WHERE k.category = 'done') AS subtask_done
+    FROM (
+        SELECT (SELECT s.category FROM statuses AS s WHERE s.tenant_id = :tenant_id AND s.id = t.status_id) AS category
+        FROM tasks AS t WHERE t.tenant_id = :tenant_id AND t.parent_id = asked.id AND t.deleted_at IS NULL
+        OFFSET 0  -- the category is looked up once
+    ) AS k
+) AS c
+WHERE p.tenant_id = :tenant_id AND p.id = asked.id
+    AND (c.subtask_total, c.subtask_done) <> (had.had_total, had.had_done)
 RETURNING
-    p.id, p.subtask_total, p.subtask_done, c.had_total, c.had_done,
+    p.id, p.subtask_total, p.subtask_done, had.had_total, had.had_done,
     p.deleted_at IS NULL AND p.archived_at IS NULL AS on_board;
 
 -- task_tree :many

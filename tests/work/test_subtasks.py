@@ -2,7 +2,11 @@
 
 import random
 from typing import Any
+from uuid import UUID
 
+import orjson
+
+from storage.statements import load
 from tests.reducer import fold, store_of
 from tests.world import Board, Person, World
 
@@ -117,3 +121,31 @@ async def test_a_tree_goes_to_any_depth(alice: Person, board: Board, world: Worl
     assert (tree.done, tree.total, tree.more) == (1, 12, False)
     refused = await alice.send("task.update", task_id=top, changes={"parent_id": path[-1]})
     assert refused.error.code == "CONFLICT"
+
+
+async def test_counting_reads_no_more_where_nobody_has_analyzed(
+    world: World, alice: Person, board: Board
+) -> None:
+    """A new database has no statistics: without them a plan may read every task for each task, which nobody notices in
+    a large one that has."""
+    async with world.sql() as db:
+        await db.execute(
+            "INSERT INTO tasks (tenant_id, project_id, id, number, key, title, column_id, status_id, position, parent_id, "
+            "created_by, created_at, updated_by, updated_at) "
+            "SELECT t.tenant_id, t.project_id, gen_random_uuid(), 1000 + n, 'KIT-' || 1000 + n, 'Step', t.column_id, "
+            "t.status_id, 'b' || n, t.id, t.created_by, t.created_at, t.updated_by, t.updated_at "
+            "FROM tasks AS t, generate_series(1, 300) AS n WHERE t.id = $1::uuid",
+            board.first,
+        )
+        statement = load()["recount_subtasks"]
+        values = {"tenant_id": UUID(world.tenant_id), "parent_ids": [UUID(board.first)]}
+        await db.execute("SET plan_cache_mode = force_generic_plan")
+        plan = await db.fetchval(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}",
+            *(values[name] for name in statement.params),
+        )
+    root = orjson.loads(plan)[0]["Plan"]
+    assert root["Shared Hit Blocks"] + root["Shared Read Blocks"] < 3_000, "a few for each of 300 subtasks"
+    assert (await alice.send("task.create", room=board.room, title="One more", parent_id=board.first)).success
+    [parent] = (await alice.send("task.tree", task_id=board.first)).data.tasks[:1]
+    assert parent.subtask_total == 301
