@@ -210,7 +210,7 @@ _EVERY: Final[tuple[Type, ...]] = ("number", "date", "boolean")
 def _type_of_call(name: str, types: list[Type]) -> Type:
     if name == "if" and len(types) == 3 and types[0] == "boolean" and types[1] == types[2]:
         return types[1]
-    if name in ("min", "max") and len(set(types)) == 1 and types[0] != "boolean":
+    if name in ("min", "max") and len(types) > 1 and len(set(types)) == 1 and types[0] != "boolean":
         return types[0]
     if name in ("=", "!=") and types[0] == types[1]:
         return "boolean"

@@ -6,10 +6,12 @@ As JSON: a text, URL, day (`2026-12-24`), option or person's id is a string, a n
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -20,7 +22,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, WithJson
 from handlers import formulas
 from handlers.context import Tx
 from handlers.errors import ValidationFailed
-from handlers.identity.custom_fields import MOST, AppliesTo, Computed, CustomField, Definition, computed
+from handlers.identity.custom_fields import (
+    COMPUTED_WITH,
+    MOST,
+    AppliesTo,
+    Computed,
+    CustomField,
+    Definition,
+    computed,
+)
 from handlers.identity.people import from_json
 
 MOST_BYTES: Final = 16_384
@@ -173,7 +183,12 @@ class FieldSet:
 
 async def tenant_field_set(tx: Tx, applies_to: AppliesTo) -> FieldSet:
     """The fields of the tenant for its own record, its projects or its tasks."""
-    return field_set(tenant_fields(await tx.value("tenant_fields"), applies_to))
+    return _tenant_field_set(await tx.value("tenant_fields"), applies_to)
+
+
+@lru_cache(maxsize=256)
+def _tenant_field_set(settings: str | None, applies_to: AppliesTo) -> FieldSet:
+    return field_set(tenant_fields(settings, applies_to))
 
 
 def _wrong(errors: Mapping[str, list[str]]) -> ValidationFailed:
@@ -191,16 +206,27 @@ def field_set(definitions: Iterable[Definition]) -> FieldSet:
 
 def _those_that_stand(by_key: Mapping[str, Definition]) -> Computed:
     """The formulas that are right by themselves: another one was broken by a field that is gone, or another one now."""
-    plain = [field for field in by_key.values() if field.type != "formula"]
-    standing = list(plain)
-    for field in by_key.values():
-        if field.type == "formula":
+    types = {key: COMPUTED_WITH[field.type] for key, field in by_key.items() if field.type in COMPUTED_WITH}
+    waiting = dict(_read(by_key.values()))
+    needed = {key: formulas.names(tree) for key, tree in waiting.items()}
+    standing: dict[str, formulas.Node] = {}
+    while ready := [key for key in waiting if needed[key] <= types.keys()]:
+        for key in ready:
+            tree = waiting.pop(key)
             try:
-                computed([*standing, field])
+                types[key] = formulas.type_of(tree, types)
             except ValueError:
                 continue
-            standing.append(field)
-    return computed(standing)
+            standing[key] = tree
+    return Computed(standing, tuple(standing), types)
+
+
+def _read(fields: Iterable[Definition]) -> Iterator[tuple[str, formulas.Node]]:
+    """The formulas that can be read at all."""
+    for field in fields:
+        if field.formula is not None:
+            with suppress(ValueError):
+                yield field.key, formulas.parse(field.formula)
 
 
 def tenant_fields(settings: object, applies_to: AppliesTo) -> list[CustomField]:

@@ -4,6 +4,7 @@ A field that is deleted leaves its values where they are: nobody can set, filter
 the same key and type brings them back. So deleting one takes a moment however many tasks there are, and undoing it too.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal, Self
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from handlers.identity.custom_fields import MOST, Definition, FieldType, Formula
 from handlers.identity.field_values import FieldSet
 from handlers.identity.people import from_json
 from handlers.registry import Entity, Event, Gone, Outcome, Payload, Reply, Timestamp, command, query
+from handlers.work.bulk_values import MOST_BYTES
 from handlers.work.task_values import definition, task_fields
 from handlers.work.tasks import TaskPart
 from storage.ids import new_id
@@ -221,21 +223,35 @@ async def _field(tx: Tx, field_id: UUID) -> Row:
 
 @command("field.compute", needs="project.edit", rest="POST /projects/{project_id}/fields/compute")
 async def compute(tx: Tx, cmd: ComputeFields) -> Outcome[FieldsComputed, ComputedReply]:
-    """Compute the formulas of the next 1,000 tasks anew, as after a change of one; ask on until `after_number` is null."""
+    """Compute the formulas of the next tasks anew, 1,000 at most, as after a change of one.
+
+    Ask on until `after_number` is null.
+    """
     fields = await task_fields(tx)
     rows = await tx.many("tasks_to_compute", cmd, max_rows=COMPUTED_AT_ONCE + 1)
-    fresh = {row["id"]: _computed(fields, row) for row in rows[:COMPUTED_AT_ONCE]}
-    written = [
-        {"id": row["id"], "fields": fresh[row["id"]]} for row in rows if fresh.get(row["id"]) is not None
-    ]
-    more = rows[COMPUTED_AT_ONCE - 1]["number"] if len(rows) > COMPUTED_AT_ONCE else None
-    reply = ComputedReply(computed=len(written), after_number=more)
+    written, last = _portion(fields, rows[:COMPUTED_AT_ONCE])
+    more = rows and rows[-1]["number"] != last
+    reply = ComputedReply(computed=len(written), after_number=last if more else None)
     if not written:
         return Outcome([], reply)
     tx.defer("set_fields", tasks=orjson.dumps(written, default=str).decode())
     versions = {row["id"]: row["version"] for row in rows}
     parts = [TaskPart(**one, version=versions[one["id"]] + 1, updated_at=tx.now) for one in written]
     return Outcome([FieldsComputed(tasks=parts)], reply)
+
+
+def _portion(fields: FieldSet, rows: Sequence[Row]) -> tuple[list[dict[str, Any]], int | None]:
+    """What tasks have now, as much as one event may tell of, and the number of the last task that was looked at."""
+    written, told, last = list[dict[str, Any]](), 0, None
+    for row in rows:
+        fresh = _computed(fields, row)
+        if fresh is not None:
+            told += len(orjson.dumps(fresh))
+            if written and told > MOST_BYTES:
+                break
+            written.append({"id": row["id"], "fields": fresh})
+        last = row["number"]
+    return written, last
 
 
 def _computed(fields: FieldSet, row: Row) -> dict[str, Any] | None:

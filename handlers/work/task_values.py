@@ -1,6 +1,7 @@
 """Which custom fields the tasks of a project have: the tenant's, and the project's own, which win where both have a key."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from handlers.context import Tx
@@ -14,8 +15,14 @@ DEFINED: Final = tuple(Definition.model_fields)
 
 def fields_in(row: Mapping[str, Any]) -> FieldSet:
     """Out of a row that has `tenant_fields` and `own_fields`."""
-    own: Any = from_json(row["own_fields"]) or []
-    return field_set([*tenant_fields(row["tenant_fields"], "task"), *(definition(one) for one in own)])
+    return _field_set(row["tenant_fields"], row["own_fields"])
+
+
+@lru_cache(maxsize=256)
+def _field_set(tenants: str | None, own: str | None) -> FieldSet:
+    """Every task that is created asks for it, and definitions hardly ever change: they are read once."""
+    held: Any = from_json(own) or []
+    return field_set([*tenant_fields(tenants, "task"), *(definition(one) for one in held)])
 
 
 async def task_fields(tx: Tx) -> FieldSet:
