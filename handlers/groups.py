@@ -325,7 +325,7 @@ class Group:
             room_id=self.room.id,
             head_rooms=[room.id for room in batches],
             head_seqs=[batch.last for batch in batches.values()],
-            calls=_json(
+            calls=as_json(
                 {
                     "actor_id": call.principal.user_id,
                     "command_id": call.command_id,
@@ -343,7 +343,7 @@ class Group:
                 }
                 for (call, applied), said in zip(self.applied, self.evidence, strict=True)
             ),
-            events=_json(
+            events=as_json(
                 {
                     "room_id": entry.room.id,
                     "seq": entry.seq,
@@ -428,7 +428,7 @@ def _known(row: Row) -> dict[tuple[UUID, UUID], _Applied]:
     }
 
 
-def _json(rows: Iterable[dict[str, Any]]) -> str:
+def as_json(rows: Iterable[dict[str, Any]]) -> str:
     return orjson.dumps(list(rows), default=str).decode()  # asyncpg has a UUID of its own
 
 

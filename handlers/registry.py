@@ -103,6 +103,10 @@ When = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment in a payload: with a time zone, between 1900 and 2200."""
 
 
+LONGEST_CURSOR: Final = 4_096
+"""Five texts of a hundred letters that JSON writes at length, and an id, as base64 (characters)."""
+
+
 class Payload(BaseModel):
     """What a caller sends. Unknown fields are refused."""
 
@@ -235,8 +239,8 @@ class Paging(Payload):
     """Fields of a payload that asks for a list."""
 
     limit: int = Field(50, ge=1, le=100, description="Entries per page.")
-    cursor: Annotated[str, StringConstraints(max_length=500), AfterValidator(no_nul)] | None = Field(
-        None, description="`meta.pagination.next` of the page before."
+    cursor: Annotated[str, StringConstraints(max_length=LONGEST_CURSOR), AfterValidator(no_nul)] | None = (
+        Field(None, description="`meta.pagination.next` of the page before.")
     )
 
 

@@ -32,6 +32,7 @@ from handlers.identity.custom_fields import (
     computed,
 )
 from handlers.identity.people import from_json
+from handlers.registry import in_range
 
 MOST_BYTES: Final = 16_384
 """All values of one thing (bytes of JSON)."""
@@ -40,7 +41,6 @@ LONGEST: Final = 2_000
 GREATEST: Final = 10**15
 """The greatest number, up or down."""
 MONEY: Final = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?")
-FIRST_YEAR, LAST_YEAR = 1900, 2200
 
 
 def _storable(values: dict[str, Any]) -> dict[str, Any]:
@@ -267,13 +267,16 @@ def _money(_: Definition, value: Any) -> str:
 
 
 def _day(_: Definition, value: Any) -> str:
+    return str(day(value))
+
+
+def day(value: Any) -> date:
+    """A day out of its ISO text; ValueError where it is none, or far away."""
     try:
         found = date.fromisoformat(_string(value))
     except ValueError:
         raise ValueError("must be a day such as 2026-12-24") from None
-    if not FIRST_YEAR <= found.year <= LAST_YEAR:
-        raise ValueError(f"must lie between the years {FIRST_YEAR} and {LAST_YEAR}")
-    return str(found)
+    return in_range(found)
 
 
 def _option(field: Definition, value: Any) -> str:

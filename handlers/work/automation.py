@@ -13,14 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
-import orjson
 import structlog
 from pydantic import ValidationError
 
 from handlers import access
 from handlers.context import Tx
 from handlers.errors import AtriumError, Internal, ValidationFailed
-from handlers.groups import add_reactions
+from handlers.groups import add_reactions, as_json
 from handlers.registry import Entity, Event, rules
 from handlers.work.filters import tasks_matching
 from handlers.work.project_rules import Definition, RuleDeed, definition
@@ -262,8 +261,8 @@ class Chain:
         counted = list(self.counted.values())
         self.tx.defer(
             "record_rule_runs",
-            runs=_json(self.runs),
-            counts=_json(
+            runs=as_json(self.runs),
+            counts=as_json(
                 {
                     "id": each.id, "minute_at": each.minute_at, "minute_runs": each.minute_runs,
                     "hour_at": each.hour_at, "hour_runs": each.hour_runs, "told_at": each.told_at,
@@ -346,7 +345,3 @@ def said_of(error: Exception) -> AtriumError:
 def _ran(run: dict[str, Any], owner: Tx) -> Event:
     event = RuleRan(run=RanRule(**{name: run[name] for name in ("id", "rule_id", "task_id", "outcome")}))
     return event.by(owner.actor.user_id, owner.actor.name)
-
-
-def _json(rows: Iterable[dict[str, Any]]) -> str:
-    return orjson.dumps(list(rows), default=str).decode()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -30,7 +31,8 @@ from pydantic import (
 from handlers.context import Tx
 from handlers.errors import ValidationFailed
 from handlers.identity.custom_fields import Definition
-from handlers.registry import Payload, no_nul
+from handlers.identity.field_values import GREATEST, day
+from handlers.registry import Payload, in_range, no_nul
 from handlers.work.task_values import task_fields
 from handlers.work.tasks import Priority, Type
 from storage.statements import Clause
@@ -43,8 +45,6 @@ MOST_VALUES: Final = 100
 """Values of one condition (count)."""
 MOST_DAYS: Final = 36_500
 """How far from now a relative moment may lie (days)."""
-GREATEST: Final = 10**15
-"""The greatest number that a condition may name, up or down."""
 
 Op = Literal[
     "eq", "ne", "in", "not_in", "lt", "lte", "gt", "gte", "between", "contains", "is_empty", "has_any", "has_all"
@@ -108,7 +108,7 @@ FIELDS: Final[dict[str, Known]] = {
     "project_id": Known(
         "id",
         "t.project_id",
-        rank="(SELECT p.name FROM projects AS p WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id)",
+        rank="(SELECT left(p.name, 100) FROM projects AS p WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id)",
     ),
     "number": Known("number", "t.number", type="bigint", always=True),
     "key": Known("text", "t.key", always=True),
@@ -137,7 +137,9 @@ FIELDS: Final[dict[str, Known]] = {
     "parent_id": Known("id", "t.parent_id"),
     "sprint_id": Known("id", "t.sprint_id"),
     "assignees": Known(
-        "people", "t.assignee_ids", rank="(SELECT u.name FROM users AS u WHERE u.id = t.assignee_ids[1])"
+        "people",
+        "t.assignee_ids",
+        rank="(SELECT left(u.name, 100) FROM users AS u WHERE u.id = t.assignee_ids[1])",
     ),
     "watchers": Known("people", "t.watcher_ids"),
     "tags": Known("texts", "t.tags"),
@@ -403,7 +405,7 @@ class Work:
             return f"position(lower({self.bind(_text(value), 'text')}) IN lower({place})) > 0"
         if known.kind == "moment":
             return self._moments(place, op, value)
-        one: Callable[[Any], Any] = lambda item: self._value(known, item)  # noqa: E731  # short for what follows
+        one = partial(self._value, known)
         if op in ("in", "not_in", "has_any", "has_all"):
             bound = self.bind([one(item) for item in _listed(value)], f"{self._type(known)}[]")
             return _AGAINST_LIST[op].format(place=place, bound=bound)
@@ -477,7 +479,7 @@ _NO_MOMENT: Final = 'must be a moment with a time zone, a day such as 2026-12-24
 
 
 def _emptiness(known: Known, place: str, value: Any) -> str:
-    if value not in (None, True, False):
+    if value is not None and not isinstance(value, bool):
         raise ValueError("must be true or false, or left out")
     if known.kind in LISTS:
         empty = f"cardinality({place}) = 0"
@@ -514,24 +516,14 @@ def _boolean(value: Any) -> bool:
 
 
 def _day(value: Any) -> date:
-    text = _text(value)
-    try:
-        found = date.fromisoformat(text)
-    except ValueError:
-        raise ValueError("must be a day such as 2026-12-24") from None
-    if not FIRST_YEAR <= found.year <= LAST_YEAR or str(found) != text:
-        raise ValueError(f"must be a day such as 2026-12-24, between {FIRST_YEAR} and {LAST_YEAR}")
+    found = day(value)
+    if str(found) != value:
+        raise ValueError("must be a day such as 2026-12-24")
     return found
 
 
-FIRST_YEAR: Final = 1900
-LAST_YEAR: Final = 2200
-
-
 def _within(moment: datetime) -> datetime:
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError(f"must lie between the years {FIRST_YEAR} and {LAST_YEAR}")
-    return moment.astimezone(UTC)
+    return in_range(moment).astimezone(UTC)
 
 
 def _listed(value: Any) -> list[Any]:

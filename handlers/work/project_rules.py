@@ -6,7 +6,7 @@ nothing, is in their history. How they run: `handlers/work/automation.py`.
 
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 import orjson
@@ -39,6 +39,9 @@ from storage.postgres import Row
 
 locator("rule_id", "project_of_rule")
 constraint("rules_pkey", "id", "A rule with this id exists")
+
+MOST_BYTES: Final = 65_536
+"""What a rule waits for, and all that it does (bytes of JSON)."""
 
 Actions = Annotated[list[Action], Field(min_length=1, max_length=MOST)]
 
@@ -282,6 +285,8 @@ def definition(text: str) -> Definition:
 
 async def _check(tx: Tx, rule: Definition) -> None:
     """Whether what a rule names is there, and its owner-to-be may do what it does."""
+    if len(_columns(rule)["definition"].encode()) > MOST_BYTES:
+        raise ValidationFailed.field("then", f"must be at most {MOST_BYTES} bytes of JSON, all in all")
     for action in rule.then:
         tx.require(NEEDS[action.do])
     if isinstance(rule.when, WhenScheduled) and rule.condition is None and any(map(needs_task, rule.then)):

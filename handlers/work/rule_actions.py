@@ -12,8 +12,10 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from handlers.context import Tx
 from handlers.entry import permit
 from handlers.errors import Conflict, NotFound
+from handlers.identity.field_values import Given
 from handlers.registry import SPECS, Entity, Event, Ids, Outcome, Payload, Title, no_nul, unique
 from handlers.work.comments import Body
+from handlers.work.rule_triggers import FARTHEST
 from handlers.work.tasks import Minutes, Priority, Tags, TaskCreated, Type
 from storage.ids import new_id
 from storage.postgres import Row
@@ -23,10 +25,10 @@ MOST: Final = 10
 """Actions of one rule (count)."""
 MOST_CREATED: Final = 200
 """Tasks that rules create in one command (count)."""
-FARTHEST: Final = 366 * 24 * 60
-"""The farthest that a rule sets a date from now (minutes)."""
+LONGEST: Final = 1_000
+"""What a rule tells people (characters)."""
 
-Words = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(no_nul)]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST), AfterValidator(no_nul)]
 Ahead = Annotated[int, Field(ge=-FARTHEST, le=FARTHEST)]
 WORDS: Final = "`{key}` and `{title}` stand for the task's."
 
@@ -127,6 +129,7 @@ class DoCreate(Payload):
     column_id: UUID | None = Field(None, description="Unset: the first column.")
     assignee_ids: Ids = []
     tags: Tags = []
+    fields: Given = Field({}, description="Values of custom fields, by key.")
     due_in_minutes: Ahead | None = Field(None, description="Due so long after the rule acts.")
     below: bool = Field(False, description="As a subtask of the task.")
 
@@ -337,7 +340,7 @@ async def _notify(work: Work, action: DoNotify) -> list[Event]:
     tx.require("project.view")
     may_see = {row["user_id"] for row in await tx.many("assignable", user_ids=asked)} if asked else set()
     task_id = work.task["id"] if work.task else None
-    text = words(action.text, work.task)
+    text = words(action.text, work.task)[:LONGEST]
     notice = {"rule_id": work.rule_id, "project_id": tx.room.id, "task_id": task_id, "text": text}
     return [
         RuleNotified(notice=Notice(id=new_id(), **notice)).to(RoomKey(tx.room.tenant_id, "user", user_id))
@@ -350,7 +353,7 @@ async def _create(work: Work, action: DoCreate) -> list[Event]:
     tx = work.tx
     fields: dict[str, Any] = {
         "title": words(action.title, work.task)[:500], "type": action.type, "priority": action.priority,
-        "assignee_ids": action.assignee_ids, "tags": action.tags,
+        "assignee_ids": action.assignee_ids, "tags": action.tags, "fields": action.fields,
     }  # fmt: skip
     if action.column_id is not None:
         fields["column_id"] = action.column_id

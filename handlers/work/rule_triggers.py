@@ -23,7 +23,7 @@ Value = Annotated[str, StringConstraints(max_length=500), AfterValidator(no_nul)
 Values = Annotated[list[Value], Field(max_length=50)]
 
 FARTHEST: Final = 366 * 24 * 60
-"""The farthest that a rule may act from when a task is due (minutes)."""
+"""The farthest that a rule may act from when a task is due, or set a date from now (minutes)."""
 
 
 class WhenCreated(Payload):

@@ -23,8 +23,8 @@ MOST: Final = 5
 """Fields that a list is sorted by (count)."""
 LETTERS: Final = 100
 """Of a text, what counts for its place (characters)."""
-DIGITS: Final = 40
-"""Digits of a number in a cursor (count)."""
+DIGITS: Final = 400
+"""Digits of a number in a cursor (count): the smallest that JSON holds has some 340."""
 
 
 class SortKey(Payload):
@@ -57,7 +57,7 @@ class _Key:
         if known.kind == "text":
             return f'lower(left({place}, {LETTERS})) COLLATE "C"'
         if known.kind == "day":
-            return f'({place}) COLLATE "C"'
+            return f'left({place}, {LETTERS}) COLLATE "C"'  # it may be a text, left of another field
         if known.kind == "choice":
             return f"array_position({work.bind(list(known.options), 'text[]')}, {place})"
         return place
@@ -144,7 +144,9 @@ def _decimal(text: str) -> Decimal:
 
 
 def _boolean(text: str) -> bool:
-    return {"true": True, "false": False}[text]
+    if text not in ("true", "false"):
+        raise ValueError("is neither true nor false")
+    return text == "true"
 
 
 def _or_none(read: Callable[[str], Any]) -> Callable[[Any], Any]:

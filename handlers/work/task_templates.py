@@ -10,10 +10,11 @@ from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 import orjson
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from handlers.context import Tx
-from handlers.errors import Conflict, NotFound, constraint
+from handlers.errors import Conflict, NotFound, ValidationFailed, constraint
+from handlers.identity.field_values import Given
 from handlers.paging import FIRST_ID, decode_cursor, encode_cursor
 from handlers.registry import (
     Entity,
@@ -42,6 +43,8 @@ from storage.rooms import RoomKey
 
 MOST: Final = 200
 """Tasks of one template (count): one command creates them all."""
+MOST_BYTES: Final = 262_144
+"""All tasks of one template (bytes of JSON)."""
 FARTHEST: Final = 3 * 366 * 24 * 60
 """The farthest that a date of a template lies from its creation (minutes)."""
 CHECKLIST: Final = "Checklist"
@@ -63,6 +66,7 @@ class TemplateTask(Payload):
     estimate_minutes: Minutes | None = None
     start_in_minutes: Ahead | None = Field(None, description="Starts so long after the template's start.")
     due_in_minutes: Ahead | None = Field(None, description="Is due so long after the template's start.")
+    fields: Given = Field({}, description="Values of custom fields, by key; checked when it is created.")
     checklist: Annotated[list[Title], Field(max_length=100)] = Field([], description="Texts of its items.")
     below: int | None = Field(
         None, ge=0, lt=MOST, description="The place in the list, from 0, of the task whose subtask it is."
@@ -268,17 +272,27 @@ async def create_from(
             fields |= cmd.model_dump(
                 include={"id", "title", "column_id", "parent_id", "assignee_ids"}, exclude_none=True
             )
-        event = await tasks.create(tx, CreateTask.model_validate(fields))
+        event = await tasks.create(tx, _task(fields))
         events.append(event)
         made.append(event.task)
         if task.checklist:
             items = CreateChecklist(task_id=event.task.id, name=CHECKLIST, items=task.checklist)
             events.append(await checklists.create(tx, items))
-    return Outcome(events, CreatedTasks(task=made[0], created=len(made)))
+    whole = await tx.one("task", task_id=made[0].id)  # with all that is below it now
+    return Outcome(events, CreatedTasks(task=Task.of(whole), created=len(made)))
+
+
+def _task(fields: dict[str, Any]) -> CreateTask:
+    try:
+        return CreateTask.model_validate(fields)
+    except ValidationError as error:  # a date so far away that there is none
+        raise ValidationFailed.of(error) from None
 
 
 def _fields(task: TemplateTask, start: datetime) -> dict[str, Any]:
-    fields = task.model_dump(include={"title", "description", "type", "priority", "tags", "estimate_minutes"})
+    fields = task.model_dump(
+        include={"title", "description", "type", "priority", "tags", "estimate_minutes", "fields"}
+    )
     for name, minutes in (("start_at", task.start_in_minutes), ("due_at", task.due_in_minutes)):
         if minutes is not None:
             fields[name] = start + timedelta(minutes=minutes)
@@ -309,7 +323,10 @@ def _heard(
 
 
 def _stored(listed: Iterable[TemplateTask]) -> str:
-    return orjson.dumps([task.model_dump(mode="json", exclude_unset=True) for task in listed]).decode()
+    stored = orjson.dumps([task.model_dump(mode="json", exclude_unset=True) for task in listed])
+    if len(stored) > MOST_BYTES:
+        raise ValidationFailed.field("tasks", f"must be at most {MOST_BYTES} bytes of JSON together")
+    return stored.decode()
 
 
 def _part(row: Row) -> TemplatePart:

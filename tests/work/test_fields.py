@@ -261,11 +261,12 @@ async def test_one_event_tells_of_no_more_than_it_may(
     assert (await alice.send("field.create", project_id=board.project, **ask)).success
     await bob.join(board.room)
     monkeypatch.setattr("handlers.work.fields.MOST_BYTES", 300)
-    computed, after = [], 0
-    while after is not None:
-        reply = await alice.send("field.compute", project_id=board.project, after_number=after)
+    reply = await alice.send("field.compute", project_id=board.project)
+    computed = [reply.data.computed]
+    while reply.data.after_number is not None:
+        rest = {"project_id": board.project, "after_number": reply.data.after_number}
+        reply = await alice.send("field.compute", **rest)
         computed.append(reply.data.computed)
-        after = reply.data.after_number
     assert computed == [2, 1]
     heard = [task.id for _ in computed for task in (await bob.hears("field.computed")).data.tasks]
     assert sorted(heard) == sorted(board.tasks[:3])

@@ -229,6 +229,7 @@ def test_no_text_of_a_caller_is_in_the_sql(text: str, op: str, name: str, listed
         ({"field": "assignees", "op": "has_any", "value": ["you"]}, "filter.value"),
         ({"field": "tags", "op": "has_any", "value": []}, "filter.value"),
         ({"field": "number", "op": "eq", "value": True}, "filter.value"),
+        ({"field": "due_at", "op": "is_empty", "value": 0}, "filter.value"),
         ({"and": []}, "filter.and"),
         ({"op": "eq"}, "filter"),
         ({"and": [{"field": "open", "op": "eq", "value": True}], "field": "open", "op": "eq"}, "filter"),
@@ -299,6 +300,40 @@ async def test_a_cursor_of_another_order_is_refused_or_harmless(tasks: tuple[Wor
         "tasks.find", project_id=world.project_id, sort=[{"field": "due_at"}], cursor=cursor
     )
     assert other.error.field_errors == {"cursor": ["is not a cursor of this list"]}
+    other = await alice.send(
+        "tasks.find", project_id=world.project_id, sort=[{"field": "all_day"}], cursor=cursor
+    )
+    assert other.error.field_errors == {"cursor": ["is not a cursor of this list"]}
+
+
+async def test_every_cursor_of_ours_is_taken_back(world: World, alice: Person) -> None:
+    """Long titles of any letters, numbers of any smallness, and what a field that is a day now had as a text."""
+    odd = {"key": "odd", "name": "Odd", "applies_to": "task"}
+    size = {"key": "size", "name": "Size", "type": "number", "applies_to": "task"}
+
+    async def define(kind: str) -> None:
+        defined = await alice.send(
+            "tenant.update_settings", room=world.tenant, custom_fields=[{**odd, "type": kind}, size]
+        )
+        assert defined.success, defined
+
+    await define("text")
+    for title in ("\U00010348" * 400, "\x01" * 400):
+        changes = {"title": title, "description": title, "fields": {"odd": "x" * 2_000, "size": 1.25e-300}}
+        for task_id in world.tasks[:2]:
+            assert (await alice.send("task.update", task_id=task_id, changes=changes)).success
+        await alice.send("tenant.update_settings", room=world.tenant, custom_fields=[size])
+        await define("date")
+        ask: dict[str, Any] = {
+            "project_id": world.project_id, "limit": 1, "filter": {"field": "title", "op": "eq", "value": title},
+            "sort": [{"field": one} for one in ("title", "fields.odd", "fields.size", "description", "number")],
+        }  # fmt: skip
+        first = await alice.send("tasks.find", **ask)
+        second = await alice.send("tasks.find", **ask, cursor=first.meta.pagination.next)
+        assert [task.id for page in (first, second) for task in page.data.tasks] == list(world.tasks[:2])
+        assert second.meta.pagination.next is None
+        await alice.send("tenant.update_settings", room=world.tenant, custom_fields=[size])
+        await define("text")
 
 
 @pytest.mark.parametrize("by", ["status_id", "priority", "assignees", "tags", "open", "parent_id"])

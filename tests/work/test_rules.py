@@ -166,6 +166,16 @@ async def test_rules_label_watch_and_create_from_templates(
     assert [deed.outcome for deed in run.actions] == ["done"] * 3
 
 
+async def test_what_a_rule_says_is_bounded(alice: Person, bob: Person, board: Board) -> None:
+    notice = {"do": "notify", "user_ids": [bob.id], "text": "{title}" * 100}
+    await _rule(alice, board.room, CREATED, notice)
+    assert (await alice.send("task.create", room=board.room, title="x" * 500)).success
+    assert (await bob.hears("rule.notified")).data.notice.text == "x" * 1_000
+    long = [{"do": "comment", "body": "x" * 10_000}] * 7
+    refused = await alice.send("rule.create", room=board.room, name="Long", when=CREATED, then=long)
+    assert list(refused.error.field_errors) == ["then"]
+
+
 async def test_a_rule_can_be_tried_out(world: World, alice: Person, board: Board) -> None:
     manager = world.person("manager")
     high = {"field": "priority", "op": "eq", "value": "high"}

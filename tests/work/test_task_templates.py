@@ -26,6 +26,7 @@ async def test_a_tree_of_tasks_in_one_command(world: World, alice: Person, bob: 
     heard = [(await alice.hears("task.created")).data.task for _ in range(3)]
     root, below, deepest = heard
     assert made.data.task.id == root.id
+    assert (made.data.task.checklist_total, made.data.task.subtask_total) == (2, 1)
     assert (root.title, root.priority, root.column_id, root.parent_id, root.assignee_ids) == (
         "The north wall", "high", board.doing, board.first, [bob.id],
     )  # fmt: skip
@@ -92,6 +93,27 @@ async def test_what_makes_no_tree_is_refused(world: World, alice: Person, board:
         made = await alice.send("task_template.create", room=world.tenant, name="Wall", tasks=tasks)
         assert made.error.code == "VALIDATION_ERROR", tasks
     assert await _template(alice, world, [one, *[{"title": "Another", "below": 0}] * (MOST - 1)])
+
+
+async def test_what_no_task_can_be_is_told(world: World, alice: Person, board: Board) -> None:
+    field = {"key": "size", "name": "Size", "type": "number", "applies_to": "task", "required": True}
+    assert (await alice.send("tenant.update_settings", room=world.tenant, custom_fields=[field])).success
+    bare = await _template(alice, world, [{"title": "One"}])
+    ask = {"project_id": board.project}
+    refused = await alice.send("task.create_from_template", **ask, template_id=bare)
+    assert refused.error.field_errors == {"fields.size": ["is required"]}
+    whole = await _template(
+        alice, world, [{"title": "One", "fields": {"size": 3}, "due_in_minutes": 1_000_000}]
+    )
+    made = await alice.send("task.create_from_template", **ask, template_id=whole)
+    assert made.data.task.fields == {"size": 3}
+    late = await alice.send(
+        "task.create_from_template", **ask, template_id=whole, start="2200-12-31T00:00:00Z"
+    )
+    assert (late.error.code, list(late.error.field_errors)) == ("VALIDATION_ERROR", ["due_at"])
+    long = [{"title": "One"}, *[{"title": "Another", "description": "x" * 50_000, "below": 0}] * 6]
+    large = await alice.send("task_template.create", room=world.tenant, name="Wall", tasks=long)
+    assert list(large.error.field_errors) == ["tasks"]
 
 
 async def test_it_is_all_or_nothing(world: World, alice: Person, board: Board) -> None:
