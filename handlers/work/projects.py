@@ -483,7 +483,7 @@ async def _create_workflow(tx: Tx, project_id: UUID) -> None:
         names=[name for name, _ in DEFAULT_COLUMNS],
         positions=positions.spread(len(DEFAULT_COLUMNS)),
         status_lists=[",".join(str(status_ids[name]) for name in shown) for _, shown in DEFAULT_COLUMNS],
-        color=None,
+        colour=None,
         wip_limit=None,
         limit_mode="hard",
     )
