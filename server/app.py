@@ -103,6 +103,7 @@ import handlers.work.sprint_tasks
 import handlers.work.sprints
 import handlers.work.subtasks
 import handlers.work.taking_back
+import handlers.work.task_lists
 import handlers.work.task_templates
 import handlers.work.tasks
 import handlers.work.transfer
@@ -211,6 +212,7 @@ NOUNS: Final = (
     handlers.work.parts,
     handlers.work.boards,
     handlers.work.tasks,
+    handlers.work.task_lists,
     handlers.work.views,
     handlers.work.workflow,
     handlers.work.layouts,

@@ -1212,7 +1212,7 @@ CREATE TABLE public.board_columns (
     updated_by uuid NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     deleted_at timestamp with time zone,
-    color text,
+    colour text,
     limit_mode text DEFAULT 'hard'::text NOT NULL,
     CONSTRAINT board_columns_has_status CHECK ((cardinality(status_ids) > 0)),
     CONSTRAINT board_columns_wip_limit_check CHECK ((wip_limit > 0))
@@ -2150,7 +2150,7 @@ CREATE TABLE public.statuses (
     name text NOT NULL,
     category text NOT NULL,
     "position" text NOT NULL COLLATE pg_catalog."C",
-    color text,
+    colour text,
     required_fields text[] DEFAULT '{}'::text[] NOT NULL,
     transitions jsonb,
     version bigint DEFAULT 1 NOT NULL,

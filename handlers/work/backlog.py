@@ -16,7 +16,8 @@ from handlers.paging import decode_cursor
 from handlers.registry import Event, Page, Paging, Payload, command, query
 from handlers.work import positions
 from handlers.work.sprint_tasks import ordered_page
-from handlers.work.tasks import TaskList, TaskPart, Was
+from handlers.work.task_lists import TaskList
+from handlers.work.tasks import TaskPart, Was
 from storage.postgres import Row
 
 REACHES: Final = (20, 100, 499)

@@ -28,7 +28,7 @@ class Column(Entity):
     id: UUID
     board_id: UUID
     name: str
-    color: str | None
+    colour: str | None
     position: str
     status_ids: list[UUID]
     wip_limit: int | None = Field(description="How many tasks it holds; null for any number.")
@@ -42,7 +42,7 @@ class ColumnWas(Entity):
     """The values that changed fields had before."""
 
     name: str | None = None
-    color: str | None = None
+    colour: str | None = None
     position: str | None = None
     status_ids: list[UUID] | None = None
     wip_limit: int | None = None
@@ -72,7 +72,7 @@ class CreateColumn(Payload):
     id: UUID | None = Field(None, description="UUID of the new column, where the client makes it.")
     board_id: UUID
     name: Name
-    color: Colour | None = None
+    colour: Colour | None = None
     status_ids: Annotated[Ids, Field(min_length=1)] | None = Field(
         None, description="Unset: the first status of the project that is in progress."
     )
@@ -83,7 +83,7 @@ class CreateColumn(Payload):
 class UpdateColumn(Payload):
     column_id: UUID
     name: Name | None = None
-    color: Colour | None = Field(None, description="Unset: as it is; null: none.")
+    colour: Colour | None = Field(None, description="Unset: as it is; null: none.")
     status_ids: Annotated[Ids, Field(min_length=1)] | None = Field(
         None, description="A status goes only when no task in the column has it."
     )
@@ -135,8 +135,8 @@ async def update_column(tx: Tx, cmd: UpdateColumn) -> ColumnUpdated:
     column = await _column(tx, cmd.column_id)
     tx.check_version(column, Column)
     changes: dict[str, Any] = {"name": cmd.name or column["name"]}
-    if "color" in cmd.model_fields_set:
-        changes["color"] = cmd.color
+    if "colour" in cmd.model_fields_set:
+        changes["colour"] = cmd.colour
     if cmd.status_ids:
         changes["status_ids"] = await _statuses(tx, cmd.status_ids)
         if held := await tx.value("tasks_not_shown", column_id=cmd.column_id, status_ids=cmd.status_ids):

@@ -13,7 +13,8 @@ from handlers.identity.people import Timezone
 from handlers.registry import Ids, Page, Pagination, Paging, Payload, Reply, no_nul, query
 from handlers.work.filters import LISTS, Filter, Known, Work, condition, custom_fields, known_field
 from handlers.work.sorting import Sort, SortKey, order_of
-from handlers.work.tasks import Task, TaskList
+from handlers.work.task_lists import TaskList
+from handlers.work.tasks import Task
 from storage.statements import Clause
 
 MOST_COUNTED: Final = 10_000

@@ -34,6 +34,7 @@ from handlers.work.columns import Column
 from handlers.work.dependencies import Dependency
 from handlers.work.fields import ProjectField
 from handlers.work.hierarchy import Type
+from handlers.work.keys import seen
 from handlers.work.labels import Label, labels_of
 from handlers.work.progress import ProgressBy, ProjectProgressed, settle_above
 from handlers.work.project_members import ProjectMember
@@ -309,8 +310,7 @@ async def list_projects(tx: Tx, ask: ListProjects) -> Page[ProjectList]:
         ask,
         after_name=place[0],
         after_id=place[1],
-        sees_all=tx.rights.every_project,
-        people=[tx.actor.user_id, *tx.rights.stands_for],
+        **seen(tx),
         group_id=ask.shared_with,
         in_archive={"without": False, "with": None, "only": True}[ask.archived],
         max_rows=ask.limit + 1,
@@ -483,7 +483,7 @@ async def _create_workflow(tx: Tx, project_id: UUID) -> None:
         names=[name for name, _ in DEFAULT_COLUMNS],
         positions=positions.spread(len(DEFAULT_COLUMNS)),
         status_lists=[",".join(str(status_ids[name]) for name in shown) for _, shown in DEFAULT_COLUMNS],
-        color=None,
+        colour=None,
         wip_limit=None,
         limit_mode="hard",
     )

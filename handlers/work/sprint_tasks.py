@@ -13,7 +13,8 @@ from handlers.registry import Outcome, Page, Pagination, Paging, Payload, comman
 from handlers.work.bulk import MOST, BulkReply, Many, TaskOutcome, TasksUpdated, refused, summed
 from handlers.work.sprint_facts import Filling, settle, sprint_to_fill
 from handlers.work.sprints import find_sprint
-from handlers.work.tasks import Task, TaskList, TaskPart, Was
+from handlers.work.task_lists import TaskList
+from handlers.work.tasks import Task, TaskPart, Was
 from storage.postgres import Row
 
 

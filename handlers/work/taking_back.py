@@ -73,7 +73,7 @@ async def _bring_column(this: Replay, past: Past) -> None:
 async def _change_column(this: Replay, past: Past) -> None:
     column = past.data["column"]
     values = _side(this, past, column)
-    names = {name: values[name] for name in ("name", "color", "status_ids") if name in values}
+    names = {name: values[name] for name in ("name", "colour", "status_ids") if name in values}
     if names:
         await this.send("column.update", column_id=column["id"], **names)
     if {"wip_limit", "limit_mode"} & set(values):

@@ -24,6 +24,7 @@ from handlers.registry import (
     query,
 )
 from handlers.work import auto_archive, hierarchy
+from handlers.work.keys import seen
 from handlers.work.progress import ProjectProgressed, settle_above
 from handlers.work.projects import OneProject, Project, both, project
 from storage.postgres import Row
@@ -150,8 +151,7 @@ async def list_trash(tx: Tx, ask: ListTrash) -> Page[Trash]:
         ask,
         before_at=before_at,
         before_id=before_id,
-        sees_all=tx.rights.every_project,
-        people=[tx.actor.user_id, *tx.rights.stands_for],
+        **seen(tx),
         max_rows=ask.limit + 1,
     )
     last = rows[ask.limit - 1] if len(rows) > ask.limit else None

@@ -46,7 +46,7 @@ class StatusEntity(Entity):
     id: UUID
     name: str
     category: Category
-    color: str | None
+    colour: str | None
     position: str
     required_fields: list[str] = Field(description="What a task must have to come into this status.")
     transitions: list[Transition] | None = Field(
@@ -66,7 +66,7 @@ class StatusWas(Entity):
     id: UUID | None = None
     name: str | None = None
     category: Category | None = None
-    color: str | None = None
+    colour: str | None = None
     position: str | None = None
     required_fields: list[str] | None = None
     transitions: list[Transition] | None = None
@@ -106,7 +106,7 @@ class CreateStatus(Payload):
     id: UUID | None = Field(None, description="UUID of the new status, where the client makes it.")
     name: Name
     category: Category
-    color: Colour | None = None
+    colour: Colour | None = None
     required_fields: FieldNames = []
     column_id: UUID | None = Field(
         None, description="A column that shows it from now on, beside what it shows."
@@ -117,7 +117,7 @@ class UpdateStatus(Payload):
     status_id: UUID
     name: Name | None = None
     category: Category | None = None
-    color: Colour | None = Field(None, description="Unset: as it is; null: none.")
+    colour: Colour | None = Field(None, description="Unset: as it is; null: none.")
     required_fields: FieldNames | None = None
 
 
@@ -216,7 +216,7 @@ async def update(tx: Tx, cmd: UpdateStatus) -> Outcome[StatusUpdated | TasksUpda
     row, statuses = await _status(tx, cmd.status_id)
     tx.check_version(row, StatusEntity)
     changes = cmd.model_dump(exclude_unset=True, exclude={"status_id"})
-    changes = {name: value for name, value in changes.items() if value is not None or name == "color"}
+    changes = {name: value for name, value in changes.items() if value is not None or name == "colour"}
     if "name" in changes:
         _check_name([other for other in statuses if other["id"] != cmd.status_id], changes["name"])
     await _check_fields(tx, cmd.required_fields or (), "required_fields")

@@ -3,7 +3,7 @@
 -- `transitions`: a list of the statuses that a task may go to, with who may take it there and what it needs for that; null
 -- where nothing is ruled.
 ALTER TABLE statuses
-ADD COLUMN color text,
+ADD COLUMN colour text,
 ADD COLUMN required_fields text [] NOT NULL DEFAULT '{}',
 ADD COLUMN transitions jsonb,
 ADD COLUMN version bigint NOT NULL DEFAULT 1,
@@ -15,7 +15,7 @@ ADD COLUMN swimlanes text NOT NULL DEFAULT 'none',
 ADD COLUMN deleted_at timestamptz;
 
 ALTER TABLE board_columns
-ADD COLUMN color text,
+ADD COLUMN colour text,
 ADD COLUMN limit_mode text NOT NULL DEFAULT 'hard';
 ALTER TABLE board_columns
 ADD CONSTRAINT board_columns_limit_mode_check CHECK (limit_mode IN ('hard', 'warn')) NOT VALID;

@@ -78,10 +78,10 @@ WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.id = :column
 
 -- create_columns :many
 INSERT INTO board_columns (
-    tenant_id, project_id, id, board_id, name, color, position, status_ids, wip_limit, limit_mode, updated_by, updated_at
+    tenant_id, project_id, id, board_id, name, colour, position, status_ids, wip_limit, limit_mode, updated_by, updated_at
 )
 SELECT
-    :tenant_id, :project_id, c.id, :board_id, c.name, :color, c.position,
+    :tenant_id, :project_id, c.id, :board_id, c.name, :colour, c.position,
     string_to_array(c.status_ids, ',')::uuid [], :wip_limit::bigint, :limit_mode, :actor_id, :now
 FROM unnest(:ids::uuid [], :names::text [], :positions::text [], :status_lists::text [])
     AS c (id, name, position, status_ids)
@@ -89,10 +89,10 @@ RETURNING *;
 
 -- copy_column :one
 INSERT INTO board_columns (
-    tenant_id, project_id, id, board_id, name, color, position, status_ids, wip_limit, limit_mode, updated_by, updated_at
+    tenant_id, project_id, id, board_id, name, colour, position, status_ids, wip_limit, limit_mode, updated_by, updated_at
 )
 VALUES (
-    :tenant_id, :project_id, :id, :board_id, :name, :color, :position, :status_ids, :wip_limit, :limit_mode,
+    :tenant_id, :project_id, :id, :board_id, :name, :colour, :position, :status_ids, :wip_limit, :limit_mode,
     :actor_id, :now
 )
 RETURNING *;
@@ -104,7 +104,7 @@ WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = ANY(:status_i
 -- update_column :one
 UPDATE board_columns
 SET
-    name = :name, color = :color, status_ids = :status_ids, wip_limit = :wip_limit, limit_mode = :limit_mode,
+    name = :name, colour = :colour, status_ids = :status_ids, wip_limit = :wip_limit, limit_mode = :limit_mode,
     position = :position,
     version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND id = :id

@@ -15,17 +15,17 @@ WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id AND s.id = ANY(:st
 
 -- create_status :one
 INSERT INTO statuses (
-    tenant_id, project_id, id, name, category, color, position, required_fields, updated_by, updated_at
+    tenant_id, project_id, id, name, category, colour, position, required_fields, updated_by, updated_at
 )
 VALUES (
-    :tenant_id, :project_id, :id, :name, :category, :color, :position, :required_fields, :actor_id, :now
+    :tenant_id, :project_id, :id, :name, :category, :colour, :position, :required_fields, :actor_id, :now
 )
 RETURNING *;
 
 -- update_status :one
 UPDATE statuses
 SET
-    name = :name, category = :category, color = :color, position = :position, required_fields = :required_fields,
+    name = :name, category = :category, colour = :colour, position = :position, required_fields = :required_fields,
     transitions = :transitions::text::jsonb, version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :id
 RETURNING *;

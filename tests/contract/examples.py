@@ -1095,14 +1095,14 @@ EXAMPLES: Final[dict[str, Example]] = {
             "project_id": w.project_id,
             "name": "In review",
             "category": "in_progress",
-            "color": "#fc0",
+            "colour": "#fc0",
             "required_fields": ["assignee_ids"],
             "column_id": w.columns["In progress"],
         },
         another=lambda w: {"project_id": w.project_id, "name": "Waiting", "category": "blocked"},
     ),
     "status.update": Example(
-        lambda w: {"status_id": w.statuses["Not started"], "category": "done", "color": "#123456"},
+        lambda w: {"status_id": w.statuses["Not started"], "category": "done", "colour": "#123456"},
         another=lambda w: {"status_id": w.statuses["Not started"], "required_fields": ["due_at"]},
         touch=(
             "status.update",

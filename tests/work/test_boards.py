@@ -170,9 +170,9 @@ async def test_a_column_keeps_the_statuses_of_its_tasks(alice: Person, world: Wo
     other = {"column_id": board.todo, "status_ids": [world.statuses["On hold"]]}
     reply = await alice.call("column.update", other)
     assert (reply.error.code, reply.error.details) == ("CONFLICT", {"held": 5})
-    coloured = await alice.send("column.update", column_id=board.todo, color="#FC0")
-    assert (coloured.data.column.color, coloured.data.was) == ("#ffcc00", {"color": None})
-    assert (await alice.send("column.update", column_id=board.todo, color=None)).data.column.color is None
+    coloured = await alice.send("column.update", column_id=board.todo, colour="#FC0")
+    assert (coloured.data.column.colour, coloured.data.was) == ("#ffcc00", {"colour": None})
+    assert (await alice.send("column.update", column_id=board.todo, colour=None)).data.column.colour is None
 
 
 async def test_lanes_are_a_setting_of_the_board(alice: Person, bob: Person, board: Board) -> None:
