@@ -41,7 +41,7 @@ PERMISSIONS: Final = {
     "task.edit": "Change, move and assign a task.",
     "task.delete": "Delete a task, or bring it back.",
     "task.approve": "Approve a task, whoever was asked to.",
-    "comment.add": "Comment on a task.",
+    "comment.add": "Comment on a task, and upload files.",
     "presence.share": "Be seen in a room: status, focus, cursor and typing.",
 }
 

@@ -30,14 +30,15 @@ from handlers.groups import Call, Group, Result, Spoiled, dump, open_group
 from handlers.identity.vault import Vault
 from handlers.locate import Locator
 from handlers.registry import (
+    Content,
     Page,
     Payload,
-    Reply,
+    Slot,
     Spec,
 )
 from handlers.sheets import Sheet
 from storage.ids import new_id
-from storage.postgres import BAD_VALUE, LOST, Database
+from storage.postgres import BAD_VALUE, LOST, Database, Session
 from storage.rooms import Batch, RoomKey
 from storage.settings import Settings
 
@@ -122,17 +123,41 @@ class Dispatcher:
 
     async def query(self, spec: Spec, payload: Payload, principal: Principal, room: RoomKey) -> Result:
         """Run a query in a read-only transaction that sees one instant."""
+        answer, room = await self._follow_reading(spec, payload, principal, room)
+        if isinstance(answer, Page):
+            return Result(dump(answer.data), room, pagination=answer.pagination)
+        return Result(dump(answer), room)
+
+    async def content(self, spec: Spec, payload: Payload, principal: Principal, room: RoomKey) -> Content:
+        """What a download is to send."""
+        answer, _ = await self._follow_reading(spec, payload, principal, room)
+        content: Content = answer
+        return content
+
+    async def _follow_reading(
+        self, spec: Spec, payload: Payload, principal: Principal, room: RoomKey
+    ) -> tuple[Any, RoomKey]:
+        """What is read, and in which room: where its ids are by now."""
         try:
-            answer: Reply | Page = await self._read(spec, payload, principal, room)
+            return await self._read(spec, payload, principal, room), room
         except NotFound:
             elsewhere = await self.locator.moved(spec, payload, room)
             if elsewhere is None:
                 raise
-            room = elsewhere
-            answer = await self._read(spec, payload, principal, room)
-        if isinstance(answer, Page):
-            return Result(dump(answer.data), room, pagination=answer.pagination)
-        return Result(dump(answer), room)
+            return await self._read(spec, payload, principal, elsewhere), elsewhere
+
+    async def begin(
+        self, spec: Spec, payload: Payload, principal: Principal, room: RoomKey, length: int
+    ) -> Slot:
+        """What an upload asks before it takes any bytes; `length` is how many there will be, 0 where nobody says."""
+        assert spec.begin is not None
+        try:
+            async with self.db.transaction(room.tenant_id) as session:
+                tx = await self._enter(session, spec, principal, room)
+                slot: Slot = await spec.begin(tx, payload, length)
+                return slot
+        except Exception as error:
+            raise self._told(error, spec, payload, principal, room) from error
 
     async def export(
         self, spec: Spec, payload: Payload, principal: Principal, room: RoomKey
@@ -160,17 +185,29 @@ class Dispatcher:
     ) -> Any:
         try:
             async with self.db.snapshot(room.tenant_id) as session:
-                position, rights = await enter(session, room, principal)
-                tx = Tx(
-                    session, room, principal, rights, position["now"], self._settings,
-                    window=self._settings.snapshot_window, place=place,
-                )  # fmt: skip
-                permit(tx, spec)
+                tx = await self._enter(session, spec, principal, room, place)
                 return await spec.handler(tx, payload)
         except Exception as error:
-            if isinstance(error, Forbidden):
-                self._refused(spec, payload, principal, room)
-            raise translate(error) from error
+            raise self._told(error, spec, payload, principal, room) from error
+
+    async def _enter(
+        self, session: Session, spec: Spec, principal: Principal, room: RoomKey, place: Any = None
+    ) -> Tx:
+        """What a handler is given outside of a group of commands, if its caller may call it."""
+        position, rights = await enter(session, room, principal)
+        tx = Tx(
+            session, room, principal, rights, position["now"], self._settings,
+            window=self._settings.snapshot_window, place=place,
+        )  # fmt: skip
+        permit(tx, spec)
+        return tx
+
+    def _told(
+        self, error: Exception, spec: Spec, payload: Payload, principal: Principal, room: RoomKey
+    ) -> AtriumError:
+        if isinstance(error, Forbidden):
+            self._refused(spec, payload, principal, room)
+        return translate(error)
 
     async def _drain(self, room: RoomKey) -> None:
         """Apply a room's commands, group after group, until none is waiting."""

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from handlers import access
 from handlers.context import Principal, Tx
-from handlers.errors import Forbidden, NotFound
+from handlers.errors import Conflict, Forbidden, NotFound
 from handlers.registry import ROOMS_OWN, Spec
 from storage.postgres import Row, Session
 from storage.rooms import RoomKey
@@ -26,6 +26,15 @@ def permit(tx: Tx, spec: Spec) -> None:
             raise Forbidden("An API key cannot do this", details={"reason": "session_needed"})
         if spec.scope != ROOMS_OWN:
             tx.require(spec.scope)
+
+
+def require_open(archived: bool) -> None:
+    """Refuse to change what is in a project that is archived."""
+    if archived:
+        raise Conflict(
+            "This project is archived: take it out of the archive to change it",
+            details={"reason": "project_archived"},
+        )
 
 
 def rights_in(room: RoomKey, actor: Mapping[str, Any] | None, principal: Principal) -> access.Rights:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from handlers import access, evidence
 from handlers.context import Principal, Tx
-from handlers.entry import permit, read_rights, rights_in
+from handlers.entry import permit, read_rights, require_open, rights_in
 from handlers.errors import AtriumError, Conflict, NotFound, constraint
 from handlers.identity.vault import Vault
 from handlers.registry import (
@@ -258,11 +258,7 @@ class Group:
             call.command_id, call.expected_version, self.vault, head=self.last, ahead=self.ahead.get(call),
         )  # fmt: skip
         permit(tx, call.spec)
-        if archived and not call.spec.archived:
-            raise Conflict(
-                "This project is archived: take it out of the archive to change it",
-                details={"reason": "project_archived"},
-            )
+        require_open(archived and not call.spec.archived)
         return tx
 
     async def _finish(self, call: Call, tx: Tx, outcome: Event | list[Event] | Outcome) -> None:

@@ -3,7 +3,8 @@
     @command("task.move", needs="task.edit", rest="POST /tasks/{task_id}/move")
     async def move(tx: Tx, cmd: MoveTask) -> TaskMoved: ...
 
-A command changes one room and returns its events. A query reads; an export reads a table of any length as a file. A signal is broadcast without SQL or log.
+A command changes one room and returns its events. A query reads; an export reads a table of any length as a file. An upload
+is a command whose bytes come first, a download a query whose answer is bytes. A signal is broadcast without SQL or log.
 An endpoint is REST alone, for what comes before there is a tenant. A control belongs to one connection.
 """
 
@@ -41,7 +42,7 @@ from typing_extensions import TypeVar
 from storage.postgres import Row
 from storage.rooms import RoomKey, timestamp
 
-Kind = Literal["command", "query", "export", "signal", "endpoint", "control"]
+Kind = Literal["command", "query", "export", "upload", "download", "signal", "endpoint", "control"]
 Strict = Literal["", "sign_in", "register", "recovery"]
 """The stricter budget, of an address, that an endpoint without a sign-in is charged to beside the common one."""
 ROOMS_OWN: Final = "the room's own"
@@ -198,6 +199,28 @@ class Download(Reply):
     """Its name for a browser to save it under; None where it is shown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where an upload goes."""
+
+    id: UUID
+    key: str
+    """Of the blob."""
+    most: int
+    """How large it may become (bytes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes to be sent, and what is said of them."""
+
+    key: str
+    name: str
+    size: int
+    content_type: str
+    sha256: str
+
+
 R = TypeVar("R", bound=Reply, default=Reply)
 
 
@@ -288,6 +311,8 @@ class Spec:
     """Whether a command has a transaction for itself: it reads the room's log, which others of a group are not in yet."""
     archived: bool = False
     """Whether a command may be carried out in an archived project, which is read-only."""
+    begin: Handler | None = None
+    """What is done before an upload takes any bytes."""
 
     @property
     def changes(self) -> bool:
@@ -379,6 +404,20 @@ def export(name: str, *, needs: str, rest: str, file: str, room: str = "tenant")
     )
 
 
+def upload(name: str, *, begin: Handler, needs: str, rest: str) -> Callable[[H], H]:
+    """Register an upload over REST. `begin(tx, payload, length)` is asked before any byte is read, and returns a `Slot`;
+    `handler(tx, kept)` is the command that follows when the bytes are stored: its payload has what they are besides.
+    """
+    return _register("upload", name, room="project", needs=needs, rest=rest, status=201, begin=begin)
+
+
+def download(name: str, *, needs: str, rest: str) -> Callable[[H], H]:
+    """Register bytes over REST: `handler(tx, payload)` returns a `Content` that says where and what they are."""
+    return _register(
+        "download", name, room="project", needs=needs, rest=rest, produces="application/octet-stream"
+    )
+
+
 def signal(name: str, *, needs: str, room: str = "") -> Callable[[H], H]:
     """Register a signal: `handler(hub, connection, payload)`; it is not logged and may be lost."""
     return _register("signal", name, room=room, needs=needs, rest=None)
@@ -413,14 +452,15 @@ def _register(
     within: str | None = None, versioned: bool = False, public: bool = False, bound: bool = False,
     form: bool = False, status: int = 200, limit: Strict = "", scope: str | None = None,
     file: str = "", produces: str = "application/json", platform: bool = False, archived: bool = False,
-    into: dict[str, Spec] | None = None, alone: bool = False,
+    into: dict[str, Spec] | None = None, alone: bool = False, begin: Handler | None = None,
 ) -> Callable[[H], H]:  # fmt: skip
     specs = SPECS if into is None else into
 
     def add(handler: H) -> H:
         hints = get_type_hints(handler, include_extras=True)
         returns = hints.pop("return", None)
-        payload = list(hints.values())[-1]
+        taken = get_type_hints(begin, include_extras=True) if begin else hints
+        payload = list(taken.values())[1 if begin else -1]
         if not (isinstance(payload, type) and issubclass(payload, Payload)):
             raise TypeError(f"{name}: the last parameter must be a Payload")
         if name in SPECS or name in INTERNAL:
@@ -430,7 +470,7 @@ def _register(
             kind=kind, name=name, payload=payload, returns=returns, handler=handler, doc=handler.__doc__ or "",
             room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, bound=bound, form=form,
             status=status, limit=limit, scope=scope, file=file, produces=produces, platform=platform,
-            archived=archived, alone=alone,
+            archived=archived, alone=alone, begin=begin,
         )  # fmt: skip
         return handler
 

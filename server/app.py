@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 from aiohttp import web
 
+import handlers.files.files
 import handlers.identity.activation
 import handlers.identity.addresses
 import handlers.identity.api_keys
@@ -123,7 +124,7 @@ from handlers.identity.signing_keys import KeyRing
 from handlers.identity.tokens import Tokens
 from handlers.identity.vault import Vault
 from handlers.insight.chain import Signer
-from server import docs, fanout, headers, health, logos, metrics, pages, rest
+from server import docs, fanout, headers, health, logos, metrics, pages, rest, streams
 from server.alarm_clock import AlarmClock
 from server.describe import VERSION
 from server.figures import Figures
@@ -141,6 +142,7 @@ from server.reckoner import Reckoner
 from server.refusals import Refusals
 from server.sealing import Sealer
 from storage import statements
+from storage.blobs import open_blobs
 from storage.bus import Bus, LocalBus, RedisBus
 from storage.embedded import EmbeddedPostgres
 from storage.mail import open_mailer
@@ -199,6 +201,7 @@ NOUNS: Final = (
     handlers.platform.users,
     handlers.platform.impersonation,
     handlers.platform.nodes,
+    handlers.files.files,
     handlers.work.projects,
     handlers.work.project_rules,
     handlers.work.project_members,
@@ -315,7 +318,8 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     shared = SharedBudgets(settings.redis_url.get_secret_value() if settings.redis_url else None)
     limits = Limits(settings, shared)
     gateway = Gateway(settings, dispatcher, hub, sessions, limits)
-    maintenance = Maintenance(db, settings)
+    blobs = await open_blobs(settings)
+    maintenance = Maintenance(db, settings, blobs)
     node = Node(
         settings,
         db,
@@ -340,6 +344,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
         Sealer(db, settings, Signer(secret, settings.previous_secrets)),
         Inspector(gateway, bus, secret),
         LagWatch(),
+        blobs,
     )
     node.figures = Figures(lambda: health.look(node))
     fanout.use_ring(settings.io_uring)
@@ -382,6 +387,7 @@ async def close_node(node: Node) -> None:
     await node.sessions.close()
     await node.keys.stop()
     node.passwords.close()
+    await node.blobs.close()
     await node.db.close()
 
 
@@ -393,6 +399,7 @@ def make_app(node: Node) -> web.Application:
         engine.attach(app, path)
     health.add_routes(app, node)
     rest.add_routes(app, node)
+    streams.add_routes(app, node)
     docs.add_routes(app, node)
     logos.add_routes(app, node)
     pages.add_routes(app, node)

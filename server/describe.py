@@ -167,7 +167,7 @@ def reply(spec: Spec) -> type[BaseModel]:
 
 def meta(spec: Spec) -> type[Wire]:
     """The model of a reply's `meta`."""
-    if spec.kind == "command":
+    if spec.kind in ("command", "upload"):
         return CommandMeta
     if spec.kind == "query":
         return PageMeta if get_origin(spec.returns) is Page else QueryMeta
@@ -194,17 +194,20 @@ def envelope(found: Schemas, spec: Spec) -> Schema:
 def errors(spec: Spec) -> list[type[AtriumError]]:
     """The errors that a call may end with, by status and code."""
     found = set(ANYWHERE)
-    inside = spec.kind in ("command", "query", "export", "signal") or spec.name == "room.join"
+    inside = (
+        spec.kind in ("command", "query", "export", "upload", "download", "signal")
+        or spec.name == "room.join"
+    )
     writing = spec.kind == "endpoint" and spec.route is not None and spec.route.method != "GET"
     if inside or spec.platform:
         found.add(Forbidden)
     if inside or spec.kind == "control" or _names_something(spec):
         found.add(NotFound)
-    if spec.kind == "command" or writing:
+    if spec.kind in ("command", "upload") or writing:
         found |= {Conflict, PayloadTooLarge}
     if writing:
         found.add(Forbidden)
-    if spec.kind == "command" or (writing and spec.status == 201):
+    if spec.kind in ("command", "upload") or (writing and spec.status == 201):
         found.add(QuotaExceeded)
     if spec.name == "session.refresh":
         found.add(Conflict)

@@ -1,6 +1,7 @@
 """Once an hour: replies, events and sessions older than the settings say are removed, and ends are announced."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -10,7 +11,8 @@ import structlog
 
 from handlers import evidence
 from handlers.identity import mails
-from storage.postgres import Database
+from storage.blobs import Blobs, ids_in, key_of
+from storage.postgres import Database, Row
 from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -22,6 +24,8 @@ BATCH: Final = 5000
 """Rows that one transaction removes at most (count), so that none holds its locks for long."""
 PART: Final = 1000
 """The same for tasks, each of which takes along what belongs to it (count)."""
+DAILY: Final = 24
+"""Rounds between two looks at all that the store of files holds (count)."""
 FOREVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 """Before anything that was ever deleted."""
 
@@ -29,9 +33,10 @@ FOREVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 class Maintenance:
     """Keeps the log and the remembered replies within their retention."""
 
-    def __init__(self, db: Database, settings: Settings) -> None:
+    def __init__(self, db: Database, settings: Settings, blobs: Blobs) -> None:
         self._db = db
         self._settings = settings
+        self._blobs = blobs
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -106,6 +111,7 @@ class Maintenance:
             if some < 0:
                 return False
             if some == 0:
+                await self._forget_blobs(f"tenant/{tenant_id}/")
                 log.info("tenant.purged", tenant=str(tenant_id), rows=rows)
                 return True
             rows += some
@@ -124,7 +130,7 @@ class Maintenance:
                     await self._in_parts(tenant_id, "purge_tasks", older_than=older_than)
                 else:
                     removed += await self._purge_project(tenant_id, project_id, older_than)
-            except asyncpg.PostgresError:  # one that cannot go must not keep the others
+            except (asyncpg.PostgresError, OSError):  # one that cannot go must not keep the others
                 log.exception("trash.stuck", tenant=str(tenant_id), project=str(project_id))
         return removed
 
@@ -134,6 +140,7 @@ class Maintenance:
         async with self._db.transaction(tenant_id) as session:
             if await session.value("begin_purge", older_than=older_than, **about) is None:
                 return False
+        await self._purge_files(tenant_id, project_id)
         for statement in ("purge_project_tasks", "purge_room_log"):
             await self._in_parts(tenant_id, statement, **about)
         async with self._db.transaction(tenant_id) as session:
@@ -150,6 +157,79 @@ class Maintenance:
             )
         log.info("project.purged", tenant=str(tenant_id), project=str(project_id))
         return True
+
+    async def files(self, now: datetime | None = None) -> int:
+        """Remove files that were deleted, and uploads that nobody finished, with their bytes; returns how many."""
+        deleted_before = (now or datetime.now(UTC)) - timedelta(seconds=self._settings.file_grace)
+        begun_before = deleted_before - timedelta(seconds=self._settings.file_upload_time)
+        removed = 0
+        while True:
+            async with self._db.transaction(None) as session:
+                rows = await session.many(
+                    "files_to_remove", deleted_before=deleted_before, begun_before=begun_before, most=PART
+                )
+            for tenant_id in {row["tenant_id"] for row in rows}:
+                await self._remove_files(tenant_id, [row for row in rows if row["tenant_id"] == tenant_id])
+            removed += len(rows)
+            if len(rows) < PART:
+                return removed
+
+    async def _purge_files(self, tenant_id: UUID, project_id: UUID) -> None:
+        while True:
+            async with self._db.transaction(tenant_id) as session:
+                rows = await session.many("files_of_purged", project_id=project_id, most=PART)
+            if not rows:
+                return
+            await self._remove_files(tenant_id, rows)
+
+    async def _remove_files(self, tenant_id: UUID, rows: Sequence[Row]) -> None:
+        """The bytes first: as long as there is a row, somebody comes by again."""
+        await self._blobs.delete([key_of(tenant_id, row["blob_id"]) for row in rows])
+        async with self._db.transaction(tenant_id) as session:
+            await session.exec("forget_files", ids=[row["id"] for row in rows])
+
+    async def _forget_blobs(self, prefix: str) -> None:
+        """Remove all under a prefix. Where the store is away, the daily look finds it."""
+        try:
+            await self._delete_under(prefix)
+        except OSError as error:
+            log.warning("blobs.left", prefix=prefix, error=repr(error))
+
+    async def _delete_under(self, prefix: str) -> None:
+        keys: list[str] = []
+        async for one in self._blobs.stored(prefix):
+            keys.append(one.key)
+            if len(keys) == PART:
+                await self._blobs.delete(keys)
+                keys = []
+        if keys:
+            await self._blobs.delete(keys)
+
+    async def blobs(self, now: datetime | None = None) -> int:
+        """Remove bytes that belong to no file and are old enough not to be under way; returns how many blobs."""
+        wait = self._settings.file_grace + self._settings.file_upload_time
+        older_than = ((now or datetime.now(UTC)) - timedelta(seconds=wait)).timestamp()
+        await self._blobs.tidy(older_than)
+        removed, some = 0, dict[UUID, list[UUID]]()
+        async for one in self._blobs.stored("tenant/"):
+            ids = ids_in(one.key)
+            if ids is None or one.at >= older_than:
+                continue
+            of_tenant = some.setdefault(ids[0], [])
+            of_tenant.append(ids[1])
+            if len(of_tenant) == PART:
+                removed += await self._remove_strange(ids[0], some.pop(ids[0]))
+        for tenant_id, blob_ids in some.items():
+            removed += await self._remove_strange(tenant_id, blob_ids)
+        return removed
+
+    async def _remove_strange(self, tenant_id: UUID, blob_ids: list[UUID]) -> int:
+        async with self._db.transaction(tenant_id) as session:
+            rows = await session.many("strange_blobs", ids=blob_ids)
+        if rows:
+            await self._blobs.delete([key_of(tenant_id, row["id"]) for row in rows])
+            log.warning("blobs.strange", tenant=str(tenant_id), count=len(rows))
+        return len(rows)
 
     async def _in_parts(self, tenant_id: UUID, statement: str, **about: Any) -> None:
         """Have a statement remove rows until there are none."""
@@ -172,22 +252,31 @@ class Maintenance:
         return len(rows)
 
     async def _run(self) -> None:
+        rounds = 0
         while True:
             await asyncio.sleep(INTERVAL)
             try:
-                replies, events = await self.once()
-                sessions = await self.sessions()
-                announced = await self.announce()
-                tenants = await self.tenants()
-                projects = await self.trash()
-                log.info(
-                    "maintenance.done",
-                    replies=replies,
-                    events=events,
-                    sessions=sessions,
-                    announced=announced,
-                    tenants=tenants,
-                    projects=projects,
-                )
+                await self._round()
+                if rounds % DAILY == 0:
+                    await self.blobs()
             except Exception:
                 log.exception("maintenance.failed")
+            rounds += 1
+
+    async def _round(self) -> None:
+        replies, events = await self.once()
+        sessions = await self.sessions()
+        announced = await self.announce()
+        tenants = await self.tenants()
+        projects = await self.trash()
+        files = await self.files()
+        log.info(
+            "maintenance.done",
+            replies=replies,
+            events=events,
+            sessions=sessions,
+            announced=announced,
+            tenants=tenants,
+            projects=projects,
+            files=files,
+        )

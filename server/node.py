@@ -23,6 +23,7 @@ from server.outbox import Outbox
 from server.reckoner import Reckoner
 from server.refusals import Refusals
 from server.sealing import Sealer
+from storage.blobs import Blobs
 from storage.bus import Bus
 from storage.outbound import Outbound
 from storage.postgres import Database
@@ -56,6 +57,7 @@ class Node:
     sealer: Sealer
     inspector: Inspector
     lag: LagWatch
+    blobs: Blobs
     figures: Figures = field(init=False)
     ready: bool = False
     demo_offered: bool = False

@@ -46,6 +46,25 @@ PARAMETERS: Final[dict[str, Schema]] = {
         "schema": {"type": "string", "pattern": '^(W/)?"[1-9][0-9]{0,17}"$'},
         "example": '"7"',
     },
+    "Range": {
+        "name": "Range",
+        "in": "header",
+        "description": "One part of the bytes; several at once are answered with all.",
+        "schema": {"type": "string"},
+        "example": "bytes=0-1023",
+    },
+    "IfRange": {
+        "name": "If-Range",
+        "in": "header",
+        "description": "The ETag for which the range is meant: for any other all is sent.",
+        "schema": {"type": "string"},
+    },
+    "IfNoneMatch": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "The ETag that one has already.",
+        "schema": {"type": "string"},
+    },
     "RequestId": {
         "name": "X-Request-Id",
         "in": "header",
@@ -151,16 +170,15 @@ def _operation(found: Schemas, spec: Spec, route: Route) -> Schema:
     }
     if spec.public:
         operation["security"] = []
-    if route.method == "GET":
+    if spec.kind == "upload":
+        parameters += [_in_query(name, schema, False) for name, schema in fields.items()]
+        operation["requestBody"] = _bytes(fields)
+    elif route.method == "GET":
         required = definition.get("required", ())
         parameters += [_in_query(name, schema, name in required) for name, schema in fields.items()]
     elif fields:
         operation["requestBody"] = _body(found, spec, route, definition)
-    if spec.kind == "command":
-        parameters.append(ref("parameters", "IdempotencyKey"))
-    if spec.versioned:
-        parameters.append(ref("parameters", "IfMatch"))
-    parameters.append(ref("parameters", "RequestId"))
+    parameters += [ref("parameters", name) for name in _in_headers(spec)]
     succeeded = {
         "description": first_line(reply(spec).__doc__) or "Done.",
         "headers": {
@@ -178,7 +196,41 @@ def _operation(found: Schemas, spec: Spec, route: Route) -> Schema:
         operation["responses"] = {"302": ref("responses", "Elsewhere")} | failed
         return operation
     operation["responses"] = {str(spec.status): succeeded} | failed
+    if spec.kind == "download":
+        operation["responses"] |= _parts(succeeded)
     return operation
+
+
+def _in_headers(spec: Spec) -> list[str]:
+    found = ["IdempotencyKey"] if spec.kind in ("command", "upload") else []
+    found += ["IfMatch"] if spec.versioned else []
+    found += ["Range", "IfRange", "IfNoneMatch"] if spec.kind == "download" else []
+    return [*found, "RequestId"]
+
+
+def _bytes(fields: dict[str, Schema]) -> Schema:
+    """The body of an upload: nothing but the bytes, or a form with them as its last field."""
+    form = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {**fields, "file": {"type": "string", "format": "binary"}},
+    }
+    return {
+        "required": True,
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {"schema": form},
+        },
+    }
+
+
+def _parts(whole: Schema) -> Schema:
+    """What a download answers to conditions and ranges."""
+    return {
+        "206": {**whole, "description": "A part of it."},
+        "304": {"description": "What one has is what it is."},
+        "416": {"description": "Nothing of it lies in this range; `Content-Range` says how long it is."},
+    }
 
 
 def _file(spec: Spec) -> Schema:

@@ -21,7 +21,8 @@ only where it says so below), `command_id` (a UUID; header `Idempotency-Key`) fo
 `expected_version` (header `If-Match: "7"`) for what is versioned.
 
 A *command* changes a room. A *query* reads. A *signal* is heard at once and never again, and a *control* is about
-the connection: both exist over sockets only. An *endpoint* exists over REST only.
+the connection: both exist over sockets only. An *endpoint* exists over REST only, and so do an *upload*, which is a command
+with bytes as its body and its fields in the query string, and a *download*, which answers bytes.
 
 Any call may end with {anywhere}; its other errors are listed with it. [What they mean](errors.md).
 """

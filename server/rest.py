@@ -48,7 +48,7 @@ BY_COOKIE: Final = frozenset({"auth.logout"})
 FOR_IMPERSONATORS: Final = frozenset({"auth.me", "auth.list_sessions", "auth.logout"})
 """Endpoints that somebody may use who acts as somebody else: to look, and to end it."""
 EXPOSED: Final = (
-    "X-Request-Id, Retry-After, Content-Disposition, "
+    "X-Request-Id, Retry-After, Content-Disposition, Content-Range, Accept-Ranges, ETag, "
     "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit-Policy, RateLimit"
 )
 """Headers of answers that a page of another, allowed origin may read."""
@@ -59,7 +59,10 @@ NEW_COOKIES: Final = web.RequestKey("new_cookies", dict[str, tuple[str, int]])
 BILL: Final = web.RequestKey("bill", Bill)
 _VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})"')
 
+STREAMED: Final = ("upload", "download")
+"""Kinds of calls whose bytes do not fit into memory: server/streams.py answers them."""
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[Node, Spec, web.Request], Awaitable[web.StreamResponse]]
 
 
 def edge(node: Node) -> Middleware:
@@ -83,13 +86,13 @@ def edge(node: Node) -> Middleware:
         finally:
             structlog.contextvars.clear_contextvars()
         if not response.prepared:
-            _finish(node, request, response)
+            finish(node, request, response)
         return response
 
     return middleware
 
 
-def _finish(node: Node, request: web.Request, response: web.StreamResponse) -> None:
+def finish(node: Node, request: web.Request, response: web.StreamResponse) -> None:
     """The headers of every answer."""
     response.headers["X-Request-Id"] = request[REQUEST_ID]
     if BILL in request:
@@ -121,26 +124,19 @@ async def _handle(node: Node, request: web.Request, handler: Handler) -> web.Str
 
 def add_routes(app: web.Application, node: Node) -> None:
     for spec in SPECS.values():
-        if spec.route is not None:
-            app.router.add_route(spec.route.method, BASE + spec.route.path, _route(node, spec))
+        if spec.route is not None and spec.kind not in STREAMED:
+            answer = _export if spec.kind == "export" else _answer
+            app.router.add_route(spec.route.method, BASE + spec.route.path, route(node, spec, answer))
 
 
-def _route(node: Node, spec: Spec) -> Route:
+def route(node: Node, spec: Spec, answer: Answer) -> Route:
+    """A handler of requests that takes note of what becomes of them."""
+
     async def handle(request: web.Request) -> web.StreamResponse:
         started = time.perf_counter()
         outcome = "ok"
         try:
-            if spec.kind == "export":
-                return await _export(node, spec, request)
-            result = await (_endpoint if spec.kind == "endpoint" else _dispatch)(node, spec, request)
-            if isinstance(result, Redirect):
-                return web.Response(
-                    status=302, headers={"Location": result.location, "Referrer-Policy": "no-referrer"}
-                )
-            if isinstance(result, Download):
-                return web.Response(body=result.body, headers=_file(spec.produces, result.file))
-            body = envelope.success(result, request[REQUEST_ID])
-            return web.Response(body=body, status=spec.status, content_type="application/json")
+            return await answer(node, spec, request)
         except Exception as error:
             outcome = translate(error).code if not isinstance(error, web.HTTPException) else str(error.status)
             raise
@@ -154,20 +150,37 @@ def _route(node: Node, spec: Spec) -> Route:
     return handle
 
 
-async def _call(node: Node, spec: Spec, request: web.Request) -> tuple[Principal, calls.Checked, RoomKey]:
+async def _answer(node: Node, spec: Spec, request: web.Request) -> web.StreamResponse:
+    result = await (_endpoint if spec.kind == "endpoint" else _dispatch)(node, spec, request)
+    if isinstance(result, Redirect):
+        return web.Response(
+            status=302, headers={"Location": result.location, "Referrer-Policy": "no-referrer"}
+        )
+    if isinstance(result, Download):
+        return web.Response(body=result.body, headers=_file(spec.produces, result.file))
+    return done(spec, result, request)
+
+
+def done(spec: Spec, result: Result, request: web.Request) -> web.Response:
+    """A result in its envelope."""
+    body = envelope.success(result, request[REQUEST_ID])
+    return web.Response(body=body, status=spec.status, content_type="application/json")
+
+
+async def call(node: Node, spec: Spec, request: web.Request) -> tuple[Principal, calls.Checked, RoomKey]:
     """Who asks for what, and in which room."""
-    principal = await _principal(node, spec, request)
-    structlog.contextvars.bind_contextvars(tenant=str(principal.tenant_id), user=str(principal.user_id))
-    if principal.key_name is not None:
-        structlog.contextvars.bind_contextvars(api_key=str(principal.session_id))
-    checked = calls.check(spec, await _payload(spec, request))
+    principal = await principal_of(node, spec, request)
+    return principal, *await placed(node, spec, principal, await _payload(spec, request))
+
+
+async def placed(
+    node: Node, spec: Spec, principal: Principal, data: dict[str, Any]
+) -> tuple[calls.Checked, RoomKey]:
+    """A payload that fits, and its room."""
+    checked = calls.check(spec, data)
     if spec.room == "tenant" and checked.room not in (None, f"tenant:{principal.tenant_id}"):
         raise NotFound("There is no such tenant")
-    return (
-        principal,
-        checked,
-        await node.dispatcher.locator.room(spec, checked.payload, principal, checked.room),
-    )
+    return checked, await node.dispatcher.locator.room(spec, checked.payload, principal, checked.room)
 
 
 async def _export(node: Node, spec: Spec, request: web.Request) -> web.StreamResponse:
@@ -175,13 +188,13 @@ async def _export(node: Node, spec: Spec, request: web.Request) -> web.StreamRes
 
     What fails after the first page cuts the connection off.
     """
-    principal, checked, room = await _call(node, spec, request)
+    principal, checked, room = await call(node, spec, request)
     json = _wants_json(request)
     async with aclosing(node.dispatcher.export(spec, checked.payload, principal, room)) as pages:
         first = await anext(pages)
         file = f"{spec.file}-{principal.tenant_slug}-{datetime.now(UTC):%Y-%m-%d}.{'json' if json else 'csv'}"
         response = web.StreamResponse(headers=_file("application/json" if json else spec.produces, file))
-        _finish(node, request, response)
+        finish(node, request, response)
         await response.prepare(request)
         try:
             await response.write(b"[" + as_json(first, first=True) if json else as_csv(first, header=True))
@@ -209,7 +222,7 @@ def _file(content_type: str, name: str | None) -> dict[str, str]:
 
 
 async def _dispatch(node: Node, spec: Spec, request: web.Request) -> Result:
-    principal, checked, room = await _call(node, spec, request)
+    principal, checked, room = await call(node, spec, request)
     if spec.kind == "query":
         return await node.dispatcher.query(spec, checked.payload, principal, room)
     return await node.dispatcher.submit(
@@ -285,7 +298,7 @@ async def _noted(
     return reply
 
 
-async def _principal(node: Node, spec: Spec, request: web.Request) -> Principal:
+async def principal_of(node: Node, spec: Spec, request: web.Request) -> Principal:
     """Who calls, when the call has been paid for; so has one with a bad token, by its address."""
     try:
         principal = await node.sessions.principal(_token(request), origin_of(request, node.settings))
@@ -293,6 +306,9 @@ async def _principal(node: Node, spec: Spec, request: web.Request) -> Principal:
         await _charge_stranger(node, spec, request)
         raise
     await _charge(node, request, node.limits.person(spec, principal.user_id, principal.tenant_id))
+    structlog.contextvars.bind_contextvars(tenant=str(principal.tenant_id), user=str(principal.user_id))
+    if principal.key_name is not None:
+        structlog.contextvars.bind_contextvars(api_key=str(principal.session_id))
     return principal
 
 
@@ -371,12 +387,17 @@ async def _payload(spec: Spec, request: web.Request) -> dict[str, Any]:
     """Body, query string, path and headers, put together as the payload that a socket would send."""
     assert spec.route is not None
     data: dict[str, Any]
-    if request.method == "GET":
+    if request.method in ("GET", "HEAD"):
         data = dict(request.query)
     elif spec.form and request.content_type == "application/x-www-form-urlencoded":
         data = dict(await request.post())
     else:
         data = await _body(request)
+    return with_path_and_headers(spec, request, data)
+
+
+def with_path_and_headers(spec: Spec, request: web.Request, data: dict[str, Any]) -> dict[str, Any]:
+    """The same with what path and headers add to it."""
     for name, value in request.match_info.items():
         kind = name.removesuffix("_id")
         if name in spec.payload.model_fields or name == "room":
@@ -435,7 +456,8 @@ def _allow_origin(node: Node, request: web.Request, response: web.StreamResponse
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE"
         response.headers["Access-Control-Allow-Headers"] = (
-            "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-Id, X-Requested-With"
+            "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Range, X-Request-Id, "
+            "X-Requested-With"
         )
         response.headers["Access-Control-Allow-Credentials"] = "true"
         response.headers["Access-Control-Expose-Headers"] = EXPOSED

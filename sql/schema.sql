@@ -149,6 +149,23 @@ CREATE FUNCTION public.epoch_of(stored uuid) RETURNS uuid
     ), 1, 16), 'hex')::uuid
 $$;
 
+-- FUNCTION: files_to_remove(timestamp with time zone, timestamp with time zone, bigint)
+
+CREATE FUNCTION public.files_to_remove(deleted_before timestamp with time zone, begun_before timestamp with time zone, most bigint) RETURNS TABLE(tenant_id uuid, id uuid, blob_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    (
+        SELECT f.tenant_id, f.id, f.blob_id FROM files AS f
+        WHERE f.status = 'deleted' AND f.deleted_at < deleted_before LIMIT most
+    )
+    UNION ALL
+    (
+        SELECT f.tenant_id, f.id, f.blob_id FROM files AS f
+        WHERE f.status = 'uploading' AND f.created_at < begun_before LIMIT most
+    )
+$$;
+
 -- FUNCTION: find_invitation(bytea)
 
 CREATE FUNCTION public.find_invitation(of_hash bytea) RETURNS TABLE(tenant_id uuid, invitation_id uuid)
@@ -1427,6 +1444,40 @@ CREATE TABLE public.event_tasks (
 
 ALTER TABLE ONLY public.event_tasks FORCE ROW LEVEL SECURITY;
 
+-- TABLE: file_usage
+
+CREATE TABLE public.file_usage (
+    tenant_id uuid NOT NULL,
+    bytes bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.file_usage FORCE ROW LEVEL SECURITY;
+
+-- TABLE: files
+
+CREATE TABLE public.files (
+    tenant_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    id uuid NOT NULL,
+    blob_id uuid NOT NULL,
+    status text DEFAULT 'uploading'::text NOT NULL,
+    name text NOT NULL,
+    size bigint NOT NULL,
+    content_type text DEFAULT ''::text NOT NULL,
+    sha256 text DEFAULT ''::text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_by uuid NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    deleted_by uuid,
+    deleted_at timestamp with time zone,
+    CONSTRAINT files_size_check CHECK ((size >= 0)),
+    CONSTRAINT files_status_check CHECK ((status = ANY (ARRAY['uploading'::text, 'ready'::text, 'deleted'::text])))
+);
+
+ALTER TABLE ONLY public.files FORCE ROW LEVEL SECURITY;
+
 -- TABLE: group_members
 
 CREATE TABLE public.group_members (
@@ -2518,6 +2569,21 @@ ALTER TABLE ONLY public.domain_codes
 ALTER TABLE ONLY public.event_tasks
     ADD CONSTRAINT event_tasks_pkey PRIMARY KEY (tenant_id, room_id, seq, task_id);
 
+-- CONSTRAINT: file_usage file_usage_pkey
+
+ALTER TABLE ONLY public.file_usage
+    ADD CONSTRAINT file_usage_pkey PRIMARY KEY (tenant_id);
+
+-- CONSTRAINT: files files_blob_key
+
+ALTER TABLE ONLY public.files
+    ADD CONSTRAINT files_blob_key UNIQUE (tenant_id, blob_id);
+
+-- CONSTRAINT: files files_pkey
+
+ALTER TABLE ONLY public.files
+    ADD CONSTRAINT files_pkey PRIMARY KEY (tenant_id, id);
+
 -- CONSTRAINT: group_members group_members_pkey
 
 ALTER TABLE ONLY public.group_members
@@ -3006,6 +3072,18 @@ CREATE INDEX domain_codes_domain_idx ON public.domain_codes USING btree (domain_
 
 CREATE INDEX event_tasks_task_idx ON public.event_tasks USING btree (tenant_id, task_id, seq);
 
+-- INDEX: files_begun_idx
+
+CREATE INDEX files_begun_idx ON public.files USING btree (created_at) WHERE (status = 'uploading'::text);
+
+-- INDEX: files_project_idx
+
+CREATE INDEX files_project_idx ON public.files USING btree (tenant_id, project_id, created_at, id);
+
+-- INDEX: files_removed_idx
+
+CREATE INDEX files_removed_idx ON public.files USING btree (deleted_at) WHERE (status = 'deleted'::text);
+
 -- INDEX: group_members_user_idx
 
 CREATE INDEX group_members_user_idx ON public.group_members USING btree (tenant_id, user_id);
@@ -3453,6 +3531,11 @@ ALTER TABLE ONLY public.dependencies
 ALTER TABLE ONLY public.dependencies
     ADD CONSTRAINT dependencies_tenant_id_task_id_fkey FOREIGN KEY (tenant_id, task_id) REFERENCES public.tasks(tenant_id, id) ON DELETE CASCADE;
 
+-- FK CONSTRAINT: files files_tenant_id_project_id_fkey
+
+ALTER TABLE ONLY public.files
+    ADD CONSTRAINT files_tenant_id_project_id_fkey FOREIGN KEY (tenant_id, project_id) REFERENCES public.projects(tenant_id, id) ON DELETE CASCADE;
+
 -- FK CONSTRAINT: group_members group_members_tenant_id_group_id_fkey
 
 ALTER TABLE ONLY public.group_members
@@ -3857,6 +3940,10 @@ CREATE POLICY definer ON public.audit_seals TO atrium USING (true);
 
 CREATE POLICY definer ON public.event_tasks TO atrium USING (true);
 
+-- POLICY: files definer
+
+CREATE POLICY definer ON public.files FOR SELECT TO atrium USING (true);
+
 -- POLICY: history_steps definer
 
 CREATE POLICY definer ON public.history_steps TO atrium USING (true);
@@ -3928,6 +4015,14 @@ ALTER TABLE public.dependencies ENABLE ROW LEVEL SECURITY;
 -- ROW SECURITY: event_tasks
 
 ALTER TABLE public.event_tasks ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: file_usage
+
+ALTER TABLE public.file_usage ENABLE ROW LEVEL SECURITY;
+
+-- ROW SECURITY: files
+
+ALTER TABLE public.files ENABLE ROW LEVEL SECURITY;
 
 -- ROW SECURITY: group_members
 
@@ -4132,6 +4227,14 @@ CREATE POLICY tenant ON public.dependencies TO atrium_app USING ((tenant_id = pu
 -- POLICY: event_tasks tenant
 
 CREATE POLICY tenant ON public.event_tasks TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: file_usage tenant
+
+CREATE POLICY tenant ON public.file_usage TO atrium_app USING ((tenant_id = public.current_tenant()));
+
+-- POLICY: files tenant
+
+CREATE POLICY tenant ON public.files TO atrium_app USING ((tenant_id = public.current_tenant()));
 
 -- POLICY: group_members tenant
 
@@ -4338,6 +4441,11 @@ GRANT ALL ON FUNCTION public.current_tenant() TO atrium_app;
 
 REVOKE ALL ON FUNCTION public.epoch_of(stored uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.epoch_of(stored uuid) TO atrium_app;
+
+-- ACL: FUNCTION files_to_remove(deleted_before timestamp with time zone, begun_before timestamp with time zone, most bigint)
+
+REVOKE ALL ON FUNCTION public.files_to_remove(deleted_before timestamp with time zone, begun_before timestamp with time zone, most bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.files_to_remove(deleted_before timestamp with time zone, begun_before timestamp with time zone, most bigint) TO atrium_app;
 
 -- ACL: FUNCTION find_invitation(of_hash bytea)
 
@@ -4694,6 +4802,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.domain_codes TO atrium_app;
 -- ACL: TABLE event_tasks
 
 GRANT SELECT,INSERT ON TABLE public.event_tasks TO atrium_app;
+
+-- ACL: TABLE file_usage
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.file_usage TO atrium_app;
+
+-- ACL: TABLE files
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.files TO atrium_app;
 
 -- ACL: TABLE group_members
 

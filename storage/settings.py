@@ -47,6 +47,48 @@ class Settings(BaseSettings):
         validation_alias="REDIS_URL",
         description="Redis or Valkey that carries events between nodes. Unset: one process, in-process bus.",
     )
+    s3_bucket: str | None = Field(
+        None,
+        validation_alias="S3_BUCKET",
+        min_length=1,
+        description="Bucket that holds the bytes of files; it must exist. Unset: a directory under ATRIUM_DATA_DIR, which "
+        "all nodes must share.",
+    )
+    s3_endpoint: str | None = Field(
+        None,
+        validation_alias="S3_ENDPOINT",
+        pattern="^https?://",
+        description="Address of the S3 service, such as https://s3.example.com. Unset: that of AWS.",
+    )
+    s3_region: str = Field("us-east-1", validation_alias="S3_REGION", description="Region of the bucket.")
+    s3_access_key: SecretStr | None = Field(
+        None,
+        validation_alias="S3_ACCESS_KEY",
+        description="Key of the S3 service. Unset: what the machine has, as AWS tools find it.",
+    )
+    s3_secret_key: SecretStr | None = Field(
+        None, validation_alias="S3_SECRET_KEY", description="The secret of S3_ACCESS_KEY."
+    )
+    s3_timeout: float = Field(
+        20, gt=0, description="Longest silence of the S3 service before it counts as away (seconds)."
+    )
+    file_max_bytes: int = Field(
+        100 * 1024 * 1024, ge=1, le=48 * 1024**3, description="Largest file accepted (bytes)."
+    )
+    file_quota: int = Field(
+        10 * 1024**3,
+        ge=0,
+        description="What all files of a tenant may have together, those under way included (bytes); 0 sets no bound.",
+    )
+    file_upload_time: float = Field(
+        3600, gt=0, description="Longest time for one upload (seconds); what takes longer is cut off."
+    )
+    file_grace: float = Field(
+        3600,
+        ge=300,
+        description="How long the bytes of a deleted file are kept, and those of uploads that nobody finished, before they "
+        "are removed within the hour (seconds).",
+    )
     secret_key: SecretStr | None = Field(
         None,
         description="Signs access tokens; at least 32 characters, the same on every node. "

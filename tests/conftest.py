@@ -17,6 +17,7 @@ from _pytest.nodeid import NodeId
 from server.node import Node
 from storage.bus import Exchange, LocalBus
 from storage.embedded import EmbeddedPostgres
+from tests.s3 import S3, serving_s3
 from tests.world import Board, Cluster, Person, World, fresh_world, second_node
 
 MEMORY = Path("/dev/shm")  # only to make directories of one's own in it, with tempfile
@@ -53,6 +54,19 @@ async def cluster() -> AsyncIterator[Cluster]:
             yield cluster
         finally:
             await postgres.stop()
+
+
+@pytest.fixture(scope="session")
+async def s3(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S3]:
+    """An S3 service for whichever tests want one."""
+    async with serving_s3(tmp_path_factory.mktemp("s3")) as s3:
+        yield s3
+
+
+@pytest.fixture(params=["disk", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Settings of an empty store of blobs, of each kind."""
+    return {"data_dir": tmp_path} | (request.getfixturevalue("s3").bucket() if request.param == "s3" else {})
 
 
 @pytest.fixture

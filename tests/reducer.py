@@ -41,6 +41,7 @@ BESIDE: Final = frozenset(
         "checklist_item",
         "checklist_items",
         "comment",
+        "file",
         "link",
         "over_limit",
         "over_limits",

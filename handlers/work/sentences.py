@@ -213,6 +213,10 @@ sentence("column.created", "created", "{actor} added the column {column}")
 sentence("column.updated", "changed", _column_updated)
 sentence("column.deleted", "deleted", "{actor} removed the column {column}")
 
+sentence("file.added", "uploaded", "{actor} uploaded {file}")
+sentence("file.renamed", "renamed", "{actor} renamed the file {was.name} to {now.name}")
+sentence("file.deleted", "deleted", "{actor} deleted a file")
+
 sentence("project.created", "created", "{actor} created the project {project}")
 sentence("project.updated", "changed", _of("project", "the project {}"))
 sentence("project.deleted", "deleted", "{actor} deleted the project {project}")

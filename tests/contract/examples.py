@@ -275,6 +275,18 @@ async def _comments(world: World, alice: Person) -> None:
         assert (await alice.call("comment.edit", _on_comment("settled", body=body)(world))).success
 
 
+async def _files(world: World, alice: Person) -> None:
+    for name in ("file", "other_file"):
+        path = f"/projects/{world.project_id}/files?name={name}.txt"
+        made = await alice.rest("POST", path, data=name.encode())
+        assert made.success, made
+        world.made[name] = made.data.file.id
+
+
+def _on_file(made: str, **more: Any) -> Callable[[World], Payload]:
+    return lambda w: {"file_id": w.made.get(made, NEW_ID), **more}
+
+
 def _on_comment(made: str, **more: Any) -> Callable[[World], Payload]:
     return lambda w: {"task_id": w.tasks[0], "comment_id": w.made.get(made, NEW_ID), **more}
 
@@ -1797,6 +1809,16 @@ EXAMPLES: Final[dict[str, Example]] = {
     ),
     "delegation.list": Example(lambda w: {"room": w.tenant, "limit": 1}, before=_delegated),
     "permission.explain": Example(lambda w: {"room": w.project}),
+    # Files.
+    "file.get": Example(_on_file("file"), before=_files),
+    "file.list": Example(lambda w: {"project_id": w.project_id, "limit": 1}, before=_files),
+    "file.rename": Example(
+        _on_file("file", name="Plan.txt"),
+        another=_on_file("file", name="Another plan.txt"),
+        before=_files,
+        touch=("file.rename", _on_file("file", name="Touched.txt")),
+    ),
+    "file.delete": Example(_on_file("file"), another=_on_file("other_file"), before=_files),
     # Rooms.
     "room.snapshot": Example(lambda w: {"room": w.project}),
     "room.events": Example(lambda w: {"room": w.project, "since": 1, "limit": 2}),

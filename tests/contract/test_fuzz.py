@@ -15,7 +15,9 @@ from tests.contract.examples import EXAMPLES
 from tests.raw import raw
 from tests.world import World
 
-ON_SOCKETS = sorted(name for name, spec in SPECS.items() if spec.kind not in ("endpoint", "export"))
+ON_SOCKETS = sorted(
+    name for name, spec in SPECS.items() if spec.kind not in ("endpoint", "export", "upload", "download")
+)
 ON_REST = sorted(name for name, spec in SPECS.items() if spec.route is not None)
 
 few = settings(

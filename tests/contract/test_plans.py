@@ -31,7 +31,7 @@ LARGE: Final = {
     "statuses", "boards", "board_columns", "members", "users", "audit_entries", "audit_pending",
     "checklists", "checklist_items",
     "event_tasks", "history_steps", "sprints", "sprint_facts", "rules", "rule_runs", "rule_dues",
-    "comment_revisions",
+    "comment_revisions", "files",
 }  # fmt: skip
 """Tables that grow with the work that is done: to read one of them whole is never right."""
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
@@ -186,6 +186,21 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "mentioned_roles": {},
     "edit_comment": {},
     "delete_comment": {},
+    # Files.
+    "project_of_file": {"entity_id": "file"},
+    "begin_upload": {"name": "N"},
+    "keep_upload": {"id": "begun", "name": "N"},
+    "give_upload_up": {"id": "begun"},
+    "is_kept": {"id": "file"},
+    "use_file_space": {"more": 9, "quota": 0},
+    "file_space": {},
+    "file": {},
+    "files_of": {},
+    "rename_file": {"name": "N"},
+    "delete_file": {},
+    "files_of_purged": {"most": 1000},
+    "forget_files": {"ids": ["file"]},
+    "strange_blobs": {"ids": ["file"]},
     # Many at once.
     "tasks_by_ids": {},
     "update_many_tasks": {},
@@ -409,8 +424,20 @@ class Large:
                 "INSERT INTO comment_revisions (tenant_id, comment_id, version, body, author_id, written_at) "
                 "SELECT c.tenant_id, c.id, n, 'B', c.author_id, now() FROM comments AS c, generate_series(101, 110) AS n"
             )
+            await db.execute(
+                "INSERT INTO files (tenant_id, project_id, id, blob_id, status, name, size, created_by, created_at, "
+                "updated_by, updated_at) SELECT tenant_id, project_id, id, id, CASE number % 50 WHEN 0 THEN 'uploading' "
+                "ELSE 'ready' END, 'F', 1000, created_by, created_at, updated_by, updated_at FROM tasks"
+            )
+            for name, status in (("file", "ready"), ("begun", "uploading")):
+                self.ids[name] = await db.fetchval(
+                    "SELECT id FROM files WHERE project_id = $1 AND status = $2 LIMIT 1",
+                    self.ids["project"],
+                    status,
+                )
             await self._fill_rules(db)
             for table in (
+                "files",
                 "comment_revisions",
                 "checklists",
                 "checklist_items",
@@ -491,7 +518,8 @@ class Large:
             "place_number": 1000, "reach": 5, "anchor_id": ids["task"], "timezone": "Europe/Zurich", "last": 6,
             "subtasks": True, "body_html": "Text", "mentions": "[]", "reactions": "[]",
             "more_watchers": [ids["actor"]], "most_watchers": 200, "resolved_by": None, "resolved_at": None,
-            "before_version": 200, "group_ids": [uuid4()], "roles": ["manager"], "role_ids": [],
+            "before_version": 200, "file_id": ids["file"], "blob_id": uuid4(), "size": 9, "content_type": "text/plain", "sha256": "00",
+            "group_ids": [uuid4()], "roles": ["manager"], "role_ids": [],
             "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
             "item_id": ids["item"], "text": None, "done_by": None, "done_at": None,
             # One of each, for what takes several.

@@ -166,6 +166,7 @@ async def test_without_its_tenant_no_row_is_seen(shared: World, tenant_id: str) 
         "task_ids": shared.tasks[:2],
     }
     assert (await alice.call("sprint.add_tasks", tasks_of)).success
+    assert (await alice.rest("POST", f"/projects/{shared.project_id}/files?name=x", data=b"x")).success
     async with shared.sql() as db:
         await db.execute(
             "INSERT INTO alarms (tenant_id, key, room_id, at, name, payload, actor_id, command_id, try_at) "

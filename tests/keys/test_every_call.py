@@ -32,16 +32,16 @@ async def _script(world: World, *scopes: str) -> Person:
     return person
 
 
-async def _views(world: World, name: str) -> None:
-    """A view leads to its project only while there is one."""
+async def _things(world: World, name: str) -> None:
+    """Views and files lead to their project only while they are there."""
     before = example(name).before
-    if name.startswith("view.") and before is not None:
+    if name.startswith(("view.", "file.")) and before is not None:
         await before(world, world.person("alice"))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 async def test_a_key_that_may_read_changes_nothing(shared: World, name: str) -> None:
-    await _views(shared, name)
+    await _things(shared, name)
     spec, payload = SPECS[name], example(name).payload(shared)
     reply = await (await _script(shared, "read")).call(name, payload)
     method, path, more = rest_call(spec, payload)
@@ -55,7 +55,7 @@ async def test_a_key_that_may_read_changes_nothing(shared: World, name: str) -> 
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_the_owner_s_key_without_the_one_permission_is_refused(shared: World, name: str) -> None:
-    await _views(shared, name)
+    await _things(shared, name)
     spec, payload = SPECS[name], example(name).payload(shared)
     if spec.needs is None:
         assert spec.scope is None or spec.scope == ROOMS_OWN or spec.scope in PERMISSIONS

@@ -38,6 +38,7 @@ async def _filled(world: World, alice: Person, board: Board) -> None:
     ):
         reply = await alice.call(name, payload)
         assert reply.success, reply
+    assert (await alice.rest("POST", f"/projects/{board.project}/files?name=x", data=b"x")).success
 
 
 async def test_a_project_that_was_given_up_is_gone_for_good(

@@ -1,0 +1,226 @@
+"""Bytes by REST, up and down: as they come, so that a large file takes no more memory than a small one."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+import structlog
+from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from handlers.context import Principal
+from handlers.errors import ValidationFailed
+from handlers.files.files import KeepFile, UploadFile, give_up
+from handlers.files.intake import Intake
+from handlers.files.kinds import ANYTHING, SHOWN
+from handlers.files.names import disposition
+from handlers.registry import SPECS, Content, Slot, Spec
+from server import rest
+from server.node import Node
+from storage.blobs import CHUNK
+from storage.postgres import LOST
+
+log = structlog.get_logger(__name__)
+
+FIELD: Final = "file"
+"""The field of a form that has the bytes."""
+FRAME: Final = 8192
+"""What a form takes beside its file, at most as far as that is reckoned with (bytes)."""
+MOST_FIELDS: Final = 8
+LONGEST_FIELD: Final = 4096
+"""Of the fields before the file (count, bytes)."""
+SANDBOX: Final = "default-src 'none'; sandbox"
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+def add_routes(app: web.Application, node: Node) -> None:
+    for spec in SPECS.values():
+        if spec.route is not None and spec.kind in rest.STREAMED:
+            path = rest.BASE + spec.route.path
+            if spec.kind == "upload":
+                app.router.add_post(path, rest.route(node, spec, _upload))
+            else:
+                app.router.add_get(path, rest.route(node, spec, _download))  # and HEAD
+
+
+# Up.
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """What a client sends, and what it says of it."""
+
+    chunks: AsyncIterator[bytes]
+    fields: dict[str, Any]
+    length: int
+    """How many bytes there will be at least."""
+
+
+async def _upload(node: Node, spec: Spec, request: web.Request) -> web.StreamResponse:
+    principal = await rest.principal_of(node, spec, request)
+    body = await _body(request)
+    data = rest.with_path_and_headers(spec, request, body.fields)
+    checked, room = await rest.placed(node, spec, principal, data)
+    ask = checked.payload
+    assert isinstance(ask, UploadFile)
+    slot = await node.dispatcher.begin(spec, ask, principal, room, body.length)
+    stored = False
+    try:
+        intake = Intake(body.chunks, slot.most)
+        async with asyncio.timeout(node.settings.file_upload_time):
+            await node.blobs.write(slot.key, intake)
+        stored = True
+        kept = KeepFile(
+            project_id=ask.project_id, name=ask.name, id=slot.id, size=intake.size,
+            content_type=intake.content_type, sha256=intake.sha256,
+        )  # fmt: skip
+        result = await node.dispatcher.submit(spec, kept, principal, room, command_id=checked.command_id)
+    except BaseException:
+        await asyncio.shield(_drop(node, principal, slot, stored=stored))
+        raise
+    if result.duplicate:
+        await _drop(node, principal, slot, stored=True)
+    return rest.done(spec, result, request)
+
+
+async def _drop(node: Node, principal: Principal, slot: Slot, *, stored: bool) -> None:
+    """Leave nothing of an upload; where that fails, maintenance comes by."""
+    try:
+        if await give_up(node.db, principal.tenant_id, slot.id) and stored:
+            await node.blobs.delete([slot.key])
+    except LOST as error:
+        log.warning("upload.left", key=slot.key, error=repr(error))
+
+
+async def _body(request: web.Request) -> _Body:
+    length = 0 if "Content-Encoding" in request.headers else request.content_length or 0
+    if request.content_type != "multipart/form-data":
+        return _Body(_whole(request.content.iter_any()), dict(request.query), length)
+    fields = dict(request.query)
+    try:
+        form = await request.multipart()
+        part = await _field(form, fields)
+    except (ValueError, AssertionError, RuntimeError):
+        raise ValidationFailed("The form cannot be read") from None
+    if part.filename:
+        fields.setdefault("name", part.filename)
+    return _Body(_whole(_bytes_of(form, part)), fields, max(0, length - FRAME))
+
+
+async def _field(form: MultipartReader, fields: dict[str, Any]) -> BodyPartReader:
+    """The part with the file; small ones before it are fields of the payload."""
+    for _ in range(MOST_FIELDS):
+        part = await form.next()
+        if not isinstance(part, BodyPartReader):
+            break
+        if part.name == FIELD:
+            return part
+        value = await part.read_chunk(LONGEST_FIELD)
+        if not part.at_eof() and await part.read_chunk(1):
+            break
+        fields[part.name or ""] = value.decode()
+    raise ValidationFailed.field(FIELD, "must be the last field of the form")
+
+
+async def _bytes_of(form: MultipartReader, part: BodyPartReader) -> AsyncIterator[bytes]:
+    try:
+        while chunk := await part.read_chunk(CHUNK):
+            yield chunk
+        if await form.next() is not None:
+            raise ValidationFailed.field(FIELD, "must be the last field of the form")
+    except (ValueError, AssertionError, RuntimeError):
+        raise ValidationFailed("The form cannot be read") from None
+
+
+async def _whole(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same; a ConnectionError where it breaks off."""
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except (aiohttp.ClientError, HttpProcessingError, web.RequestPayloadError) as error:
+        raise ConnectionResetError("the upload broke off") from error
+
+
+# Down.
+
+
+async def _download(node: Node, spec: Spec, request: web.Request) -> web.StreamResponse:
+    principal, checked, room = await rest.call(node, spec, request)
+    content = await node.dispatcher.content(spec, checked.payload, principal, room)
+    tag = f'"{content.sha256}"'
+    headers = _headers(content, tag)
+    if _matches(request.headers.get("If-None-Match", ""), tag):
+        return web.Response(status=304, headers=headers)
+    first, last, status = 0, content.size - 1, 200
+    if request.headers.get("If-Range", tag) == tag and (asked := request.headers.get("Range")):
+        part = _part(asked, content.size)
+        if part is not None and part[0] > part[1]:
+            return web.Response(status=416, headers={"Content-Range": f"bytes */{content.size}"})
+        if part is not None:
+            first, last = part
+            status, headers["Content-Range"] = 206, f"bytes {first}-{last}/{content.size}"
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = last - first + 1
+    if request.method == "HEAD" or not response.content_length:
+        rest.finish(node, request, response)
+        await response.prepare(request)
+        await response.write_eof()
+        return response
+    return await _send(node, request, response, content.key, first)
+
+
+async def _send(
+    node: Node, request: web.Request, response: web.StreamResponse, key: str, first: int
+) -> web.StreamResponse:
+    """What cannot be read to its end, after the answer has begun, cuts the connection off."""
+    assert response.content_length is not None
+    async with aclosing(node.blobs.read(key, first, response.content_length)) as chunks:
+        chunk = await anext(chunks)  # so that what is not there is told by a status
+        rest.finish(node, request, response)
+        await response.prepare(request)
+        try:
+            await response.write(chunk)
+            async for chunk in chunks:
+                await response.write(chunk)
+            await response.write_eof()
+        except (OSError, EOFError) as error:
+            log.warning("download.broken", key=key, error=repr(error), request_id=request[rest.REQUEST_ID])
+            if request.transport is not None:
+                request.transport.abort()
+    return response
+
+
+def _headers(content: Content, tag: str) -> dict[str, str]:
+    shown = content.content_type in SHOWN
+    return {
+        "Content-Type": content.content_type if shown else ANYTHING,
+        "Content-Disposition": disposition(content.name, inline=shown),
+        "Content-Security-Policy": SANDBOX,
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "private, no-cache",
+        "Accept-Ranges": "bytes",
+        "ETag": tag,
+    }
+
+
+def _matches(condition: str, tag: str) -> bool:
+    known = {one.strip().removeprefix("W/") for one in condition.split(",")}
+    return tag in known or "*" in known
+
+
+def _part(asked: str, size: int) -> tuple[int, int] | None:
+    """The first and last byte of one range (RFC 9110, 14.1.2), in this order if anything is there; None to send all."""
+    match = _RANGE.fullmatch(asked.strip())
+    if match is None or match[1] == match[2] == "":
+        return None
+    if not match[1]:
+        first, last = max(0, size - int(match[2])), size - 1
+    else:
+        first, last = int(match[1]), min(int(match[2] or size), size - 1)
+        if match[2] and int(match[2]) < first:
+            return None
+    return first, last
