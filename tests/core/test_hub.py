@@ -267,6 +267,7 @@ async def test_a_few_missed_events_come_as_events(alice: Person, bob: Person, bo
     joined = await bob.join(board.room, since=place)
     assert joined.mode == "events"
     assert [event.seq for event in joined.events] == [reply.meta.seq for reply in replies]
+    await alice.hears("task.moved", seq=replies[-1].meta.seq)
     live = [data for name, data in alice.journal if name == "task.moved"]
     assert joined.events == live, "what is replayed is what was live"
     after = await alice.send("task.move", task_id=board.second, column_id=board.doing)

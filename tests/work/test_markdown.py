@@ -115,7 +115,7 @@ def checked(text: str, names: dict[Reference, str] | None = None) -> str:
         ("![wall](http://a.example/x.png)", "<p>wall</p>"),
         (
             "![wall](https://a.example/x.png)",
-            '<p><img src="https://a.example/x.png" alt="wall" referrerpolicy="no-referrer" loading="lazy"></p>',
+            '<p><img src="https://a.example/x.png" alt="wall" loading="lazy" referrerpolicy="no-referrer"></p>',
         ),
     ],
 )
