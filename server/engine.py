@@ -21,7 +21,7 @@ from aiohttp import web
 from engineio import async_socket, exceptions, packet
 
 from handlers.errors import RateLimited
-from server.fanout import fan_out
+from server.fanout import changed, fan_out
 from server.frames import BINARY, JsonCodec, frame
 from server.heartbeat import Beat, Pauses, cancel
 from server.origin import origin_of
@@ -382,6 +382,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         if not abort:
             self._send_engine_packet(packet.Packet(packet.CLOSE))
         self.transport = None
+        changed()
         self.server.sockets.pop(self.sid, None)
         if self.queue is not None:
             self.queue.put_nowait(None)
