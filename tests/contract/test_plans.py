@@ -306,7 +306,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "held_in": {},
     "shape_to_copy": {"source_id": "project"},
     "tasks_to_copy": {"source_id": "project"},
-    "first_day": {"source_id": "project"},
+    "first_moments": {"source_id": "project"},
     "purge_tasks": {"older_than": FIRST_MOMENT, "most": 1000},
     "purge_project_tasks": {"most": 1000},
 }
