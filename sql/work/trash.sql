@@ -36,8 +36,8 @@ SELECT l.user_id, 'board_layouts', array_agg(l.board_id ORDER BY l.board_id) FRO
 WHERE l.tenant_id = :tenant_id AND l.project_id = :project_id
 GROUP BY l.user_id
 UNION ALL
-SELECT a.user_id, 'assignments', array_agg(a.task_id ORDER BY a.task_id)
-FROM tasks AS t JOIN task_assignees AS a ON a.tenant_id = t.tenant_id AND a.task_id = t.id
+SELECT a.user_id, 'assignments', array_agg(t.id ORDER BY t.id)
+FROM tasks AS t CROSS JOIN LATERAL unnest(t.assignee_ids) AS a (user_id)
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND t.archived_at IS NULL
 GROUP BY a.user_id;
 
