@@ -10,7 +10,7 @@ from handlers.context import Tx
 from handlers.registry import Event, Payload, Title, command
 from handlers.work.assignments import Assignment, TaskAssigned
 from handlers.work.places import Places, family, places_in, rights_there
-from handlers.work.tasks import Task, TaskPart, parents_told
+from handlers.work.tasks import Task, TaskPart, parents_told, unapproved
 from storage.ids import new_id
 from storage.postgres import Row
 from storage.rooms import RoomKey
@@ -100,15 +100,19 @@ async def _copies(
     numbered = await tx.one("next_task_numbers", project_id=to_id, count=len(fresh_of))
     first = numbered["number"] - len(fresh_of) + 1
     keeps_parent = to_id == cmd.project_id
+    asks = bool(await tx.value("requires_approval", project_id=to_id))
     copies: list[dict[str, Any]] = []
     for row in rows:
         top = row["id"] == cmd.task_id
         dates = "dates" in cmd.include
         place = places.put(places.first_status(cmd.column_id), cmd.column_id)
+        done = places.is_done(place["status_id"])
+        if done and asks:
+            raise unapproved("none")
         copies.append(
             {
                 **place,
-                "completed_at": tx.now if places.is_done(place["status_id"]) else None,
+                "completed_at": tx.now if done else None,
                 "from_id": row["id"],
                 "id": fresh_of[row["id"]],
                 "number": first + len(copies),

@@ -298,3 +298,20 @@ async def test_random_ways_are_those_of_the_model(
             model[task_id] = to if may else now
     tasks = (await alice.snapshot(board.room)).snapshot.tasks
     assert {task.id: names[task.status_id] for task in tasks} == model
+
+
+async def test_so_many_tasks_at_rest_keep_a_status_what_it_is(
+    world: World, alice: Person, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.work.workflow.MOST_STORED", 1, raising=False)
+    begun, status = world.statuses["In progress"], world.statuses["Not started"]
+    assert (await alice.send("task.archive", task_id=board.first)).success
+    assert (await alice.send("status.update", status_id=status, category="done")).success
+    assert (await alice.send("status.update", status_id=status, category="todo")).success
+    assert (await alice.send("task.delete", task_id=board.second)).success
+    for name, payload in (
+        ("status.update", {"status_id": status, "category": "done"}),
+        ("status.delete", {"status_id": status, "replace_with": begun}),
+    ):
+        refused = await alice.call(name, payload)
+        assert (refused.error.code, refused.error.details) == ("CONFLICT", {"most": 1, "held": 2}), name
