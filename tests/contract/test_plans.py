@@ -134,6 +134,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "task_by_key": {"key": "S1-1", "prefix": "S1", "number": 1},
     # Links, approval.
     "link_ends": {"type": "relates"},
+    "link_between": {"type": "relates"},
     "add_link": {"type": "relates"},
     "link": {},
     "remove_link": {},

@@ -311,6 +311,9 @@ async def test_skip_stop_and_the_end(alice: Person, bob: Person, board: Board, w
     assert (await alice.send("task.skip_occurrence", task_id=board.first)).error.code == "CONFLICT"
     await alice.send("task.move", task_id=board.first, column_id=board.done)
     assert (await bob.hears("task.recurrence_stopped")).data.series.made == 3
+    again = await alice.send("task.set_recurrence", task_id=board.first, rule="FREQ=DAILY;INTERVAL=2")
+    assert again.error.code == "CONFLICT", "it is done"
+    await alice.send("task.move", task_id=board.first, column_id=board.todo)
     await _weekly(alice, board, rule="FREQ=DAILY;INTERVAL=2")
     stopped = await alice.send("task.stop_recurrence", task_id=board.first)
     assert stopped.data.series.ended_at is not None
