@@ -233,7 +233,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "set_completed": {"completed_at": None},
     "subtasks_of_others": {},
     "places_in": {},
-    "bring_back_tasks": {},
+    "bring_back_tasks": {"from_archive": False},
     "events_between": {"command_id": FIRST_ID},
     "project_log": {},
     "project_log_of": {},
