@@ -473,7 +473,7 @@ def test_the_stack_is_that_of_any_editor() -> None:
 async def test_many_come_back_within_the_rules_of_one(world: World, alice: Person, board: Board) -> None:
     """A sprint holds no more than it may, and values are those that their fields still have."""
     here = {"project_id": board.project, "task_ids": board.tasks[:2]}
-    fields = [
+    fields: list[dict[str, Any]] = [
         {"key": "size", "name": "Size", "type": "select", "applies_to": "task", "options": ["S", "M"]},
         {"key": "hours", "name": "Hours", "type": "number", "applies_to": "task"},
         {"key": "cost", "name": "Cost", "type": "formula", "applies_to": "task", "formula": "hours * 10"},
