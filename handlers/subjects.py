@@ -26,6 +26,13 @@ def tasks_of(event: Event) -> list[UUID]:
     return _each([task_id for value in fields.values() for task_id in _named(value)])
 
 
+def parts_of(event: Event) -> list[Any]:
+    """Every task that an event shows, whole or as far as it changed; the chief one first."""
+    fields = event.__dict__
+    chief, beside = fields.get("task"), fields.get("tasks")
+    return [*([chief] if chief is not None else []), *(beside or ())]
+
+
 def _each(ids: list[UUID]) -> list[UUID]:
     return list(dict.fromkeys(ids))
 

@@ -241,7 +241,7 @@ CREATE FUNCTION public.lease_alarms(lease interval, most bigint) RETURNS TABLE(t
         LIMIT most
         FOR UPDATE OF a SKIP LOCKED
     ), leased AS (
-        UPDATE alarms AS a SET try_at = now() + lease, tries = a.tries + 1
+        UPDATE alarms AS a SET try_at = now() + lease
         FROM due WHERE a.tenant_id = due.tenant_id AND a.key = due.key
         RETURNING a.*
     )
@@ -3253,6 +3253,10 @@ CREATE INDEX tasks_due_idx ON public.tasks USING btree (tenant_id, due_at, id) W
 -- INDEX: tasks_parent_idx
 
 CREATE INDEX tasks_parent_idx ON public.tasks USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
+
+-- INDEX: tasks_project_due_idx
+
+CREATE INDEX tasks_project_due_idx ON public.tasks USING btree (tenant_id, project_id, due_at, id) WHERE ((deleted_at IS NULL) AND (archived_at IS NULL) AND (completed_at IS NULL) AND (due_at IS NOT NULL));
 
 -- INDEX: tasks_sprint_idx
 

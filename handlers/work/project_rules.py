@@ -216,13 +216,16 @@ async def create(tx: Tx, cmd: CreateRule) -> Outcome[RuleCreated, RuleReply]:
     versioned=True,
 )
 async def update(tx: Tx, cmd: UpdateRule) -> Outcome[RuleUpdated, RuleReply]:
-    """Change a rule; whoever does is its owner from then on."""
+    """Change a rule; whoever does is its owner from then on. What it waits for by the clock goes on, unless that changes."""
     row = await _rule(tx, cmd.rule_id)
     tx.check_version(row, Rule)
-    fresh = cmd.applied_to(definition(row["definition"]))
+    before = definition(row["definition"])
+    fresh = cmd.applied_to(before)
     await _check(tx, fresh)
-    row = await tx.one("update_rule", cmd, name=cmd.name or row["name"], **_columns(fresh))
-    next_at = await _settle(tx, row)
+    anew = fresh.when != before.when
+    row = await tx.one("update_rule", cmd, name=cmd.name or row["name"], anew=anew, **_columns(fresh))
+    next_at = await _settle(tx, row) if anew else row["next_at"]
+    tx.session.values.pop("rules", None)
     return Outcome([RuleUpdated(rule=_part(row))], RuleReply(rule=Rule.of({**row, "next_at": next_at})))
 
 
@@ -310,9 +313,10 @@ def names(rule: Definition) -> Named:
 
 
 async def _switch(tx: Tx, rule_id: UUID, *, enabled: bool) -> RuleUpdated:
-    await _rule(tx, rule_id)
+    before = await _rule(tx, rule_id)
     row = await tx.one("switch_rule", rule_id=rule_id, enabled=enabled)
-    await _settle(tx, row)
+    if before["enabled"] != enabled:
+        await _settle(tx, row)
     return RuleUpdated(rule=_part(row))
 
 

@@ -114,7 +114,11 @@ async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored | ProjectProg
     """Bring a project back from the trash; into what it was in, where that still stands and can hold it."""
     row = await _trashed(tx, cmd.project_id)
     parent = row["parent_id"] and await tx.maybe("project", project_id=row["parent_id"])
-    fits = parent is not None and hierarchy.RANK[parent["type"]] > hierarchy.RANK[row["type"]]
+    fits = (
+        parent
+        and parent["archived_at"] is None
+        and hierarchy.RANK[parent["type"]] > hierarchy.RANK[row["type"]]
+    )
     fresh = await tx.maybe("restore_project", cmd, parent_id=row["parent_id"] if fits else None)
     if fresh is None:  # it was to be removed just now
         raise NotFound("There is no such project in the trash")

@@ -421,7 +421,39 @@ async def test_too_many_at_once_are_too_many(worlds: Callable[..., Any]) -> None
     done = {"project_id": board.project, "task_ids": board.tasks, "column_id": board.done}
     assert (await alice.call("tasks.update", done)).data.done == 5
     assert [(await _task(alice, task)).tags for task in board.tasks] == [["seen"], ["seen"], [], [], []]
-    assert [run.reason for run in await _runs(alice, board.room)] == ["many", None, None]
+    told, *_ = runs = await _runs(alice, board.room)
+    assert [run.reason for run in runs] == ["many", None, None]
+    assert told.message == "Rules act at most 2 times in one command: it left 3 tasks alone"
+
+
+async def test_what_a_condition_leaves_out_uses_up_no_turns(worlds: Callable[..., Any]) -> None:
+    world = await worlds(rule_runs_per_command=2)
+    alice, board = await world.person("alice").connect(), Board.of(world)
+    high = {"field": "priority", "op": "eq", "value": "high"}
+    await _rule(alice, board.room, {"on": "task.completed"}, TAG, condition=high)
+    for task_id in board.tasks[3:]:
+        assert (await alice.send("task.update", task_id=task_id, changes={"priority": "high"})).success
+    done = {"project_id": board.project, "task_ids": board.tasks, "column_id": board.done}
+    assert (await alice.call("tasks.update", done)).data.done == 5
+    assert [(await _task(alice, task)).tags for task in board.tasks] == [[], [], [], ["seen"], ["seen"]]
+    runs = await _runs(alice, board.room)
+    assert [(run.outcome, run.reason) for run in runs] == [
+        ("skipped", "condition"),
+        ("did", None),
+        ("did", None),
+    ]
+    assert runs[0].message == "Its condition does not hold for 3 tasks that changed together"
+
+
+async def test_a_condition_counts_as_it_is_when_the_rule_has_its_turn(alice: Person, board: Board) -> None:
+    """Of tasks that change together too: what a rule before it has made of one is seen."""
+    low = {"field": "priority", "op": "eq", "value": "low"}
+    completed = {"on": "task.completed"}
+    await _rule(alice, board.room, completed, {"do": "set", "priority": "low"})
+    await _rule(alice, board.room, completed, TAG, condition=low)
+    done = {"project_id": board.project, "task_ids": board.tasks, "column_id": board.done}
+    assert (await alice.call("tasks.update", done)).data.done == 5
+    assert [(await _task(alice, task)).tags for task in board.tasks] == [["seen"]] * 5
 
 
 async def test_too_often_is_told_once(worlds: Callable[..., Any]) -> None:
