@@ -315,7 +315,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     shared = SharedBudgets(settings.redis_url.get_secret_value() if settings.redis_url else None)
     limits = Limits(settings, shared)
     gateway = Gateway(settings, dispatcher, hub, sessions, limits)
-    maintenance = Maintenance(db, settings)
+    maintenance = Maintenance(db, settings, dispatcher)
     node = Node(
         settings,
         db,

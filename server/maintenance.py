@@ -9,8 +9,14 @@ import asyncpg
 import structlog
 
 from handlers import evidence
+from handlers.dispatch import Dispatcher
+from handlers.errors import AtriumError
 from handlers.identity import mails
-from storage.postgres import Database
+from handlers.registry import INTERNAL
+from handlers.work.trash import ExpireProject
+from server.deputy import acting_for
+from storage.postgres import Database, Row
+from storage.rooms import RoomKey
 from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -29,9 +35,10 @@ FOREVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 class Maintenance:
     """Keeps the log and the remembered replies within their retention."""
 
-    def __init__(self, db: Database, settings: Settings) -> None:
+    def __init__(self, db: Database, settings: Settings, dispatcher: Dispatcher) -> None:
         self._db = db
         self._settings = settings
+        self._dispatcher = dispatcher
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -124,16 +131,24 @@ class Maintenance:
                     await self._in_parts(tenant_id, "purge_tasks", older_than=older_than)
                 else:
                     removed += await self._purge_project(tenant_id, project_id, older_than)
-            except asyncpg.PostgresError:  # one that cannot go must not keep the others
+            except (asyncpg.PostgresError, AtriumError):  # one that cannot go must not keep the others
                 log.exception("trash.stuck", tenant=str(tenant_id), project=str(project_id))
         return removed
 
     async def _purge_project(self, tenant_id: UUID, project_id: UUID, older_than: datetime) -> bool:
         """Remove one project, some rows at a time; False where another node was faster, or it was restored."""
         about = {"project_id": project_id}
-        async with self._db.transaction(tenant_id) as session:
-            if await session.value("begin_purge", older_than=older_than, **about) is None:
-                return False
+        found = await self._to_purge(tenant_id, project_id)
+        if found is not None and not found["given_up"]:
+            await self._dispatcher.submit(
+                INTERNAL["project.expire"],
+                ExpireProject(project_id=project_id, older_than=older_than),
+                acting_for(found["updated_by"], tenant_id),
+                RoomKey(tenant_id, "tenant", tenant_id),
+            )
+            found = await self._to_purge(tenant_id, project_id)
+        if found is None or not found["given_up"]:
+            return False
         for statement in ("purge_project_tasks", "purge_room_log"):
             await self._in_parts(tenant_id, statement, **about)
         async with self._db.transaction(tenant_id) as session:
@@ -150,6 +165,10 @@ class Maintenance:
             )
         log.info("project.purged", tenant=str(tenant_id), project=str(project_id))
         return True
+
+    async def _to_purge(self, tenant_id: UUID, project_id: UUID) -> Row | None:
+        async with self._db.transaction(tenant_id) as session:
+            return await session.maybe("project_to_purge", project_id=project_id)
 
     async def _in_parts(self, tenant_id: UUID, statement: str, **about: Any) -> None:
         """Have a statement remove rows until there are none."""

@@ -579,10 +579,18 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'this project is not to be removed' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    DELETE FROM room_events AS e WHERE e.tenant_id = current_tenant() AND e.room_id = room AND e.seq IN (
+    WITH old AS (
         SELECT x.seq FROM room_events AS x
         WHERE x.tenant_id = current_tenant() AND x.room_id = room ORDER BY x.seq LIMIT most
-    );
+    ), subjects AS (
+        DELETE FROM event_tasks AS t USING old
+        WHERE t.tenant_id = current_tenant() AND t.room_id = room AND t.seq = old.seq
+    ), steps AS (
+        DELETE FROM history_steps AS s USING old
+        WHERE s.tenant_id = current_tenant() AND s.room_id = room AND s.seq = old.seq
+    )
+    DELETE FROM room_events AS e USING old
+    WHERE e.tenant_id = current_tenant() AND e.room_id = room AND e.seq = old.seq;
     GET DIAGNOSTICS removed = ROW_COUNT;
     RETURN removed;
 END

@@ -1,6 +1,5 @@
 """Copies of tasks: what they say, without what happened to them. A copy begins anew, open, in the first column or a named one."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -70,7 +69,9 @@ async def copy(tx: Tx, cmd: CopyTask) -> list[TaskCopied | TaskAssigned]:
                 )
     parents = await parents_told(tx, {one["parent_id"] for one in copies})
     fresh = {row["id"]: row for row in await tx.many("tasks_of_family", task_ids=list(fresh_of.values()))}
-    await _check_entries(tx, to_id, places, fresh.values())
+    statuses = {status["id"]: status for status in places.statuses}
+    for row in fresh.values():
+        check_entry(row, statuses[row["status_id"]])
     event = TaskCopied(task=Task.of(fresh.pop(fresh_of[cmd.task_id])))
     outside = [part for part in parents if part.id not in fresh_of.values()]
     beside: list[Task | TaskPart] = [Task.of(row) for row in fresh.values()]
@@ -104,15 +105,19 @@ async def _copies(
     numbered = await tx.one("next_task_numbers", project_id=to_id, count=len(fresh_of))
     first = numbered["number"] - len(fresh_of) + 1
     keeps_parent = to_id == cmd.project_id
+    asks = bool(await tx.value("requires_approval", project_id=to_id))
     copies: list[dict[str, Any]] = []
     for row in rows:
         top = row["id"] == cmd.task_id
         dates = "dates" in cmd.include
         place = places.put(places.first_status(cmd.column_id), cmd.column_id)
+        done = places.is_done(place["status_id"])
+        if done and asks:
+            raise unapproved("none")
         copies.append(
             {
                 **place,
-                "completed_at": tx.now if places.is_done(place["status_id"]) else None,
+                "completed_at": tx.now if done else None,
                 "from_id": row["id"],
                 "id": fresh_of[row["id"]],
                 "number": first + len(copies),
@@ -128,16 +133,6 @@ async def _copies(
             }
         )
     return copies
-
-
-async def _check_entries(tx: Tx, to_id: UUID, places: Places, rows: Iterable[Row]) -> None:
-    """CONFLICT where a copy lacks what its status asks for, or would be done without an approval."""
-    statuses = {status["id"]: status for status in places.statuses}
-    asks = bool(await tx.value("requires_approval", project_id=to_id))
-    for row in rows:
-        check_entry(row, statuses[row["status_id"]])
-        if asks and row["completed_at"] is not None:
-            raise unapproved(row["approval"])
 
 
 def _assigned(tx: Tx, copies: list[dict[str, Any]], to_id: UUID) -> list[TaskAssigned]:

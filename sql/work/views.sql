@@ -47,6 +47,7 @@ ORDER BY v.name, v.id;
 
 -- own_views_of :many
 SELECT v.* FROM views AS v
+JOIN projects AS p ON p.tenant_id = v.tenant_id AND p.id = v.project_id AND p.purged_at IS NULL
 WHERE v.tenant_id = :tenant_id AND v.owner_id = :actor_id AND NOT v.shared
 ORDER BY v.name, v.id;
 

@@ -97,6 +97,8 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "place_tasks": {},
     "tasks_of_status": {"status_id": "status"},
     "tasks_in_status": {"status_id": "status"},
+    "held_by_status": {"status_id": "status"},
+    "held_of_project": {},
     "tasks_not_shown": {"column_id": "column"},
     "retag_tasks": {"old_id": "status", "new_id": "status", "done": True},
     "parents_of_status": {"status_id": "status"},

@@ -119,3 +119,31 @@ async def test_an_undo_does_not_bring_it_about(alice: Person, board: Board, some
     refused = await alice.send("history.undo", task_id=board.first)
     assert (refused.error.code, refused.error.details.get("approval")) == ("CONFLICT", "none")
     assert (await alice.send("task.get", task_id=board.first)).data.task.completed_at is None
+
+
+async def test_no_change_of_the_workflow_makes_unapproved_tasks_done(
+    alice: Person, board: Board, world: World
+) -> None:
+    assert (
+        await alice.send("project.update", project_id=board.project, settings={"require_approval": True})
+    ).success
+    begun, done = world.statuses["In progress"], world.statuses["Completed"]
+    for task in board.tasks[:2]:
+        assert (await alice.send("task.move", task_id=task, column_id=board.doing)).success
+    await _ask(alice, board.first, alice.id)
+    assert (await alice.send("task.approve", task_id=board.first)).success
+    assert (await alice.send("task.archive", task_id=board.second)).success
+    for name, payload in (
+        ("status.update", {"status_id": begun, "category": "done"}),
+        ("status.delete", {"status_id": begun, "replace_with": done}),
+    ):
+        refused = await alice.call(name, payload)
+        assert (refused.error.code, refused.error.details) == ("CONFLICT", {"unapproved": 1}), name
+    copied = await alice.send(
+        "task.copy", project_id=board.project, task_id=board.first, column_id=board.done
+    )
+    assert (copied.error.code, copied.error.details) == ("CONFLICT", {"approval": "none"})
+    assert (await alice.send("task.unarchive", task_id=board.second)).success
+    await _ask(alice, board.second, alice.id)
+    assert (await alice.send("task.approve", task_id=board.second)).success
+    assert (await alice.send("status.update", status_id=begun, category="done")).success
