@@ -18,6 +18,7 @@ import orjson
 from handlers.context import Tx
 from handlers.registry import INTERNAL, Event, Outcome, Payload, Reply, Spec
 from storage.ids import new_id
+from storage.rooms import RoomKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,19 @@ class Alarm:
 async def set_alarms(tx: Tx, alarms: Sequence[Alarm]) -> None:
     """Have internal commands sent into this room; they are written with the commit of this one."""
     if alarms:
-        tx.defer("set_alarms", alarms=_rows(tx, alarms))
+        tx.defer("set_alarms", alarms=_rows(tx.room, alarms))
 
 
-async def advance_alarm(tx: Tx, alarm: Alarm) -> None:
-    """Set an alarm, unless there is one under its key that comes earlier."""
-    tx.defer("advance_alarm", alarms=_rows(tx, [alarm]))
+async def advance_alarm(tx: Tx, alarm: Alarm, room: RoomKey | None = None) -> None:
+    """Set an alarm, in another room if one is named, unless there is one under its key that comes earlier."""
+    room = room or tx.room
+    tx.defer("advance_alarm", room_id=room.id, alarms=_rows(room, [alarm]))
 
 
-def _rows(tx: Tx, alarms: Sequence[Alarm]) -> str:
+def _rows(room: RoomKey, alarms: Sequence[Alarm]) -> str:
     for alarm in alarms:
-        if INTERNAL[alarm.name].room != tx.room.kind:
-            raise ValueError(f"{alarm.name} is not for a room of kind {tx.room.kind}")
+        if INTERNAL[alarm.name].room != room.kind:
+            raise ValueError(f"{alarm.name} is not for a room of kind {room.kind}")
     rows = [
         {
             "key": alarm.key,

@@ -26,6 +26,13 @@ def tasks_of(event: Event) -> list[UUID]:
     return _each([task_id for value in fields.values() for task_id in _named(value)])
 
 
+def parts_of(event: Event) -> list[Any]:
+    """Every task that an event shows, whole or as far as it changed; the chief one first."""
+    fields = event.__dict__
+    chief, beside = fields.get("task"), fields.get("tasks")
+    return [*([chief] if chief is not None else []), *(beside or ())]
+
+
 def _each(ids: list[UUID]) -> list[UUID]:
     return list(dict.fromkeys(ids))
 
@@ -35,8 +42,8 @@ def _went_or_came(task: Any) -> bool:
 
 
 def _named(value: Any) -> list[UUID]:
-    """The tasks that an entity, or each of a list, belongs to; of a dependency both."""
+    """The tasks that an entity, or each of a list, belongs to; of a dependency or a link both."""
     if isinstance(value, list):
         return [task_id for one in value for task_id in _named(one)]
-    both = (getattr(value, "task_id", None), getattr(value, "depends_on_id", None))
-    return [task_id for task_id in both if task_id is not None]
+    ends = (getattr(value, name, None) for name in ("task_id", "depends_on_id", "other_id"))
+    return [task_id for task_id in ends if task_id is not None]

@@ -82,19 +82,21 @@ class AlarmClock:
     async def _failed(self, row: Row, error: Exception) -> str:
         """What is refused is refused for good; what nobody has foreseen is tried again, later and later."""
         foreseen = isinstance(error, AtriumError) and not isinstance(error, Internal)
-        gone = foreseen or row["tries"] >= self._settings.alarm_tries
-        said = error.__cause__ or error
-        log.warning(
-            "alarm.dropped" if gone else "alarm.failed", name=row["name"], key=row["key"], tries=row["tries"], error=repr(said)
-        )  # fmt: skip
+        gone = foreseen or row["tries"] + 1 >= self._settings.alarm_tries
+        outcome = "dropped" if gone else "failed"
         about = {"key": row["key"], "command_id": row["command_id"]}
         async with self._db.transaction(row["tenant_id"]) as session:
-            if gone:
-                await session.exec("drop_alarm", **about)
-            else:
-                pause = timedelta(seconds=FIRST_PAUSE * 2 ** (row["tries"] - 1) * random.uniform(0.8, 1.2))
+            if not gone:
+                pause = timedelta(seconds=FIRST_PAUSE * 2 ** row["tries"] * random.uniform(0.8, 1.2))
                 await session.exec("postpone_alarm", pause=pause, **about)
-        return "dropped" if gone else "failed"
+            elif not await session.value("drop_alarm", **about):
+                await session.exec("release_alarm", **about)
+                outcome = "asleep"
+        said = error.__cause__ or error
+        log.warning(
+            "alarm.failed", name=row["name"], key=row["key"], tries=row["tries"] + 1, outcome=outcome, error=repr(said)
+        )  # fmt: skip
+        return outcome
 
 
 def _principal(row: Row) -> Principal:

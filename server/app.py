@@ -141,6 +141,7 @@ from server.outbox import Outbox
 from server.reckoner import Reckoner
 from server.refusals import Refusals
 from server.sealing import Sealer
+from server.sweeper import Sweeper
 from storage import statements
 from storage.blobs import open_blobs
 from storage.bus import Bus, LocalBus, RedisBus
@@ -319,7 +320,7 @@ async def open_node(settings: Settings, dsn: str, password: str | None, bus: Bus
     limits = Limits(settings, shared)
     gateway = Gateway(settings, dispatcher, hub, sessions, limits)
     blobs = await open_blobs(settings)
-    maintenance = Maintenance(db, settings, blobs)
+    maintenance = Maintenance(db, settings, dispatcher, Sweeper(db, settings, blobs))
     node = Node(
         settings,
         db,

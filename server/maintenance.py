@@ -1,7 +1,6 @@
 """Once an hour: replies, events and sessions older than the settings say are removed, and ends are announced."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -10,9 +9,15 @@ import asyncpg
 import structlog
 
 from handlers import evidence
+from handlers.dispatch import Dispatcher
+from handlers.errors import AtriumError
 from handlers.identity import mails
-from storage.blobs import Blobs, ids_in, key_of
+from handlers.registry import INTERNAL
+from handlers.work.trash import ExpireProject
+from server.deputy import acting_for
+from server.sweeper import Sweeper
 from storage.postgres import Database, Row
+from storage.rooms import RoomKey
 from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -33,10 +38,11 @@ FOREVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 class Maintenance:
     """Keeps the log and the remembered replies within their retention."""
 
-    def __init__(self, db: Database, settings: Settings, blobs: Blobs) -> None:
+    def __init__(self, db: Database, settings: Settings, dispatcher: Dispatcher, sweeper: Sweeper) -> None:
         self._db = db
         self._settings = settings
-        self._blobs = blobs
+        self._dispatcher = dispatcher
+        self.sweeper = sweeper
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -111,7 +117,7 @@ class Maintenance:
             if some < 0:
                 return False
             if some == 0:
-                await self._forget_blobs(f"tenant/{tenant_id}/")
+                await self.sweeper.tenant(tenant_id)
                 log.info("tenant.purged", tenant=str(tenant_id), rows=rows)
                 return True
             rows += some
@@ -130,17 +136,29 @@ class Maintenance:
                     await self._in_parts(tenant_id, "purge_tasks", older_than=older_than)
                 else:
                     removed += await self._purge_project(tenant_id, project_id, older_than)
-            except (asyncpg.PostgresError, OSError):  # one that cannot go must not keep the others
+            except (
+                asyncpg.PostgresError,
+                AtriumError,
+                OSError,
+            ):  # one that cannot go must not keep the others
                 log.exception("trash.stuck", tenant=str(tenant_id), project=str(project_id))
         return removed
 
     async def _purge_project(self, tenant_id: UUID, project_id: UUID, older_than: datetime) -> bool:
         """Remove one project, some rows at a time; False where another node was faster, or it was restored."""
         about = {"project_id": project_id}
-        async with self._db.transaction(tenant_id) as session:
-            if await session.value("begin_purge", older_than=older_than, **about) is None:
-                return False
-        await self._purge_files(tenant_id, project_id)
+        found = await self._to_purge(tenant_id, project_id)
+        if found is not None and not found["given_up"]:
+            await self._dispatcher.submit(
+                INTERNAL["project.expire"],
+                ExpireProject(project_id=project_id, older_than=older_than),
+                acting_for(found["updated_by"], tenant_id),
+                RoomKey(tenant_id, "tenant", tenant_id),
+            )
+            found = await self._to_purge(tenant_id, project_id)
+        if found is None or not found["given_up"]:
+            return False
+        await self.sweeper.project(tenant_id, project_id)
         for statement in ("purge_project_tasks", "purge_room_log"):
             await self._in_parts(tenant_id, statement, **about)
         async with self._db.transaction(tenant_id) as session:
@@ -158,78 +176,9 @@ class Maintenance:
         log.info("project.purged", tenant=str(tenant_id), project=str(project_id))
         return True
 
-    async def files(self, now: datetime | None = None) -> int:
-        """Remove files that were deleted, and uploads that nobody finished, with their bytes; returns how many."""
-        deleted_before = (now or datetime.now(UTC)) - timedelta(seconds=self._settings.file_grace)
-        begun_before = deleted_before - timedelta(seconds=self._settings.file_upload_time)
-        removed = 0
-        while True:
-            async with self._db.transaction(None) as session:
-                rows = await session.many(
-                    "files_to_remove", deleted_before=deleted_before, begun_before=begun_before, most=PART
-                )
-            for tenant_id in {row["tenant_id"] for row in rows}:
-                await self._remove_files(tenant_id, [row for row in rows if row["tenant_id"] == tenant_id])
-            removed += len(rows)
-            if len(rows) < PART:
-                return removed
-
-    async def _purge_files(self, tenant_id: UUID, project_id: UUID) -> None:
-        while True:
-            async with self._db.transaction(tenant_id) as session:
-                rows = await session.many("files_of_purged", project_id=project_id, most=PART)
-            if not rows:
-                return
-            await self._remove_files(tenant_id, rows)
-
-    async def _remove_files(self, tenant_id: UUID, rows: Sequence[Row]) -> None:
-        """The bytes first: as long as there is a row, somebody comes by again."""
-        await self._blobs.delete([key_of(tenant_id, row["blob_id"]) for row in rows])
+    async def _to_purge(self, tenant_id: UUID, project_id: UUID) -> Row | None:
         async with self._db.transaction(tenant_id) as session:
-            await session.exec("forget_files", ids=[row["id"] for row in rows])
-
-    async def _forget_blobs(self, prefix: str) -> None:
-        """Remove all under a prefix. Where the store is away, the daily look finds it."""
-        try:
-            await self._delete_under(prefix)
-        except OSError as error:
-            log.warning("blobs.left", prefix=prefix, error=repr(error))
-
-    async def _delete_under(self, prefix: str) -> None:
-        keys: list[str] = []
-        async for one in self._blobs.stored(prefix):
-            keys.append(one.key)
-            if len(keys) == PART:
-                await self._blobs.delete(keys)
-                keys = []
-        if keys:
-            await self._blobs.delete(keys)
-
-    async def blobs(self, now: datetime | None = None) -> int:
-        """Remove bytes that belong to no file and are old enough not to be under way; returns how many blobs."""
-        wait = self._settings.file_grace + self._settings.file_upload_time
-        older_than = ((now or datetime.now(UTC)) - timedelta(seconds=wait)).timestamp()
-        await self._blobs.tidy(older_than)
-        removed, some = 0, dict[UUID, list[UUID]]()
-        async for one in self._blobs.stored("tenant/"):
-            ids = ids_in(one.key)
-            if ids is None or one.at >= older_than:
-                continue
-            of_tenant = some.setdefault(ids[0], [])
-            of_tenant.append(ids[1])
-            if len(of_tenant) == PART:
-                removed += await self._remove_strange(ids[0], some.pop(ids[0]))
-        for tenant_id, blob_ids in some.items():
-            removed += await self._remove_strange(tenant_id, blob_ids)
-        return removed
-
-    async def _remove_strange(self, tenant_id: UUID, blob_ids: list[UUID]) -> int:
-        async with self._db.transaction(tenant_id) as session:
-            rows = await session.many("strange_blobs", ids=blob_ids)
-        if rows:
-            await self._blobs.delete([key_of(tenant_id, row["id"]) for row in rows])
-            log.warning("blobs.strange", tenant=str(tenant_id), count=len(rows))
-        return len(rows)
+            return await session.maybe("project_to_purge", project_id=project_id)
 
     async def _in_parts(self, tenant_id: UUID, statement: str, **about: Any) -> None:
         """Have a statement remove rows until there are none."""
@@ -258,7 +207,7 @@ class Maintenance:
             try:
                 await self._round()
                 if rounds % DAILY == 0:
-                    await self.blobs()
+                    await self.sweeper.blobs()
             except Exception:
                 log.exception("maintenance.failed")
             rounds += 1
@@ -269,7 +218,7 @@ class Maintenance:
         announced = await self.announce()
         tenants = await self.tenants()
         projects = await self.trash()
-        files = await self.files()
+        files = await self.sweeper.files()
         log.info(
             "maintenance.done",
             replies=replies,

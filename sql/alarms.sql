@@ -35,9 +35,19 @@ SELECT * FROM lease_alarms(:lease::interval, :most::bigint);
 DELETE FROM alarms WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id
 RETURNING true;
 
--- drop_alarm :exec
-DELETE FROM alarms WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id;
+-- What is refused is dropped, unless its project went to the trash or the archive after it was leased: it sleeps then.
+-- drop_alarm :value
+DELETE FROM alarms AS a WHERE a.tenant_id = :tenant_id AND a.key = :key AND a.command_id = :command_id
+    AND NOT EXISTS (
+        SELECT FROM projects AS p
+        WHERE p.tenant_id = :tenant_id AND p.id = a.room_id AND (p.deleted_at IS NOT NULL OR p.archived_at IS NOT NULL)
+    )
+RETURNING true;
+
+-- Where it was leased for nothing it is due again at once.
+-- release_alarm :exec
+UPDATE alarms SET try_at = at WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id;
 
 -- postpone_alarm :exec
-UPDATE alarms SET try_at = now() + :pause::interval
+UPDATE alarms SET try_at = now() + :pause::interval, tries = tries + 1
 WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id;

@@ -258,7 +258,7 @@ CREATE FUNCTION public.lease_alarms(lease interval, most bigint) RETURNS TABLE(t
         LIMIT most
         FOR UPDATE OF a SKIP LOCKED
     ), leased AS (
-        UPDATE alarms AS a SET try_at = now() + lease, tries = a.tries + 1
+        UPDATE alarms AS a SET try_at = now() + lease
         FROM due WHERE a.tenant_id = due.tenant_id AND a.key = due.key
         RETURNING a.*
     )
@@ -596,10 +596,18 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'this project is not to be removed' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    DELETE FROM room_events AS e WHERE e.tenant_id = current_tenant() AND e.room_id = room AND e.seq IN (
+    WITH old AS (
         SELECT x.seq FROM room_events AS x
         WHERE x.tenant_id = current_tenant() AND x.room_id = room ORDER BY x.seq LIMIT most
-    );
+    ), subjects AS (
+        DELETE FROM event_tasks AS t USING old
+        WHERE t.tenant_id = current_tenant() AND t.room_id = room AND t.seq = old.seq
+    ), steps AS (
+        DELETE FROM history_steps AS s USING old
+        WHERE s.tenant_id = current_tenant() AND s.room_id = room AND s.seq = old.seq
+    )
+    DELETE FROM room_events AS e USING old
+    WHERE e.tenant_id = current_tenant() AND e.room_id = room AND e.seq = old.seq;
     GET DIAGNOSTICS removed = ROW_COUNT;
     RETURN removed;
 END
@@ -3331,6 +3339,10 @@ CREATE INDEX tasks_due_idx ON public.tasks USING btree (tenant_id, due_at, id) W
 -- INDEX: tasks_parent_idx
 
 CREATE INDEX tasks_parent_idx ON public.tasks USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
+
+-- INDEX: tasks_project_due_idx
+
+CREATE INDEX tasks_project_due_idx ON public.tasks USING btree (tenant_id, project_id, due_at, id) WHERE ((deleted_at IS NULL) AND (archived_at IS NULL) AND (completed_at IS NULL) AND (due_at IS NOT NULL));
 
 -- INDEX: tasks_sprint_idx
 

@@ -6,10 +6,10 @@ and the command goes on as if there were no rule. What rules do may have others 
 not act because of itself, through however many others, nor twice in one command on one task; and chains end at a depth.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -21,11 +21,13 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Internal, ValidationFailed
 from handlers.groups import add_reactions, as_json
 from handlers.registry import Entity, Event, rules
-from handlers.work.filters import tasks_matching
-from handlers.work.project_rules import Definition, RuleDeed, definition
+from handlers.subjects import parts_of
+from handlers.work.filters import Filter, condition, tasks_matching
+from handlers.work.project_rules import Definition, RuleDeed
 from handlers.work.rule_actions import Work, perform
 from handlers.work.rule_clock import due_moments, look_for_due, tells_of_due
-from handlers.work.rule_triggers import WhenDue, fits, happenings
+from handlers.work.rule_rates import MINUTE, Rated, acts_too_often, enabled_rules
+from handlers.work.rule_triggers import Happening, WhenDue, WhenScheduled, fits, happenings
 from storage.ids import new_id
 from storage.postgres import BAD_VALUE, LOST, Row
 
@@ -33,7 +35,8 @@ log = structlog.get_logger(__name__)
 
 DEEPEST: Final = 3
 """How many rules may follow from each other."""
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+MOST_TRIED: Final = 1_000
+"""How often rules are tried in one command (count), whether they act or their conditions do not hold."""
 
 
 class RanRule(Entity):
@@ -52,38 +55,6 @@ class RuleRan(Event, name="rule.ran"):
 
 
 @dataclass(slots=True)
-class Rated:
-    """A rule that may act, and how often it did lately."""
-
-    id: UUID
-    owner_id: UUID
-    rule: Definition
-    minute_at: datetime | None
-    minute_runs: int
-    hour_at: datetime | None
-    hour_runs: int
-    told_at: datetime | None
-    """When the history last said that it acts too often."""
-    fresh_minute: bool = False
-
-    def turn(self, now: datetime) -> None:
-        """Begin a new minute or hour where the old one is over."""
-        if self.minute_at is None or now - self.minute_at >= MINUTE:
-            self.minute_at, self.minute_runs, self.fresh_minute = now, 0, True
-        if self.hour_at is None or now - self.hour_at >= HOUR:
-            self.hour_at, self.hour_runs = now, 0
-
-    def count(self) -> None:
-        self.minute_runs += 1
-        self.hour_runs += 1
-
-    def lately(self, now: datetime) -> tuple[int, int]:
-        """How often it acted in this minute and hour."""
-        minute = self.minute_runs if self.minute_at and now - self.minute_at < MINUTE else 0
-        return minute, self.hour_runs if self.hour_at and now - self.hour_at < HOUR else 0
-
-
-@dataclass(slots=True)
 class Chain:
     """What rules do in one command."""
 
@@ -91,10 +62,18 @@ class Chain:
     rules: list[Rated]
     by_clock: bool = False
     runs: list[dict[str, Any]] = field(default_factory=list)
-    acted: set[tuple[UUID, UUID | None]] = field(default_factory=set)
-    """The rules and tasks that were tried."""
+    tried: set[tuple[UUID, UUID | None]] = field(default_factory=set)
+    """The rules and tasks that had their turn."""
+    acted: int = 0
+    """How often a rule did what it does, or failed to."""
+    left: Counter[UUID] = field(default_factory=Counter)
+    """Rule -> how often it had no turn, for too much was done in this command already."""
+    out: Counter[UUID] = field(default_factory=Counter)
+    """Rule -> for how many tasks that changed together its condition does not hold."""
+    touched: set[UUID] = field(default_factory=set)
+    """Tasks that rules changed."""
     silenced: set[UUID] = field(default_factory=set)
-    """Rules that the history has told of once: they may not act any more in this command."""
+    """Rules that act too often: they may not act any more in this command."""
     counted: dict[UUID, Rated] = field(default_factory=dict)
     created: int = 0
     owners: dict[UUID, Tx | None] = field(default_factory=dict)
@@ -119,13 +98,59 @@ class Chain:
         while waiting:
             causes, before = waiting.popleft()
             self.due += due_moments(causes, dues, self.tx.now)
-            for happened in happenings(causes):
+            together, holding = list(happenings(causes)), dict[UUID, set[UUID]]()
+            for happened in together:
                 for rated in self.rules:
-                    if fits(rated.rule.when, happened):
-                        caused = await self.attempt(rated, happened.task_id, before)
+                    if not fits(rated.rule.when, happened):
+                        continue
+                    if await self._is_out(rated, happened.task_id, together, holding):
+                        self.out[rated.id] += 1
+                        continue
+                    for task_id in await self._meant(rated, happened, told):
+                        caused = await self.attempt(rated, task_id, before)
                         told += caused
                         waiting.append((caused, before | {rated.id}))
         return told
+
+    async def _meant(self, rated: Rated, happened: Happening, told: list[Event]) -> list[UUID | None]:
+        """The tasks on which a rule is to act: of a sprint those for which its condition holds; none where it cannot be
+        asked, of which the history tells.
+        """
+        if happened.sprint_id is None or rated.rule.condition is None:
+            return [happened.task_id]
+        owner = await self.owner(rated)
+        if owner is None:
+            return [None]
+        try:
+            async with owner.session.savepoint():
+                where = await condition(owner, rated.rule.condition, at="condition")
+                rows = await owner.many("sprint_tasks_for_rule", where=where, sprint_id=happened.sprint_id)
+        except Exception as error:
+            if isinstance(error, LOST) and not isinstance(error, BAD_VALUE):
+                raise
+            told += self.fail(rated, said_of(error), owner)
+            return []
+        return [row["id"] for row in rows]
+
+    async def _is_out(
+        self,
+        rated: Rated,
+        task_id: UUID | None,
+        together: Sequence[Happening],
+        holding: dict[UUID, set[UUID]],
+    ) -> bool:
+        """Whether a rule's condition does not hold for a task. It is asked once for all that changed together, and kept in
+        `holding`; of what rules have changed since it is not known.
+        """
+        if len(together) == 1 or task_id is None or task_id in self.touched or rated.rule.condition is None:
+            return False
+        if rated.id not in holding:
+            ids = [each.task_id for each in together if each.task_id and fits(rated.rule.when, each)]
+            owner = await self.owner(rated)
+            holding[rated.id] = (
+                set(ids) if owner is None else await _holding(owner, rated.rule.condition, ids)
+            )
+        return task_id not in holding[rated.id]
 
     async def attempt(
         self, rated: Rated, task_id: UUID | None, before: frozenset[UUID] = frozenset()
@@ -136,15 +161,13 @@ class Chain:
         if refusal := self._refusal(rated, task_id, before):
             self._note(rated, task_id, "skipped", *refusal)
             return []
-        if len(self.acted) >= self.tx.settings.rule_runs_per_command:
-            self.silenced.add(rated.id)
-            most = f"Rules act at most {self.tx.settings.rule_runs_per_command} times in one command"
-            self._note(rated, task_id, "skipped", "many", most)
+        if self.acted >= self.tx.settings.rule_runs_per_command or len(self.tried) >= MOST_TRIED:
+            self.left[rated.id] += 1
             return []
         if self.too_often(rated):
             self._tell_once(rated, task_id)
             return []
-        self.acted.add((rated.id, task_id))
+        self.tried.add((rated.id, task_id))
         owner = await self.owner(rated)
         if owner is None:
             self._note(
@@ -161,7 +184,7 @@ class Chain:
         """Why a rule must not act at all; None where it may."""
         if rated.id in before:
             return "loop", "It would act because of itself"
-        if (rated.id, task_id) in self.acted:
+        if (rated.id, task_id) in self.tried:
             return "loop", "It has acted on this task in the same command"
         if len(before) >= DEEPEST:
             return "depth", f"At most {DEEPEST} rules follow from each other"
@@ -178,15 +201,7 @@ class Chain:
             )
 
     def too_often(self, rated: Rated) -> bool:
-        now, settings = self.tx.now, self.tx.settings
-        minute, hour = rated.lately(now)
-        if minute >= settings.rule_runs_per_minute or hour >= settings.rule_runs_per_hour:
-            return True
-        all_of_them = [each.lately(now) for each in self.rules]
-        return (
-            sum(minute for minute, _ in all_of_them) >= settings.project_rule_runs_per_minute
-            or sum(hour for _, hour in all_of_them) >= settings.project_rule_runs_per_hour
-        )
+        return acts_too_often(rated, self.rules, self.tx.now, self.tx.settings)
 
     async def owner(self, rated: Rated) -> Tx | None:
         """A transaction's view for the owner of a rule, with the rights that she has now."""
@@ -218,6 +233,7 @@ class Chain:
             self._failed(rated, task_id, deeds, said_of(error))
             return [_ran(self.runs[-1], owner)]
         self.created = work.created
+        self.touched |= {part.id for event in events for part in parts_of(event)}
         self._count(rated)
         self._note(rated, task_id, "did", deeds=deeds)
         return [
@@ -235,6 +251,7 @@ class Chain:
         self._note(rated, task_id, "failed", error.code, error.message, deeds)
 
     def _count(self, rated: Rated) -> None:
+        self.acted += 1
         rated.turn(self.tx.now)
         rated.count()
         self.counted[rated.id] = rated
@@ -247,15 +264,32 @@ class Chain:
         if rated.fresh_minute:
             self.counted[rated.id] = rated
         self.runs.append({
-            "id": new_id(), "rule_id": rated.id, "task_id": task_id, "trigger": rated.rule.when.on,
+            "id": new_id(), "rule_id": rated.id, "owner_id": rated.owner_id, "task_id": task_id, "trigger": rated.rule.when.on,
             "cause_id": None if self.by_clock else self.tx.actor.user_id, "outcome": outcome, "reason": reason,
             "message": message, "actions": [deed.model_dump(exclude_none=True) for deed in deeds],
         })  # fmt: skip
+
+    def fail(self, rated: Rated, error: AtriumError, owner: Tx) -> list[Event]:
+        """A rule cannot even begin: the history says why."""
+        self._failed(rated, None, [], error)
+        return [_ran(self.runs[-1], owner)]
+
+    def _tell_of_many(self) -> None:
+        """What became of the tasks of which the history does not tell one by one; what the clock has left comes again."""
+        most = self.tx.settings.rule_runs_per_command
+        for rated in self.rules:
+            if count := self.out[rated.id]:
+                said = f"Its condition does not hold for {count} tasks that changed together"
+                self._note(rated, None, "skipped", "condition", said)
+            if (count := self.left[rated.id]) and not isinstance(rated.rule.when, WhenDue | WhenScheduled):
+                said = f"Rules act at most {most} times in one command: it left {count} tasks alone"
+                self._note(rated, None, "skipped", "many", said)
 
     async def end(self) -> None:
         """Write the history with the commit, and set the clock for due dates."""
         if self.due:
             await look_for_due(self.tx, max(min(self.due), self.tx.now))
+        self._tell_of_many()
         if not self.runs:
             return
         counted = list(self.counted.values())
@@ -272,6 +306,21 @@ class Chain:
             trim_ids=[each.id for each in counted if each.fresh_minute],
             keep=self.tx.settings.rule_history_rows,
         )  # fmt: skip
+        self._leave_evidence()
+
+    def _leave_evidence(self) -> None:
+        """The audit log has an entry for each run that did something, beside that of the command which caused it."""
+        did = [
+            {
+                "rule_id": run["rule_id"],
+                "owner_id": run["owner_id"],
+                "changes": {name: run[name] for name in ("trigger", "task_id", "cause_id")} | {"did": done},
+            }
+            for run in self.runs
+            if (done := [deed["do"] for deed in run["actions"] if deed["outcome"] == "done"])
+        ]
+        if did:
+            self.tx.defer("audit_rule_runs", command_id=self.tx.command_id, runs=as_json(did))
 
 
 @rules
@@ -295,26 +344,15 @@ async def holds(owner: Tx, rule: Definition, task: Row | None) -> bool:
     return bool(await tasks_matching(owner, rule.condition, [task["id"]], at="condition"))
 
 
-async def enabled_rules(tx: Tx) -> list[Rated]:
-    """The rules of the project that may act; read once in a transaction."""
-    found: list[Rated] | None = tx.session.values.get("rules")
-    if found is None:
-        found = [each for row in await tx.many("rules_enabled") if (each := _rated(row))]
-        tx.session.values["rules"] = found
-    return found
-
-
-def _rated(row: Row) -> Rated | None:
-    """A rule as it was stored; None, and a line in the log, where this version cannot read it."""
+async def _holding(owner: Tx, wanted: Filter, task_ids: list[UUID]) -> set[UUID]:
+    """The tasks for which a condition holds; all of them where it cannot be asked, which shows when one is tried."""
     try:
-        rule = definition(row["definition"])
-    except ValidationError as error:
-        log.warning("rule.unreadable", rule=str(row["id"]), error=str(error))
-        return None
-    return Rated(
-        row["id"], row["owner_id"], rule, row["minute_at"], row["minute_runs"], row["hour_at"], row["hour_runs"],
-        row["told_at"],
-    )  # fmt: skip
+        async with owner.session.savepoint():
+            return await tasks_matching(owner, wanted, task_ids, at="condition")
+    except Exception as error:
+        if isinstance(error, LOST) and not isinstance(error, BAD_VALUE):
+            raise
+        return set(task_ids)
 
 
 async def owner_tx(tx: Tx, owner_id: UUID) -> Tx | None:

@@ -200,8 +200,9 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
             if row is None:
                 raise NotFound("There is no such task")
             _check_version(cmd, row)
-            own = values.changed(row)
-            changed = decided.add(row, _fresh(tx, cmd, board, row) | own, tx.now)
+            fresh = _fresh(tx, cmd, board, row, values.changed(row))
+            values.tell(row, fresh)
+            changed = decided.add(row, fresh, tx.now)
         except AtriumError as error:
             outcomes.append(refused(task_id, error))
         else:
@@ -270,10 +271,11 @@ def _check_version(cmd: UpdateTasks, row: Row) -> None:
         )
 
 
-def _fresh(tx: Tx, cmd: UpdateTasks, board: _Board, row: Row) -> dict[str, Any]:
-    """The values that a task is to have; an error where it cannot."""
+def _fresh(tx: Tx, cmd: UpdateTasks, board: _Board, row: Row, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a task is to have, with all its custom ones; an error where it cannot, and no room is taken then."""
     fresh = cmd.changes.model_dump(exclude_unset=True) if cmd.changes else {}
     fresh |= settled(row, fresh)
+    fresh |= own
     if cmd.add_tags or cmd.remove_tags:
         fresh["tags"] = _changed(row["tags"], cmd.add_tags, cmd.remove_tags)
         _at_most(MOST_TAGS, fresh["tags"], "tags")
@@ -284,8 +286,9 @@ def _fresh(tx: Tx, cmd: UpdateTasks, board: _Board, row: Row) -> dict[str, Any]:
         fresh["assignee_ids"] = _changed(row["assignee_ids"], cmd.add_assignee_ids, cmd.remove_assignee_ids)
         _at_most(MOST_ASSIGNEES, fresh["assignee_ids"], "assignees")
         fresh["watcher_ids"] = watching_with(row, fresh["assignee_ids"])
-    if board.sprint is not None and row["sprint_id"] != board.sprint.row["id"]:
-        board.sprint.take()
+    planned = board.sprint if board.sprint and row["sprint_id"] != board.sprint.row["id"] else None
+    if planned:
+        planned.check()
     if cmd.column_id is not None:
         shown = board.columns[cmd.column_id]["status_ids"]
         fresh["status_id"] = next_status(board.statuses[row["status_id"]], shown)
@@ -297,6 +300,8 @@ def _fresh(tx: Tx, cmd: UpdateTasks, board: _Board, row: Row) -> dict[str, Any]:
             raise unapproved(row["approval"])
         fresh["completed_at"] = (row["completed_at"] or tx.now) if done else None
         fresh |= _placed(cmd, board, row, status_id)
+    if planned:
+        planned.take()
     return fresh
 
 

@@ -34,10 +34,18 @@ class Values:
         after = self.fields.merged(before, self.given, "changes.fields")
         if after == before:
             return {"fields": row["fields"]}
-        self.told += len(orjson.dumps([before, after]))
-        if self.told > MOST_BYTES:
+        if self.told + _size(before, after) > MOST_BYTES:
             raise ValidationFailed.field("task_ids", "are too many for values this large: name fewer of them")
         return {"fields": after}
+
+    def tell(self, row: Row, fresh: Mapping[str, Any]) -> None:
+        """Count what the event tells of a task that gets these values."""
+        if self.fields is not None and fresh["fields"] != row["fields"]:
+            self.told += _size(from_json(row["fields"]), fresh["fields"])
+
+
+def _size(before: Any, after: Any) -> int:
+    return len(orjson.dumps([before, after]))
 
 
 async def values_of(tx: Tx, given: Mapping[str, Any] | None) -> Values:

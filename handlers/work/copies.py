@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
@@ -18,6 +19,7 @@ from handlers.errors import Conflict, NotFound, ValidationFailed
 from handlers.paging import FIRST_MOMENT, LAST_MOMENT
 from handlers.registry import Ids, LongText, Name, Payload, command
 from handlers.work import hierarchy, positions, workflow_copy
+from handlers.work.dates import shifted
 from handlers.work.progress import ProjectProgressed, settle_above
 from handlers.work.projects import Day, Key, ProjectCreated, create_row, project, take_part
 from storage.ids import new_id
@@ -90,7 +92,7 @@ async def save_template(tx: Tx, cmd: SaveTemplate) -> list[ProjectCreated]:
         start_on=source["start_on"], end_on=source["end_on"],
     )  # fmt: skip
     await copy.write(tx, row["key"])
-    await take_part(tx, copy.id, [tx.actor.user_id])
+    await take_part(tx, row, [tx.actor.user_id])
     return [ProjectCreated.of(row)]
 
 
@@ -134,18 +136,21 @@ async def _copy(
 ) -> list[ProjectCreated | ProjectProgressed]:
     await hierarchy.check_parent(tx, kind, cmd.parent_id)
     await hierarchy.check_unit(tx, cmd.unit_id)
-    begins = source["start_on"] or await tx.value("first_day", source_id=source["id"])
+    begins = source["start_on"] or await _first_day(tx, source["id"])
     shift = cmd.start_on - begins if dates and cmd.start_on and begins else timedelta()
+    start = cmd.start_on or (source["start_on"] if dates else None)
+    end = _moved(source["end_on"], shift) if dates else None
+    if start and end and end < start:
+        raise ValidationFailed.field("start_on", "is after the end that it would have")
     copy = await _plan(tx, source, cmd.id, tasks=cmd.tasks, shift=shift if dates else None)
     row = await create_row(
         tx, cmd, project_id=copy.id, name=cmd.name, key=cmd.key, settings=source["settings"],
         **_kept(source), description=source["description"], type=kind, status="active",
         unit_id=cmd.unit_id or source["unit_id"],
-        start_on=cmd.start_on or (source["start_on"] if dates else None),
-        end_on=_moved(source["end_on"], shift) if dates else None,
+        start_on=start, end_on=end,
     )  # fmt: skip
     await copy.write(tx, row["key"])
-    await take_part(tx, copy.id, [tx.actor.user_id, row["owner_id"], *cmd.member_ids])
+    await take_part(tx, row, [tx.actor.user_id, row["owner_id"], *cmd.member_ids])
     above = await settle_above(tx, {cmd.parent_id}) if cmd.parent_id else []
     return [ProjectCreated.of(row), *above]
 
@@ -177,6 +182,8 @@ class _Copy:
     tasks: list[Row] = field(default_factory=list)
     places: dict[UUID, tuple[UUID, UUID, str]] = field(default_factory=dict)
     """Task -> column, status (both of the source) and position."""
+    zone: str = "UTC"
+    """Where the days of tasks without a zone are."""
 
     async def write(self, tx: Tx, key: str) -> None:
         about = {"source_id": self.source_id, "project_id": self.id}
@@ -188,7 +195,9 @@ class _Copy:
         counts = Counter(below)
         placed = [self.places[row["id"]] for row in self.tasks]
         await tx.exec(
-            "copy_tasks", **about, key=key, shift=self.shift,
+            "copy_tasks", **about, key=key,
+            starts=[self._later(row, "start_at") for row in self.tasks],
+            dues=[self._later(row, "due_at") for row in self.tasks],
             old_ids=list(task_ids), new_ids=list(task_ids.values()),
             parent_ids=[task_ids.get(parent) for parent in below],
             subtask_totals=[counts[row["id"]] for row in self.tasks],
@@ -200,11 +209,27 @@ class _Copy:
         for statement in ("copy_dependencies", "copy_checklists"):
             await tx.exec(statement, **about, old_ids=list(task_ids), new_ids=list(task_ids.values()))
 
+    def _later(self, task: Row, name: str) -> datetime | None:
+        """A date of a task in the copy: as many days later, at the same hour by the clock of its zone."""
+        moment: datetime | None = task[name]
+        if moment is None or self.shift is None:
+            return None
+        return shifted(moment, self.shift, ZoneInfo(task["time_zone"] or self.zone))
+
+
+async def _first_day(tx: Tx, project_id: UUID) -> date | None:
+    """The day with which a project without a start begins: that of the first date of its tasks."""
+    zone = await tx.value("tenant_zone") or "UTC"
+    rows = await tx.many("first_moments", source_id=project_id)
+    days = (row["moment"].astimezone(ZoneInfo(row["time_zone"] or zone)).date() for row in rows)
+    return min(days, default=None)
+
 
 async def _plan(tx: Tx, source: Row, copy_id: UUID | None, *, tasks: bool, shift: timedelta | None) -> _Copy:
     """Read what is there, and say what goes where; refuses what is too much before anything is written."""
     shape = await tx.many("shape_to_copy", source_id=source["id"])
     copy = _Copy(copy_id or new_id(), source["id"], shift, {row["id"]: new_id() for row in shape})
+    _check_dates([source["end_on"]], shift or timedelta())
     if not tasks:
         return copy
     copy.tasks = await tx.many("tasks_to_copy", source_id=source["id"], max_rows=MOST + 1)
@@ -214,7 +239,8 @@ async def _plan(tx: Tx, source: Row, copy_id: UUID | None, *, tasks: bool, shift
         raise Conflict("So many items of checklists cannot be copied at once", details={"limit": MOST_ITEMS})
     copy.places = _places(copy.tasks, shape)
     copy.tasks = [row for row in copy.tasks if row["id"] in copy.places]
-    _check_dates([source["end_on"], *_moments(copy.tasks)], shift or timedelta())
+    _check_dates(_moments(copy.tasks), shift or timedelta())
+    copy.zone = await tx.value("tenant_zone") or "UTC"
     return copy
 
 
@@ -223,8 +249,12 @@ def _places(tasks: list[Row], shape: list[Row]) -> dict[UUID, tuple[UUID, UUID, 
     so does what lies on a board that is not copied, or it stays behind.
     """
     copied = {row["id"] for row in shape}
-    first = next((row for row in shape if row["category"] in UNTOUCHED), None)
-    column = next((row for row in shape if first and first["id"] in (row["status_ids"] or ())), None)
+    columns_of = {status_id: row for row in reversed(shape) for status_id in row["status_ids"] or ()}
+    shown = [row for row in shape if row["id"] in columns_of]
+    first = next((row for row in shown if row["category"] in UNTOUCHED), None) or next(
+        (row for row in shown if row["category"] not in ("done", "cancelled")), None
+    )
+    column = columns_of[first["id"]] if first else None
     columns: dict[UUID, list[tuple[bool, Row]]] = {}
     for task in tasks:
         fresh = task["category"] in UNTOUCHED and task["column_id"] in copied

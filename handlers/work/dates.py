@@ -6,7 +6,7 @@ completed, and `due_at` is past.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -43,6 +43,11 @@ def settled(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 def on_day(day: date, at: time, zone: ZoneInfo) -> datetime:
     """The moment of a time of day in a zone."""
     return datetime.combine(day, at, zone).astimezone(UTC)
+
+
+def shifted(moment: datetime, days: timedelta, zone: ZoneInfo) -> datetime:
+    """So many days later, at the same hour by the clock of a zone."""
+    return (moment.astimezone(zone).replace(tzinfo=None) + days).replace(tzinfo=zone).astimezone(UTC)
 
 
 def _day(moment: datetime, zone: ZoneInfo) -> date:

@@ -87,7 +87,7 @@ class UpdateField(Payload):
         None, description="Tasks keep an option that is gone until they get another."
     )
     required: bool | None = None
-    currency: Currency | None = None
+    currency: Currency | None = Field(None, description="null: the tenant's.")
     formula: Formula | None = None
 
     @model_validator(mode="after")
@@ -182,8 +182,8 @@ async def update(tx: Tx, cmd: UpdateField) -> FieldUpdated:
     tx.check_version(row, ProjectField)
     changes = {
         name: value
-        for name, value in cmd.model_dump(exclude={"project_id", "field_id"}).items()
-        if value is not None
+        for name, value in cmd.model_dump(exclude={"project_id", "field_id"}, exclude_unset=True).items()
+        if value is not None or name == "currency"
     }
     try:
         fresh = definition({**row, **changes})

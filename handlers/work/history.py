@@ -27,6 +27,7 @@ from handlers.work.feeds import Feed, WideFeed, check_task, read_feed, read_wide
 from handlers.work.inverses import BARS, replay, undoable
 from handlers.work.past import Past, changed_tasks
 from handlers.work.returns import TasksRestored
+from handlers.work.rule_clock import look_at_what_is_told
 from handlers.work.sentences import SILENT
 from handlers.work.tasks import TaskDeleted, TaskMoved, TaskRestored, TaskUpdated
 from storage.postgres import Row
@@ -206,6 +207,7 @@ async def _stepped(
         can_redo=more or back,
     )
     await add_reactions(tx, made)
+    await look_at_what_is_told(tx, made, tx.room)
     # Settled: rules do not act upon it, for what they did is taken back, or brought again, with the rest.
     return Outcome(cast("list[Replayed]", made), reply, settled=True)
 

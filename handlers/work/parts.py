@@ -13,6 +13,7 @@ from handlers.errors import Forbidden
 from handlers.registry import Entity, Event, Gone, Timestamp, reaction
 from handlers.work.project_members import ProjectMember, ProjectMemberAdded, ProjectMemberRemoved, shown_part
 from handlers.work.projects import ProjectCreated
+from handlers.work.trash import ProjectPurged
 from storage.postgres import Row
 from storage.rooms import RoomKey
 
@@ -45,6 +46,11 @@ class ProjectLeft(Event, name="project.left"):
     """You take no part in a project any more."""
 
     participation: Gone
+    assignments: list[Gone] | None = Field(
+        None, description="What was yours there, where the project is no more."
+    )
+    views: list[Gone] | None = None
+    board_layouts: list[Gone] | None = None
 
 
 @reaction(ProjectCreated)
@@ -64,6 +70,21 @@ async def on_added(tx: Tx, event: ProjectMemberAdded) -> list[Event]:
 async def on_removed(tx: Tx, event: ProjectMemberRemoved) -> list[Event]:
     gone = Gone(id=(event.room or tx.room).id, removed=True)
     return [ProjectLeft(participation=gone).to(RoomKey(tx.room.tenant_id, "user", event.member.id))]
+
+
+@reaction(ProjectPurged)
+async def on_purged(tx: Tx, event: ProjectPurged) -> list[Event]:
+    """Everybody who has something of it loses it in her own room too."""
+    if event.room is not None and event.room != tx.room:
+        return []
+    gone: dict[UUID, ProjectLeft] = {}
+    for row in await tx.many("held_of_project", project_id=event.project.id):
+        left = gone.setdefault(
+            row["user_id"], ProjectLeft(participation=Gone(id=event.project.id, removed=True))
+        )
+        if row["kind"] is not None:
+            setattr(left, row["kind"], [Gone(id=one, removed=True) for one in row["ids"]])
+    return [left.to(RoomKey(tx.room.tenant_id, "user", user_id)) for user_id, left in gone.items()]
 
 
 async def lock_projects(tx: Tx, project_ids: set[UUID]) -> None:

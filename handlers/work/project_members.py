@@ -73,7 +73,7 @@ async def add_member(tx: Tx, cmd: AddProjectMember) -> ProjectMemberAdded:
     """Let a member of the tenant take part, or give her another role or end in this project."""
     before = await _part(tx, cmd.user_id)
     if before["role"] == "guest" and not await tx.value("lets_guests_in"):
-        raise Conflict("This project is closed to guests", details={"reason": "no_guests"})
+        raise closed_to_guests()
     if cmd.role is not None:
         tx.may_give(cmd.role, before=frozenset(PERMISSIONS))
     row = await tx.one("set_project_member", cmd)
@@ -109,6 +109,10 @@ async def remove_member(tx: Tx, cmd: RemoveProjectMember) -> list[ProjectMemberR
     after = await tx.one("project_actor", cmd)
     _require_own(tx, _permissions(after, tx.room.id) - _permissions(before, tx.room.id))
     return [ProjectMemberAdded.of(row)]
+
+
+def closed_to_guests() -> Conflict:
+    return Conflict("This project is closed to guests", details={"reason": "no_guests"})
 
 
 async def _part(tx: Tx, user_id: UUID) -> Row:

@@ -33,7 +33,7 @@ from handlers.registry import (
 from handlers.work.filters import Filter, condition
 from handlers.work.rule_actions import MOST, NEEDS, Action, Named, needs_task
 from handlers.work.rule_clock import forget_strikes, look_for_due, plan_strike
-from handlers.work.rule_triggers import Trigger, WhenDue, WhenMoved, WhenScheduled
+from handlers.work.rule_triggers import OF_NO_TASK, Trigger, WhenDue, WhenMoved, WhenScheduled
 from storage.ids import new_id
 from storage.postgres import Row
 
@@ -216,13 +216,16 @@ async def create(tx: Tx, cmd: CreateRule) -> Outcome[RuleCreated, RuleReply]:
     versioned=True,
 )
 async def update(tx: Tx, cmd: UpdateRule) -> Outcome[RuleUpdated, RuleReply]:
-    """Change a rule; whoever does is its owner from then on."""
+    """Change a rule; whoever does is its owner from then on. What it waits for by the clock goes on, unless that changes."""
     row = await _rule(tx, cmd.rule_id)
     tx.check_version(row, Rule)
-    fresh = cmd.applied_to(definition(row["definition"]))
+    before = definition(row["definition"])
+    fresh = cmd.applied_to(before)
     await _check(tx, fresh)
-    row = await tx.one("update_rule", cmd, name=cmd.name or row["name"], **_columns(fresh))
-    next_at = await _settle(tx, row)
+    anew = fresh.when != before.when
+    row = await tx.one("update_rule", cmd, name=cmd.name or row["name"], anew=anew, **_columns(fresh))
+    next_at = await _settle(tx, row) if anew else row["next_at"]
+    tx.session.values.pop("rules", None)
     return Outcome([RuleUpdated(rule=_part(row))], RuleReply(rule=Rule.of({**row, "next_at": next_at})))
 
 
@@ -289,9 +292,9 @@ async def _check(tx: Tx, rule: Definition) -> None:
         raise ValidationFailed.field("then", f"must be at most {MOST_BYTES} bytes of JSON, all in all")
     for action in rule.then:
         tx.require(NEEDS[action.do])
-    if isinstance(rule.when, WhenScheduled) and rule.condition is None and any(map(needs_task, rule.then)):
+    if isinstance(rule.when, OF_NO_TASK) and rule.condition is None and any(map(needs_task, rule.then)):
         raise ValidationFailed.field(
-            "then", "by the clock, and without a condition, there is no task to act on"
+            "then", "by the clock or for a sprint, and without a condition, there is no task to act on"
         )
     if rule.condition is not None:
         await condition(tx, rule.condition, at="condition")
@@ -310,9 +313,10 @@ def names(rule: Definition) -> Named:
 
 
 async def _switch(tx: Tx, rule_id: UUID, *, enabled: bool) -> RuleUpdated:
-    await _rule(tx, rule_id)
+    before = await _rule(tx, rule_id)
     row = await tx.one("switch_rule", rule_id=rule_id, enabled=enabled)
-    await _settle(tx, row)
+    if before["enabled"] != enabled:
+        await _settle(tx, row)
     return RuleUpdated(rule=_part(row))
 
 

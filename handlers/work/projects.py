@@ -37,7 +37,7 @@ from handlers.work.hierarchy import Type
 from handlers.work.keys import seen
 from handlers.work.labels import Label, labels_of
 from handlers.work.progress import ProgressBy, ProjectProgressed, settle_above
-from handlers.work.project_members import ProjectMember
+from handlers.work.project_members import ProjectMember, closed_to_guests
 from handlers.work.project_settings import SettingsChanges
 from handlers.work.sprints import SHOWN, Sprint
 from handlers.work.tasks import Priority, Task
@@ -258,7 +258,7 @@ async def create(tx: Tx, cmd: CreateProject) -> list[ProjectCreated | ProjectPro
         tx, cmd, project_id=project_id, name=cmd.name, key=cmd.key, settings=cmd.settings, fields=values
     )
     await _create_workflow(tx, project_id)
-    await take_part(tx, project_id, [tx.actor.user_id, row["owner_id"], *cmd.member_ids])
+    await take_part(tx, row, [tx.actor.user_id, row["owner_id"], *cmd.member_ids])
     await auto_archive.set_alarm(tx, row)
     above = await settle_above(tx, {cmd.parent_id}) if cmd.parent_id else []
     return [ProjectCreated.of(row), *above]
@@ -286,10 +286,12 @@ async def create_row(
     return row
 
 
-async def take_part(tx: Tx, project_id: UUID, user_ids: list[UUID]) -> None:
-    """Let members take part in a new project."""
+async def take_part(tx: Tx, row: Row, user_ids: list[UUID]) -> None:
+    """Let members take part in a new project; CONFLICT for guests where it is closed to them."""
+    if not _lets_guests_in(row) and await tx.value("guests_among", user_ids=user_ids):
+        raise closed_to_guests()
     for user_id in dict.fromkeys(user_ids):
-        if await tx.maybe("set_project_member", project_id=project_id, user_id=user_id, role=None) is None:
+        if await tx.maybe("set_project_member", project_id=row["id"], user_id=user_id, role=None) is None:
             raise NotFound("There is no such member")
 
 

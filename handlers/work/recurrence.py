@@ -6,7 +6,7 @@ series keeps to its rule whatever becomes of the dates of one task. What makes t
 command of its own, with all that hangs upon a new task.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -31,6 +31,7 @@ from handlers.registry import (
 )
 from handlers.work import positions
 from handlers.work.bulk import TasksUpdated
+from handlers.work.dates import shifted
 from handlers.work.reminders import replan
 from handlers.work.rrule import Recurrence, RecurrenceRule
 from handlers.work.tasks import (
@@ -107,6 +108,8 @@ async def set_recurrence(tx: Tx, cmd: SetRecurrence) -> RecurrenceSet:
     """Have a task recur, beginning with this one: by its due date, else by its start."""
     task = await standing(tx, cmd.task_id)
     tx.check_version(task, Task)
+    if task["completed_at"] is not None:
+        raise Conflict("The task is done already: open it again, or have another one recur")
     begins = task["due_at"] or task["start_at"]
     if begins is None:
         raise Conflict("A task recurs by its due date or its start: give it one first")
@@ -299,7 +302,7 @@ def _shifted(task: Row, series: Row, occurs_at: datetime) -> dict[str, datetime 
         return {"start_at": occurs_at, "due_at": None} if start else {"start_at": None, "due_at": occurs_at}
     if start is not None:
         days = occurs_at.astimezone(zone).date() - due.astimezone(zone).date()
-        start = (start.astimezone(zone).replace(tzinfo=None) + days).replace(tzinfo=zone).astimezone(UTC)
+        start = shifted(start, days, zone)
     return {"start_at": start, "due_at": occurs_at}
 
 

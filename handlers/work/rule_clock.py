@@ -17,11 +17,13 @@ from pydantic import Field
 from handlers.alarms import Alarm, advance_alarm, clear_alarms, set_alarms
 from handlers.context import Tx
 from handlers.paging import FIRST_MOMENT
-from handlers.registry import Event, Payload, When
-from handlers.work.bulk import TasksUpdated
+from handlers.registry import Event, Payload, When, reaction
+from handlers.subjects import parts_of
+from handlers.work.copying import TaskCopied
 from handlers.work.dates import on_day
 from handlers.work.rule_triggers import WhenDue, WhenScheduled
-from handlers.work.tasks import TaskCreated, TaskPart, TaskRestored, TaskUpdated, Was
+from handlers.work.transfer import TaskArrived
+from storage.rooms import RoomKey
 
 DAYS_AHEAD: Final = 62
 """In so many days every schedule comes round."""
@@ -34,7 +36,9 @@ class Strike(Payload):
 
     rule_id: UUID
     at: When
-    after: int = Field(0, ge=0, description="Tasks up to this number have had their turn.")
+    after: int | None = Field(
+        None, ge=0, description="What is left of an occurrence: tasks up to this number have had their turn."
+    )
 
 
 class LookForDue(Payload):
@@ -77,33 +81,32 @@ async def plan_strike(tx: Tx, rule_id: UUID, when: WhenScheduled, after: datetim
     return moment
 
 
-async def go_on(tx: Tx, strike: Strike, after: int) -> None:
+async def go_on(tx: Tx, strike: Strike, after: int, at: datetime) -> None:
     """Set an alarm for the tasks that are left of an occurrence."""
-    rest = strike.model_copy(update={"after": after})
-    await set_alarms(tx, [Alarm(f"{_key(strike.rule_id)}:rest", tx.now, "rule.strike", rest)])
+    rest = Strike(rule_id=strike.rule_id, at=strike.at, after=after)
+    await set_alarms(tx, [Alarm(f"{_key(strike.rule_id)}:rest", at, "rule.strike", rest)])
 
 
 async def forget_strikes(tx: Tx, rule_id: UUID) -> None:
     await clear_alarms(tx, [_key(rule_id), f"{_key(rule_id)}:rest"])
 
 
-async def look_for_due(tx: Tx, at: datetime) -> None:
-    """Have due dates looked through at a moment, or earlier where that is planned."""
-    await advance_alarm(tx, Alarm(f"rules-due:{tx.room.id}", at, "rule.look_for_due", LookForDue()))
+async def look_for_due(tx: Tx, at: datetime, room: RoomKey | None = None) -> None:
+    """Have due dates of a project looked through at a moment, or earlier where that is planned; unset: of this one."""
+    room = room or tx.room
+    await advance_alarm(tx, Alarm(f"rules-due:{room.id}", at, "rule.look_for_due", LookForDue()), room)
 
 
 def due_moments(events: Iterable[Event], rules: Sequence[WhenDue], now: datetime) -> list[datetime]:
-    """When rules have to act because of what events tell of due dates; now where they tell of tasks that came back."""
+    """When rules have to act because of what events tell of due dates; now where they tell of tasks opened again."""
+    if not rules:
+        return []
     found = list[datetime]()
-    for event in events:
-        if isinstance(event, TaskCreated):
-            found += _moments(event.task.due_at, rules)
-        elif isinstance(event, TaskUpdated):
-            found += _changed(event.task, event.was, rules, now)
-        elif isinstance(event, TasksUpdated):
-            for task, was in zip(event.tasks, event.was, strict=True):
-                found += _changed(task, was, rules, now)
-        elif isinstance(event, TaskRestored):
+    for part in (part for event in events for part in parts_of(event)):
+        told = part.model_fields_set
+        if part.due_at is not None and "due_at" in told and (part.completed_at is None):
+            found += [part.due_at + timedelta(minutes=when.minutes) for when in rules]
+        elif "completed_at" in told and "due_at" not in told and part.completed_at is None:
             found.append(now)
     return found
 
@@ -113,14 +116,18 @@ def tells_of_due(events: Sequence[Event]) -> bool:
     return bool(due_moments(events, [WhenDue(on="task.due")], FIRST_MOMENT))
 
 
-def _changed(task: TaskPart, was: Was, rules: Sequence[WhenDue], now: datetime) -> list[datetime]:
-    if "completed_at" in was.model_fields_set and task.completed_at is None:
-        return [now]
-    return _moments(task.due_at, rules) if "due_at" in was.model_fields_set else []
+async def look_at_what_is_told(tx: Tx, events: Sequence[Event], room: RoomKey) -> None:
+    """Have due dates of a project looked through now, where its rules wait for them and events tell of any."""
+    if tells_of_due(events) and await tx.value("waits_for_due", room_id=room.id):
+        await look_for_due(tx, tx.now, room)
 
 
-def _moments(due_at: datetime | None, rules: Sequence[WhenDue]) -> list[datetime]:
-    return [due_at + timedelta(minutes=when.minutes) for when in rules] if due_at else []
+@reaction(TaskArrived)
+@reaction(TaskCopied)
+async def due_elsewhere(tx: Tx, event: TaskArrived | TaskCopied) -> None:
+    """What comes to a project by a command of the tenant may be due there."""
+    if event.room is not None and event.room != tx.room:
+        await look_at_what_is_told(tx, [event], event.room)
 
 
 def _key(rule_id: UUID) -> str:

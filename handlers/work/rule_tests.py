@@ -5,11 +5,12 @@ from uuid import UUID
 from pydantic import Field
 
 from handlers.context import Tx
-from handlers.errors import NotFound
+from handlers.errors import AtriumError, NotFound
 from handlers.registry import Entity, Payload, Reply, query
-from handlers.work.automation import Chain, enabled_rules, holds, owner_tx
+from handlers.work.automation import Chain, holds, owner_tx
 from handlers.work.project_rules import definition
 from handlers.work.rule_actions import NEEDS, Action, Named
+from handlers.work.rule_rates import enabled_rules
 
 
 class TryRule(Payload):
@@ -58,8 +59,11 @@ async def test(tx: Tx, ask: TryRule) -> RuleTest:
             Hindrance(reason="owner", message="Its owner does not take part in the project any more")
         )
         return RuleTest(would_act=False, hindrances=found)
-    if not await holds(owner, rule, task):
-        found.append(Hindrance(reason="condition", message="Its condition does not hold"))
+    try:
+        if not await holds(owner, rule, task):
+            found.append(Hindrance(reason="condition", message="Its condition does not hold"))
+    except AtriumError as error:  # it names a field that is gone
+        found.append(Hindrance(reason=error.code, message=error.message))
     for at, action in enumerate(rule.then):
         found += await _hindrances(owner, action, at)
     return RuleTest(would_act=not found, hindrances=found)

@@ -28,13 +28,17 @@ class Filling:
     held: int
 
     def take(self, count: int = 1) -> None:
+        """Let so many more in; CONFLICT where there is no room for them."""
+        self.check(count)
+        self.held += count
+
+    def check(self, count: int = 1) -> None:
         """CONFLICT where there is no room for so many more."""
         if self.held + count > MOST_TASKS:
             raise Conflict(
                 f"{self.row['name']} holds {self.held} tasks; {MOST_TASKS} are the most: plan another sprint",
                 details={"limit": MOST_TASKS, "held": self.held},
             )
-        self.held += count
 
 
 async def sprint_to_fill(tx: Tx, sprint_id: UUID) -> Filling:

@@ -1,6 +1,7 @@
 """The trash of projects and tasks: what goes there, comes back, and is removed for good."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from handlers.registry import (
     Entity,
     Event,
     Gone,
+    Outcome,
     Page,
     Pagination,
     Paging,
@@ -21,6 +23,7 @@ from handlers.registry import (
     Reply,
     Timestamp,
     command,
+    internal,
     query,
 )
 from handlers.work import auto_archive, hierarchy
@@ -73,6 +76,11 @@ class PurgeProject(Payload):
     project_id: UUID
 
 
+class ExpireProject(Payload):
+    project_id: UUID
+    older_than: datetime
+
+
 class ListTrash(Paging):
     kind: Literal["project", "task"] = "project"
     project_id: UUID | None = Field(None, description="Only tasks of this project.")
@@ -114,7 +122,11 @@ async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored | ProjectProg
     """Bring a project back from the trash; into what it was in, where that still stands and can hold it."""
     row = await _trashed(tx, cmd.project_id)
     parent = row["parent_id"] and await tx.maybe("project", project_id=row["parent_id"])
-    fits = parent is not None and hierarchy.RANK[parent["type"]] > hierarchy.RANK[row["type"]]
+    fits = (
+        parent
+        and parent["archived_at"] is None
+        and hierarchy.RANK[parent["type"]] > hierarchy.RANK[row["type"]]
+    )
     fresh = await tx.maybe("restore_project", cmd, parent_id=row["parent_id"] if fits else None)
     if fresh is None:  # it was to be removed just now
         raise NotFound("There is no such project in the trash")
@@ -137,8 +149,17 @@ async def purge(tx: Tx, cmd: PurgeProject) -> list[ProjectPurged]:
     Its rows and its log are removed within the hour; what the audit log says of it stays.
     """
     await _trashed(tx, cmd.project_id)
-    if await tx.maybe("give_project_up", cmd) is None:
+    if await tx.maybe("give_project_up", cmd, older_than=None) is None:
         raise NotFound("There is no such project in the trash")
+    return both(tx, cmd.project_id, ProjectPurged(project=Gone(id=cmd.project_id, removed=True)))
+
+
+@internal("project.expire", room="tenant")
+async def expire(tx: Tx, cmd: ExpireProject) -> list[ProjectPurged] | Outcome[ProjectPurged, Reply]:
+    """Give a project up that is in the trash for too long, unless it was restored meanwhile."""
+    await tx.many("lock_rooms", room_ids=[cmd.project_id])
+    if await tx.maybe("give_project_up", cmd) is None:
+        return Outcome([], Reply())
     return both(tx, cmd.project_id, ProjectPurged(project=Gone(id=cmd.project_id, removed=True)))
 
 

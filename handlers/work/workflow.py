@@ -32,6 +32,8 @@ Category = Literal["backlog", "todo", "in_progress", "blocked", "done", "cancell
 
 COUNTED: Final = {"done", "cancelled"}
 """Categories that say whether a task is completed, or how its parent counts it."""
+MOST_STORED: Final = 10_000
+"""Tasks in the archive and the trash that come to have another status, or another meaning of it, at once (count)."""
 MOST_STATUSES: Final = 50
 """Statuses that one workflow may have (count)."""
 
@@ -226,6 +228,8 @@ async def update(tx: Tx, cmd: UpdateStatus) -> Outcome[StatusUpdated | TasksUpda
         return Outcome([event], event)
     had = await _holders(tx, cmd.status_id)
     again = (category == "done") != (row["category"] == "done")
+    if again:
+        await _check_all(tx, cmd.status_id, done=category == "done")
     told = await _retag(tx, had, cmd.status_id, cmd.status_id, category) if again else _Told()
     event = await _change(tx, row, **changes)
     if again:
@@ -258,8 +262,9 @@ async def delete(tx: Tx, cmd: DeleteStatus) -> Outcome[TasksUpdated | StatusDele
     if heir is None:
         await _check_unused(tx, cmd, columns)
     had = await _holders(tx, cmd.status_id)
-    told = await _retag(tx, had, cmd.status_id, heir["id"], heir["category"]) if heir else _Told()
     stored = heir or next((one for one in others if one["category"] == row["category"]), others[0])
+    await _check_all(tx, cmd.status_id, done=stored["category"] == "done")
+    told = await _retag(tx, had, cmd.status_id, heir["id"], heir["category"]) if heir else _Told()
     await tx.exec("retag_stored", old_id=cmd.status_id, new_id=stored["id"])
     await tx.exec("replace_in_deleted_columns", old_id=cmd.status_id, new_id=stored["id"])
     shown = [await _replace(tx, column, cmd.status_id, cmd.replace_with) for column in columns]
@@ -329,6 +334,22 @@ async def _holders(tx: Tx, status_id: UUID) -> _Holders:
             f"More than {MOST:,} tasks have this status: change some first", details={"most": MOST}
         )
     return _Holders(tasks, [row["parent_id"] for row in parents])
+
+
+async def _check_all(tx: Tx, status_id: UUID, *, done: bool) -> None:
+    """CONFLICT where too many tasks rest with a status to give it another meaning, or some may not be done yet."""
+    held = await tx.one("held_by_status", status_id=status_id)
+    if held["stored"] > MOST_STORED:
+        raise Conflict(
+            f"More than {MOST_STORED:,} tasks in the archive and the trash have this status",
+            details={"most": MOST_STORED, "held": held["stored"]},
+        )
+    if done and held["unapproved"] and await tx.value("requires_approval"):
+        raise Conflict(
+            f"{held['unapproved']} tasks with this status must be approved before they are done, the archive and the "
+            "trash among them",
+            details={"unapproved": held["unapproved"]},
+        )
 
 
 async def _retag(tx: Tx, had: _Holders, old_id: UUID, new_id: UUID, category: str | None) -> _Told:

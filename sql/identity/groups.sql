@@ -168,5 +168,6 @@ ON CONFLICT (tenant_id, project_id, user_id) DO UPDATE SET shared_roles = exclud
 -- participations_of :many
 SELECT pm.project_id AS id, pm.role, pm.direct, pm.shared_roles, pm.expires_at
 FROM project_members AS pm
+JOIN projects AS p ON p.tenant_id = pm.tenant_id AND p.id = pm.project_id AND p.purged_at IS NULL
 WHERE pm.tenant_id = :tenant_id AND pm.user_id = :actor_id
 ORDER BY pm.project_id;

@@ -2,6 +2,7 @@
 
 -- allocation :maybe
 SELECT a.* FROM allocations AS a
+JOIN projects AS p ON p.tenant_id = a.tenant_id AND p.id = a.project_id AND p.deleted_at IS NULL
 WHERE a.tenant_id = :tenant_id AND a.project_id = :project_id AND a.id = :allocation_id;
 
 -- count_allocations :value

@@ -81,25 +81,29 @@ WHERE f.tenant_id = :tenant_id AND f.project_id = :source_id;
 
 -- tasks_to_copy :many
 SELECT
-    t.id, t.number, t.parent_id, t.column_id, t.status_id, t.position, t.start_at, t.due_at, t.subtask_total,
-    t.checklist_total, s.category
+    t.id, t.number, t.parent_id, t.column_id, t.status_id, t.position, t.start_at, t.due_at, t.time_zone,
+    t.subtask_total, t.checklist_total, s.category
 FROM tasks AS t
 JOIN statuses AS s ON s.tenant_id = t.tenant_id AND s.project_id = :source_id AND s.id = t.status_id
 WHERE t.tenant_id = :tenant_id AND t.project_id = :source_id AND t.deleted_at IS NULL AND t.archived_at IS NULL
 ORDER BY t.number
 LIMIT :max_rows;
 
--- The day with which a project without a start begins: that of the first date of its tasks.
--- first_day :value
-SELECT min(least(t.start_at, t.due_at))::date FROM tasks AS t
-WHERE t.tenant_id = :tenant_id AND t.project_id = :source_id AND t.deleted_at IS NULL AND t.archived_at IS NULL;
+-- The first date of the tasks of each zone.
+-- first_moments :many
+SELECT t.time_zone, min(least(t.start_at, t.due_at)) AS moment FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.project_id = :source_id AND t.deleted_at IS NULL AND t.archived_at IS NULL
+    AND least(t.start_at, t.due_at) IS NOT NULL
+GROUP BY t.time_zone;
 
 -- copy_tasks :exec
 WITH placed AS (
     SELECT m.* FROM unnest(
         :old_ids::uuid [], :new_ids::uuid [], :parent_ids::uuid [], :column_ids::uuid [], :status_ids::uuid [],
-        :positions::text [], :subtask_totals::bigint []
-    ) WITH ORDINALITY AS m (old_id, id, parent_id, column_id, status_id, position, subtask_total, number)
+        :positions::text [], :subtask_totals::bigint [], :starts::timestamptz [], :dues::timestamptz []
+    ) WITH ORDINALITY AS m (
+        old_id, id, parent_id, column_id, status_id, position, subtask_total, start_at, due_at, number
+    )
 ), made AS (
     INSERT INTO tasks (
         tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
@@ -114,7 +118,7 @@ WITH placed AS (
             JOIN unnest(:label_ids::uuid [], :new_label_ids::uuid []) AS l (old_id, new_id) ON l.old_id = held.id
             ORDER BY held.place
         ),
-        t.fields, t.start_at + :shift::interval, t.due_at + :shift::interval, t.time_zone, t.all_day, t.estimate_minutes,
+        t.fields, m.start_at, m.due_at, t.time_zone, t.all_day, t.estimate_minutes,
         CASE WHEN s.category = 'done' THEN :now::timestamptz END, m.subtask_total, t.checklist_total,
         :actor_id, :now, :actor_id, :now
     FROM placed AS m

@@ -6,6 +6,7 @@ WHERE l.tenant_id = :tenant_id AND l.user_id = :actor_id AND l.board_id = :board
 
 -- board_layouts_of :many
 SELECT l.* FROM board_layouts AS l
+JOIN projects AS p ON p.tenant_id = l.tenant_id AND p.id = l.project_id AND p.purged_at IS NULL
 WHERE l.tenant_id = :tenant_id AND l.user_id = :actor_id
 ORDER BY l.board_id;
 

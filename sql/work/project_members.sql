@@ -61,6 +61,12 @@ SELECT k.*, false AS left_it FROM kept AS k
 UNION ALL
 SELECT g.id, NULL, NULL, NULL, NULL, NULL, NULL, true FROM gone AS g;
 
+-- guests_among :value
+SELECT EXISTS (
+    SELECT 1 FROM members AS m
+    WHERE m.tenant_id = :tenant_id AND m.user_id = ANY(:user_ids::uuid []) AND m.role = 'guest'
+);
+
 -- lets_guests_in :value
 SELECT coalesce((p.settings ->> 'allow_guest_access')::boolean, true) FROM projects AS p
 WHERE p.tenant_id = :tenant_id AND p.id = :project_id;

@@ -30,8 +30,9 @@ RETURNING *;
 -- update_rule :one
 UPDATE rules
 SET
-    name = :name, owner_id = :actor_id, trigger = :trigger, definition = :definition, enabled_at = :now,
-    next_at = NULL,
+    name = :name, owner_id = :actor_id, trigger = :trigger, definition = :definition,
+    enabled_at = CASE WHEN :anew::boolean THEN :now ELSE enabled_at END,
+    next_at = CASE WHEN :anew::boolean THEN NULL ELSE next_at END,
     version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :rule_id
 RETURNING *;
@@ -40,7 +41,7 @@ RETURNING *;
 UPDATE rules
 SET
     enabled = :enabled, enabled_at = CASE WHEN enabled THEN enabled_at ELSE :now END,
-    next_at = NULL,
+    next_at = CASE WHEN enabled = :enabled THEN next_at END,
     version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :rule_id
 RETURNING *;
@@ -56,6 +57,10 @@ UPDATE rooms SET triggers = (
 )
 WHERE tenant_id = :tenant_id AND id = :project_id
 RETURNING triggers;
+
+-- waits_for_due :value
+SELECT coalesce('task.due' = ANY(r.triggers), false) FROM rooms AS r
+WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 
 -- The rules that may act, in the order in which they do, and how often they did lately.
 -- rules_enabled :many
@@ -75,21 +80,41 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.number > :af
 ORDER BY t.number
 LIMIT :max_rows;
 
--- What rules have to do with due dates, the earliest first: each rule once for each due date of an open task, but not
--- for what was due before it was switched on.
+-- The tasks of a sprint that a rule is about.
+-- sprint_tasks_for_rule :many
+SELECT t.id FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.sprint_id = :sprint_id
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL AND {where: true}
+ORDER BY t.number;
+
+-- active_sprint :value
+SELECT s.id FROM sprints AS s
+WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id AND s.status = 'active'
+ORDER BY s.end_on, s.id
+LIMIT 1;
+
+-- What some rules have to do with due dates, the earliest first: each rule once for each due date of an open task, but
+-- not for what was due before it was switched on. Each rule reads its tasks in the order of an index.
 -- tasks_due_for_rules :many
-SELECT r.id AS rule_id, t.id AS task_id, t.due_at, m.moment
+SELECT r.id AS rule_id, t.id AS task_id, t.due_at, t.due_at + o.shift AS moment
 FROM rules AS r
-JOIN tasks AS t ON t.tenant_id = r.tenant_id AND t.project_id = r.project_id
 CROSS JOIN LATERAL (
-    SELECT t.due_at + coalesce((r.definition -> 'when' ->> 'minutes')::bigint, 0) * interval '1 minute' AS moment
-) AS m
-LEFT JOIN rule_dues AS d ON d.tenant_id = r.tenant_id AND d.rule_id = r.id AND d.task_id = t.id
-WHERE r.tenant_id = :tenant_id AND r.project_id = :project_id AND r.enabled AND r.trigger = 'task.due'
-    AND t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.due_at IS NOT NULL AND t.completed_at IS NULL
-    AND t.deleted_at IS NULL AND t.archived_at IS NULL
-    AND m.moment >= r.enabled_at AND d.due_at IS DISTINCT FROM t.due_at
-ORDER BY m.moment, r.id, t.id
+    SELECT coalesce((r.definition -> 'when' ->> 'minutes')::bigint, 0) * interval '1 minute' AS shift
+) AS o
+CROSS JOIN LATERAL (
+    SELECT d.id, d.due_at FROM tasks AS d
+    WHERE d.tenant_id = :tenant_id AND d.project_id = :project_id AND d.due_at IS NOT NULL AND d.completed_at IS NULL
+        AND d.deleted_at IS NULL AND d.archived_at IS NULL AND d.due_at >= r.enabled_at - o.shift
+        AND NOT EXISTS (
+            SELECT FROM rule_dues AS k
+            WHERE k.tenant_id = :tenant_id AND k.rule_id = r.id AND k.task_id = d.id AND k.due_at = d.due_at
+        )
+    ORDER BY d.due_at, d.id
+    LIMIT :max_rows
+) AS t
+WHERE r.tenant_id = :tenant_id AND r.project_id = :project_id AND r.id = ANY(:rule_ids::uuid []) AND r.enabled
+    AND r.trigger = 'task.due'
+ORDER BY moment, r.id, t.id
 LIMIT :max_rows;
 
 -- remember_due :exec
@@ -112,6 +137,9 @@ SELECT count(*) FROM labels WHERE tenant_id = :tenant_id AND project_id = :proje
 -- templates_there :value
 SELECT count(*) FROM task_templates
 WHERE tenant_id = :tenant_id AND (project_id IS NULL OR project_id = :project_id) AND id = ANY(:ids::uuid []);
+
+-- sprints_there :value
+SELECT count(*) FROM sprints WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = ANY(:ids::uuid []);
 
 -- What rules did in one command, how often they did lately, and of the history no more than is kept.
 -- record_rule_runs :exec
@@ -144,6 +172,22 @@ SELECT
 FROM json_to_recordset(:runs::json) AS n (
     id uuid, rule_id uuid, task_id uuid, trigger text, cause_id uuid, outcome text, reason text, message text, actions json
 );
+
+-- What rules did, into the audit log, after the entries of the commands that caused it.
+-- audit_rule_runs :exec
+WITH entries AS (
+    INSERT INTO audit_entries (
+        tenant_id, id, at, action, outcome, actor_id, command_id, room_id, resource, address, user_agent, changes
+    )
+    SELECT
+        :tenant_id, audit_id(:now, 1024 + n.place), :now, 'rule.act', 'ok', n.owner_id, :command_id, :room_id,
+        'rule:' || n.rule_id::text, '', '', n.changes
+    FROM ROWS FROM (json_to_recordset(:runs::json) AS (rule_id uuid, owner_id uuid, changes json)) WITH ORDINALITY AS n (
+        rule_id, owner_id, changes, place
+    )
+    RETURNING id
+)
+INSERT INTO audit_pending (tenant_id, entry_ids) SELECT :tenant_id, array_agg(e.id) FROM entries AS e;
 
 -- runs_of_project :many
 SELECT n.* FROM rule_runs AS n

@@ -20,7 +20,26 @@ RETURNING *;
 -- give_project_up :maybe
 UPDATE projects SET purged_at = :now
 WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NOT NULL AND purged_at IS NULL
+    AND (:older_than::timestamptz IS NULL OR deleted_at < :older_than)
 RETURNING id;
+
+-- What people have of a project that their own rooms show, as `own_views_of` and the others beside it have it.
+-- held_of_project :many
+SELECT pm.user_id, NULL AS kind, NULL::uuid [] AS ids FROM project_members AS pm
+WHERE pm.tenant_id = :tenant_id AND pm.project_id = :project_id
+UNION ALL
+SELECT v.owner_id, 'views', array_agg(v.id ORDER BY v.id) FROM views AS v
+WHERE v.tenant_id = :tenant_id AND v.project_id = :project_id AND NOT v.shared
+GROUP BY v.owner_id
+UNION ALL
+SELECT l.user_id, 'board_layouts', array_agg(l.board_id ORDER BY l.board_id) FROM board_layouts AS l
+WHERE l.tenant_id = :tenant_id AND l.project_id = :project_id
+GROUP BY l.user_id
+UNION ALL
+SELECT a.user_id, 'assignments', array_agg(t.id ORDER BY t.id)
+FROM tasks AS t CROSS JOIN LATERAL unnest(t.assignee_ids) AS a (user_id)
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND t.archived_at IS NULL
+GROUP BY a.user_id;
 
 -- deleted_projects :many
 SELECT p.id, p.id AS project_id, p.key, p.name, p.deleted_at, p.updated_by AS deleted_by FROM projects AS p
@@ -53,12 +72,10 @@ LIMIT :max_rows;
 -- trash_to_purge :many
 SELECT * FROM trash_to_purge(:older_than);
 
--- Whoever was restored meanwhile stays; from here on it cannot be.
--- begin_purge :value
-UPDATE projects SET purged_at = coalesce(purged_at, now())
-WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NOT NULL
-    AND (purged_at IS NOT NULL OR deleted_at < :older_than)
-RETURNING true;
+-- Whether a project was given up, and whoever took it to the trash.
+-- project_to_purge :maybe
+SELECT p.purged_at IS NOT NULL AS given_up, p.updated_by FROM projects AS p
+WHERE p.tenant_id = :tenant_id AND p.id = :project_id AND p.deleted_at IS NOT NULL;
 
 -- Tasks of a project that was given up; those that others are part of wait for these.
 -- purge_project_tasks :value

@@ -36,7 +36,9 @@ DELETE FROM views WHERE tenant_id = :tenant_id AND project_id = :project_id AND 
 SELECT count(*) FROM views WHERE tenant_id = :tenant_id AND project_id = :project_id AND shared;
 
 -- count_own_views :value
-SELECT count(*) FROM views WHERE tenant_id = :tenant_id AND owner_id = :actor_id AND NOT shared;
+SELECT count(*) FROM views AS v
+JOIN projects AS p ON p.tenant_id = v.tenant_id AND p.id = v.project_id AND p.deleted_at IS NULL
+WHERE v.tenant_id = :tenant_id AND v.owner_id = :actor_id AND NOT v.shared;
 
 -- shared_views_of :many
 SELECT v.* FROM views AS v
@@ -45,6 +47,7 @@ ORDER BY v.name, v.id;
 
 -- own_views_of :many
 SELECT v.* FROM views AS v
+JOIN projects AS p ON p.tenant_id = v.tenant_id AND p.id = v.project_id AND p.purged_at IS NULL
 WHERE v.tenant_id = :tenant_id AND v.owner_id = :actor_id AND NOT v.shared
 ORDER BY v.name, v.id;
 

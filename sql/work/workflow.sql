@@ -38,6 +38,14 @@ SELECT count(*) FROM tasks
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND status_id = :status_id
     AND deleted_at IS NULL AND archived_at IS NULL;
 
+-- How many tasks with a status are in the archive or the trash, and how many are neither done nor approved.
+-- held_by_status :one
+SELECT
+    count(*) FILTER (WHERE t.deleted_at IS NOT NULL OR t.archived_at IS NOT NULL) AS stored,
+    count(*) FILTER (WHERE t.completed_at IS NULL AND t.approval <> 'approved') AS unapproved
+FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.status_id = :status_id;
+
 -- tasks_in_status :many
 SELECT t.id, t.status_id, t.completed_at FROM tasks AS t
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.status_id = :status_id

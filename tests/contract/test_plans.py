@@ -97,6 +97,8 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "place_tasks": {},
     "tasks_of_status": {"status_id": "status"},
     "tasks_in_status": {"status_id": "status"},
+    "held_by_status": {"status_id": "status"},
+    "held_of_project": {},
     "tasks_not_shown": {"column_id": "column"},
     "retag_tasks": {"old_id": "status", "new_id": "status", "done": True},
     "parents_of_status": {"status_id": "status"},
@@ -134,6 +136,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "task_by_key": {"key": "S1-1", "prefix": "S1", "number": 1},
     # Links, approval.
     "link_ends": {"type": "relates"},
+    "link_between": {"type": "relates"},
     "add_link": {"type": "relates"},
     "link": {},
     "remove_link": {},
@@ -247,7 +250,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "set_completed": {"completed_at": None},
     "subtasks_of_others": {},
     "places_in": {},
-    "bring_back_tasks": {},
+    "bring_back_tasks": {"from_archive": False},
     "events_between": {"command_id": FIRST_ID},
     "project_log": {},
     "project_log_of": {},
@@ -278,10 +281,15 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "count_task_templates": {},
     "templates_there": {},
     "record_rule_runs": {},
+    "audit_rule_runs": {},
     "runs_of_project": {},
     "runs_of_rule": {},
     "set_next_strike": {},
     "tasks_for_rule": {},
+    "sprint_tasks_for_rule": {},
+    "active_sprint": {},
+    "sprints_there": {},
+    "waits_for_due": {},
     "tasks_due_for_rules": {},
     "remember_due": {},
     # Sprints and the backlog.
@@ -320,7 +328,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "held_in": {},
     "shape_to_copy": {"source_id": "project"},
     "tasks_to_copy": {"source_id": "project"},
-    "first_day": {"source_id": "project"},
+    "first_moments": {"source_id": "project"},
     "purge_tasks": {"older_than": FIRST_MOMENT, "most": 1000},
     "purge_project_tasks": {"most": 1000},
 }
@@ -460,7 +468,7 @@ class Large:
         await db.execute(
             "INSERT INTO rules (tenant_id, project_id, id, name, owner_id, enabled_at, trigger, definition, created_by, "
             "created_at, updated_by, updated_at) SELECT p.tenant_id, p.id, gen_random_uuid(), 'A rule', p.updated_by, "
-            "now(), 'task.created', '{}', p.updated_by, now(), p.updated_by, now() FROM projects AS p"
+            "'2000-01-01', 'task.due', '{}', p.updated_by, now(), p.updated_by, now() FROM projects AS p"
         )
         await db.execute(
             "INSERT INTO rule_runs (tenant_id, project_id, id, rule_id, at, trigger, outcome, actions) "
@@ -703,6 +711,13 @@ async def test_a_page_costs_a_page(large: Large, name: str) -> None:
     read = [node for node in nodes(plan) if node.get("Relation Name") in ("comments", "tasks")]
     assert plan["Actual Rows"] == 51
     assert sum(node["Actual Rows"] * node["Actual Loops"] for node in read) <= 60, json.dumps(plan, indent=1)
+
+
+async def test_rules_read_no_more_tasks_than_are_due(large: Large) -> None:
+    plan = await large.plan("tasks_due_for_rules", max_rows=5)
+    read = [node for node in nodes(plan) if node.get("Relation Name") == "tasks"]
+    assert plan["Actual Rows"] == 5
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in read) == 5, json.dumps(plan, indent=1)
 
 
 @pytest.mark.parametrize(

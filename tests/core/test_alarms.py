@@ -10,7 +10,7 @@ import pytest
 
 from handlers.alarms import Alarm, clear_alarms, clear_alarms_under, set_alarms
 from handlers.context import Principal, Tx
-from handlers.errors import Conflict
+from handlers.errors import Conflict, Unavailable
 from handlers.registry import INTERNAL, Outcome, Payload, Reply, Spec
 from handlers.work.boards import BoardUpdated, UpdateBoard, update_board
 from server.alarm_clock import LEASE
@@ -35,6 +35,8 @@ class Nothing(Payload):
 async def _ring(tx: Tx, payload: Ring) -> BoardUpdated:
     if payload.name == "refused":
         raise Conflict("Not now")
+    if payload.name == "unavailable":
+        raise Unavailable
     if payload.name == "broken":
         raise RuntimeError("nobody has foreseen this")
     return await update_board(tx, UpdateBoard(board_id=payload.board_id, name=payload.name))
@@ -144,6 +146,37 @@ async def test_what_is_refused_is_dropped_and_what_breaks_is_tried_again(worlds:
         await db.execute("UPDATE alarms SET try_at = now()")
     assert await world.node.alarms.once() == 1
     assert await _left(world) == []
+
+
+async def test_what_cannot_be_done_now_uses_up_no_tries(worlds: Callable[..., Any]) -> None:
+    world: World = await worlds(**BY_HAND, alarm_tries=2)
+    await _set(world, _alarm(world, "unavailable"))
+    async with world.sql() as db:
+        for _ in range(3):
+            assert await world.node.alarms.once() == 1
+            assert await world.node.alarms.once() == 0, "until its lease is over"
+            await db.execute("UPDATE alarms SET try_at = now()")
+        assert await db.fetchval("SELECT tries FROM alarms") == 0
+
+
+@pytest.mark.parametrize(
+    ("away", "back"), [("project.archive", "project.unarchive"), ("project.delete", "project.restore")]
+)
+async def test_what_goes_away_between_lease_and_hearing_is_heard_when_it_is_back(
+    quiet: World, away: str, back: str
+) -> None:
+    alice = await quiet.person("alice").connect()
+    await _set(quiet, _alarm(quiet, "Later"))
+    async with quiet.node.db.transaction(None) as session:
+        [row] = await session.many("lease_alarms", lease=LEASE, most=10)
+    assert (await alice.send(away, project_id=quiet.project_id)).success
+    await quiet.node.alarms._send(row)
+    assert await _left(quiet) == ["test:1"]
+    assert await quiet.node.alarms.once() == 0
+    assert (await alice.send(back, project_id=quiet.project_id)).success
+    bob = await _joined(quiet)
+    assert await quiet.node.alarms.once() == 1
+    assert (await bob.hears("board.updated")).data.board.name == "Later"
 
 
 async def test_a_tenant_out_of_use_sleeps(quiet: World) -> None:

@@ -67,7 +67,7 @@ async def test_whoever_uploaded_it_or_runs_the_project_deletes(desk: World) -> N
         assert (await person.send("file.delete", file_id=first.id)).error.code == "NOT_FOUND"
     assert (await fetch(desk, first.id))[0].status == 404
     assert (await bob.send("file.list", project_id=desk.project_id)).data.files == []
-    maintenance, now = desk.node.maintenance, datetime.now(UTC)
+    maintenance, now = desk.node.maintenance.sweeper, datetime.now(UTC)
     assert await maintenance.files(now) == 0, "not at once, for somebody may be reading it"
     assert len(await blobs(desk)) == 2
     assert await maintenance.files(now + LATER) == 2
@@ -92,8 +92,10 @@ async def test_uploads_that_nobody_went_on_with_are_removed(desk: World) -> None
 
     await desk.node.blobs.write(key_of(tenant_id, blob_id), some())
     now = datetime.now(UTC)
-    assert await desk.node.maintenance.files(now + timedelta(minutes=90)) == 0, "they may be under way"
-    assert await desk.node.maintenance.files(now + LATER) == 2
+    assert await desk.node.maintenance.sweeper.files(now + timedelta(minutes=90)) == 0, (
+        "they may be under way"
+    )
+    assert await desk.node.maintenance.sweeper.files(now + LATER) == 2
     assert [row.id for row in await rows(desk)] == [UUID(kept.id)]
     assert len(await blobs(desk)) == 1
     assert (await fetch(desk, kept.id))[1] == b"kept"
@@ -109,8 +111,8 @@ async def test_bytes_that_belong_to_nothing_are_removed(desk: World) -> None:
     for key in (stranger, theirs, "tenant/odd"):
         await desk.node.blobs.write(key, some())
     now = datetime.now(UTC)
-    assert await desk.node.maintenance.blobs(now) == 0, "an upload may be under way"
-    assert await desk.node.maintenance.blobs(now + LATER) == 2
+    assert await desk.node.maintenance.sweeper.blobs(now) == 0, "an upload may be under way"
+    assert await desk.node.maintenance.sweeper.blobs(now + LATER) == 2
     assert [key for key in await blobs(desk) if key != "tenant/odd"] == [
         key_of(UUID(desk.tenant_id), (await rows(desk))[0].blob_id)
     ]

@@ -169,7 +169,7 @@ async def test_a_tenant_has_its_quota(worlds: Callable[..., Any], store: dict[st
     await world.person("alice").rest("DELETE", f"/files/{first.id}")
     await uploaded(world, b"x" * 60_000)
     assert await used(world) == 100_000
-    assert await world.node.maintenance.files(datetime.now(UTC) + timedelta(hours=3)) == 1
+    assert await world.node.maintenance.sweeper.files(datetime.now(UTC) + timedelta(hours=3)) == 1
     assert await used(world) == 100_000
 
 

@@ -137,3 +137,17 @@ async def test_only_who_sees_a_project_is_planned_for_it(world: World, alice: Pe
         assert (await alice.send("allocation.add", user_id=user_id, **plan)).error.code == "NOT_FOUND"
     backwards = await alice.send("allocation.add", user_id=alice.id, end_on="2026-11-01", **plan)
     assert list(backwards.error.field_errors) == ["end_on"]
+
+
+async def test_allocations_of_a_project_in_the_trash_rest(world: World, alice: Person, board: Board) -> None:
+    planned = {"user_id": world.user_ids["bob"], "minutes_per_week": 60, "start_on": "2026-12-01"}
+    added = await alice.send("allocation.add", project_id=board.project, **planned)
+    one = {"project_id": board.project, "allocation_id": added.data.allocation.id}
+    assert (await alice.send("project.delete", project_id=board.project)).success
+    for name, payload in (
+        ("allocation.update", {**one, "minutes_per_week": 90}),
+        ("allocation.remove", one),
+    ):
+        assert (await alice.call(name, payload)).error.code == "NOT_FOUND", name
+    assert (await alice.send("project.restore", project_id=board.project)).success
+    assert (await alice.call("allocation.remove", one)).success

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from handlers.work.bulk import MOST
+from handlers.work.sprint_facts import MOST_TASKS
 from tests.reducer import fold, store_of
 from tests.world import Board, Person, World
 
@@ -229,3 +230,48 @@ async def test_a_thousand_at_once_beside_other_commands(
     assert (row["moved"], row["places"]) == (MOST, MOST)
     gone = await alice.call("tasks.delete", {"project_id": board.project, "task_ids": ids})
     assert gone.data.done == MOST
+
+
+async def test_required_custom_fields_are_those_that_a_task_will_have(
+    world: World, alice: Person, board: Board
+) -> None:
+    """What is stored counts beside what is sent with the new status."""
+    for key in ("size", "colour"):
+        made = await alice.send("field.create", project_id=board.project, key=key, name=key, type="text")
+        assert made.success, made
+    asked = {"required_fields": ["fields.size", "fields.colour"]}
+    assert (await alice.send("status.update", status_id=world.statuses["Completed"], **asked)).success
+    assert (await alice.send("task.update", task_id=board.first, changes={"fields": {"size": "L"}})).success
+    changes = {"status_id": world.statuses["Completed"], "fields": {"colour": "red"}}
+    ask = {"project_id": board.project, "task_ids": board.tasks[:2], "changes": changes}
+    outcomes = (await alice.call("tasks.update", ask)).data.outcomes
+    assert [one.outcome for one in outcomes] == ["done", "refused"]
+    assert outcomes[1].details.missing == ["fields.size"]
+    gone = {"status_id": world.statuses["In progress"], "fields": {"size": None}}
+    back = {"required_fields": ["fields.size"]}
+    assert (await alice.send("status.update", status_id=world.statuses["In progress"], **back)).success
+    [outcome] = (
+        await alice.call("tasks.update", {**ask, "task_ids": [board.first], "changes": gone})
+    ).data.outcomes
+    assert outcome.details.missing == ["fields.size"]
+
+
+async def test_what_is_refused_takes_no_place_in_a_sprint(world: World, alice: Person, board: Board) -> None:
+    made = await alice.send("sprint.create", project_id=board.project, name="Tight")
+    sprint_id = made.data.sprint.id
+    async with world.sql() as db:
+        await db.execute(
+            "INSERT INTO tasks SELECT (jsonb_populate_record(t, jsonb_build_object('id', gen_random_uuid(), 'number', "
+            "100 + n, 'key', 'F-' || n, 'sprint_id', $2::uuid))).* FROM tasks AS t, generate_series(1, $3) AS n "
+            "WHERE t.id = $1",
+            UUID(board.first), UUID(sprint_id), MOST_TASKS - 1,
+        )  # fmt: skip
+    ways = {"from_id": world.statuses["On hold"], "to": []}
+    assert (await alice.send("task.move", task_id=board.first, column_id=world.columns["On hold"])).success
+    ruled = await alice.send("workflow.set_transitions", project_id=board.project, transitions=[ways])
+    assert ruled.success, ruled
+    changes = {"status_id": world.statuses["In progress"], "sprint_id": sprint_id}
+    ask = {"project_id": board.project, "task_ids": board.tasks[:3], "changes": changes}
+    outcomes = (await alice.call("tasks.update", ask)).data.outcomes
+    assert [one.outcome for one in outcomes] == ["refused", "done", "refused"]
+    assert outcomes[2].details.held == MOST_TASKS

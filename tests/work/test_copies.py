@@ -178,3 +178,60 @@ async def test_two_thousand_tasks_are_copied_at_once(world: World, alice: Person
     assert (await alice.send("task.create", room=board.room, title="One more")).success
     refused = await alice.send("project.duplicate", project_id=board.project, name="Larger")
     assert (refused.error.code, refused.error.details.limit) == ("CONFLICT", 2000)
+
+
+async def test_dates_keep_their_day_and_hour_over_a_change_of_the_clocks(
+    world: World, alice: Person, board: Board
+) -> None:
+    """In the zone of each task, or else the tenant's; a project without a start begins on the first day by those."""
+    zurich, york = "Europe/Zurich", "America/New_York"
+    assert (await alice.send("tenant.update_settings", room=world.tenant, timezone=york)).success
+    day = {
+        "all_day": True,
+        "time_zone": zurich,
+        "start_at": "2026-03-02T12:00:00Z",
+        "due_at": "2026-03-06T12:00:00Z",
+    }
+    for task, changes in (
+        (board.first, day),
+        (board.second, {"time_zone": zurich, "due_at": "2026-03-06T08:00:00Z"}),
+        (board.third, {"due_at": "2026-03-06T14:00:00Z"}),
+    ):
+        assert (await alice.send("task.update", task_id=task, changes=changes)).success
+    made = await alice.send(
+        "project.duplicate", project_id=board.project, name="Later", start_on="2026-07-06"
+    )
+    tasks = {task.title: task for task in (await _state(alice, made.data.project.id)).tasks}
+    assert (tasks["Measure the walls"].start_at, tasks["Measure the walls"].due_at) == (
+        "2026-07-05T22:00:00.000Z", "2026-07-10T21:59:59.999Z",
+    )  # fmt: skip
+    assert tasks["Choose the tiles"].due_at == "2026-07-10T07:00:00.000Z"
+    assert tasks["Call the plumber"].due_at == "2026-07-10T13:00:00.000Z"
+
+
+async def test_what_was_begun_goes_to_a_status_that_a_column_shows(
+    world: World, alice: Person, board: Board
+) -> None:
+    """Not to the first of the workflow, where no column shows that."""
+    idea = await alice.send("status.create", project_id=board.project, name="Idea", category="backlog")
+    first = {"status_id": idea.data.status.id, "before_id": world.statuses["Not started"]}
+    assert (await alice.call("status.move", first)).success
+    assert (await alice.send("task.move", task_id=board.first, column_id=board.done)).success
+    made = await alice.send("project.duplicate", project_id=board.project, name="Afresh")
+    state = await _state(alice, made.data.project.id)
+    statuses = {status.id: status.name for status in state.statuses}
+    task = next(task for task in state.tasks if task.title == "Measure the walls")
+    assert (statuses[task.status_id], task.completed_at) == ("Not started", None)
+
+
+async def test_a_copy_ends_after_it_starts_and_in_the_calendar(alice: Person, board: Board) -> None:
+    ends = {"project_id": board.project, "end_on": "2026-12-31"}
+    assert (await alice.call("project.update", ends)).success
+    late = await alice.send("project.duplicate", project_id=board.project, name="Late", start_on="2027-06-01")
+    assert list(late.error.field_errors) == ["start_on"]
+    begins = {"project_id": board.project, "start_on": "1950-01-01"}
+    assert (await alice.call("project.update", begins)).success
+    far = {"project_id": board.project, "name": "Far", "start_on": "2190-01-01"}
+    for tasks in (True, False):
+        refused = await alice.call("project.duplicate", {**far, "tasks": tasks})
+        assert list(refused.error.field_errors) == ["start_on"], tasks

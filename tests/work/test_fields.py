@@ -251,6 +251,14 @@ async def test_a_new_formula_is_computed_for_what_is_there(
     await bob.hears_nothing("field.computed")
 
 
+async def test_money_goes_back_to_the_currency_of_the_tenant(alice: Person, board: Board) -> None:
+    ask = {"project_id": board.project, "key": "price", "name": "Price", "type": "money", "currency": "CHF"}
+    field = (await alice.send("field.create", **ask)).data.field
+    which = {"project_id": board.project, "field_id": field.id}
+    assert (await alice.send("field.update", **which, name="Cost")).data.field.currency == "CHF"
+    assert (await alice.send("field.update", **which, currency=None)).data.field.currency is None
+
+
 async def test_one_event_tells_of_no_more_than_it_may(
     world: World, alice: Person, bob: Person, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:

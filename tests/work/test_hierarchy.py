@@ -167,3 +167,16 @@ async def test_a_unit_with_projects_stays(alice: Person) -> None:
     assert (await alice.send("unit.delete", unit_id=unit.id)).success
     back = await alice.send("project.restore", project_id=attic.id)
     assert back.data.project.unit_id is None
+
+
+async def test_a_new_project_that_is_closed_to_guests_takes_none(
+    world: World, alice: Person, board: Board
+) -> None:
+    closed = {"allow_guest_access": False}
+    guests = {"member_ids": [world.user_ids["gus"]]}
+    made = await alice.send("project.create", name="Closed", settings=closed, **guests)
+    assert (made.error.code, made.error.details) == ("CONFLICT", {"reason": "no_guests"})
+    assert (await alice.send("project.create", name="Closed", settings=closed)).success
+    assert (await alice.send("project.update", project_id=board.project, settings=closed)).success
+    copied = await alice.send("project.duplicate", project_id=board.project, name="Copy", **guests)
+    assert (copied.error.code, copied.error.details) == ("CONFLICT", {"reason": "no_guests"})

@@ -129,3 +129,12 @@ async def test_what_is_given_up_does_not_come_back(world: World, alice: Person, 
     assert (await alice.send("trash.list")).data.projects == []
     for name in ("project.restore", "project.purge"):
         assert (await alice.send(name, project_id=board.project)).error.code == "NOT_FOUND", name
+
+
+async def test_what_comes_back_is_in_nothing_that_is_archived(alice: Person, board: Board) -> None:
+    program = (await alice.send("project.create", name="Houses", type="program")).data.project.id
+    assert (await alice.send("project.update", project_id=board.project, parent_id=program)).success
+    assert (await alice.send("project.delete", project_id=board.project)).success
+    assert (await alice.send("project.archive", project_id=program)).success
+    back = await alice.send("project.restore", project_id=board.project)
+    assert back.data.project.parent_id is None

@@ -7,7 +7,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from tests.reducer import fold, store_of
 from tests.world import LOGIN_PASSWORD, Board, Person, World
+
+LOGS = ("room_events", "event_tasks", "history_steps")
 
 
 async def _left(world: World, project_id: str) -> dict[str, int]:
@@ -21,7 +24,7 @@ async def _left(world: World, project_id: str) -> dict[str, int]:
             found[row["name"]] = await db.fetchval(
                 f"SELECT count(*) FROM {row['name']} WHERE project_id = $1", UUID(project_id)
             )
-        for name, key in (("projects", "id"), ("rooms", "id"), ("room_events", "room_id")):
+        for name, key in (("projects", "id"), ("rooms", "id"), *((log, "room_id") for log in LOGS)):
             found[name] = await db.fetchval(f"SELECT count(*) FROM {name} WHERE {key} = $1", UUID(project_id))
     return {name: count for name, count in found.items() if count}
 
@@ -35,6 +38,8 @@ async def _filled(world: World, alice: Person, board: Board) -> None:
         ("label.create", {"room": board.room, "name": "Wet", "colour": "#00f"}),
         ("checklist.create", {"task_id": board.first, "name": "Before", "items": ["Tape"]}),
         ("budget.set", {"project_id": board.project, "minutes": 60}),
+        ("tasks.update", {"project_id": board.project, "task_ids": board.tasks, "add_tags": ["x"]}),
+        ("history.undo", {"project_id": board.project}),
     ):
         reply = await alice.call(name, payload)
         assert reply.success, reply
@@ -113,3 +118,32 @@ async def test_nobody_else_can_remove_a_log(world: World, alice: Person, board: 
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await remove(rival)
     assert await remove(world.tenant_id) > 0
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+async def test_what_people_had_of_it_leaves_their_own_rooms(
+    world: World, alice: Person, bob: Person, board: Board, by_hand: bool
+) -> None:
+    """Old snapshot and events make the fresh one, whether it was given up or was there for too long."""
+    given = {"assignee_ids": [bob.id]}
+    assert (await alice.send("task.update", task_id=board.first, changes=given)).success
+    assert (await bob.send("view.create", project_id=board.project, name="Mine")).success
+    assert (await bob.send("column.collapse", column_id=board.doing)).success
+    own = f"user:{bob.id}"
+    old = await bob.snapshot(own)
+    assert all(old.snapshot[name] for name in ("assignments", "participations", "views", "board_layouts"))
+    assert (await alice.send("project.delete", project_id=board.project)).success
+    if by_hand:
+        assert (await alice.send("project.purge", project_id=board.project)).success
+    else:
+        assert await world.node.maintenance.trash(datetime.now(UTC) + timedelta(days=31)) == 1
+    told = await bob.rest("GET", f"/rooms/{own}/events", params={"since": old.seq})
+    fresh = await bob.snapshot(own)
+    assert not any(
+        fresh.snapshot[name] for name in ("assignments", "participations", "views", "board_layouts")
+    )
+    assert fold(store_of(old.snapshot), told.data.events) == store_of(fresh.snapshot)
+    left = (await bob.hears("project.left")).data
+    assert left.participation == {"id": board.project, "removed": True}
+    await world.node.maintenance.trash()
+    assert (await bob.snapshot(own)).snapshot == fresh.snapshot

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -190,6 +190,156 @@ async def test_due_dates_are_acted_upon_once_each(quiet: World) -> None:
     await due(board.second, soon)
     await _ring(quiet)
     assert len(await _runs(alice, board)) == 4
+
+
+DUE: Final = {"on": "task.due"}
+
+
+async def _planned(world: World, project_id: str) -> datetime | None:
+    """When due dates of a project are looked through next."""
+    async with world.sql() as db:
+        found: datetime | None = await db.fetchval(
+            "SELECT at FROM alarms WHERE name = 'rule.look_for_due' AND room_id = $1::uuid", project_id
+        )
+    return found
+
+
+async def _later(world: World) -> None:
+    """Whatever is planned is planned for a far day."""
+    async with world.sql() as db:
+        await db.execute("UPDATE alarms SET at = '2100-01-01', try_at = '2100-01-01'")
+
+
+async def test_whatever_makes_a_task_due_again_sets_the_clock(quiet: World) -> None:
+    """Opened again by a move, back from the trash and the archive, one or many, and copied: the alarm says when."""
+    alice, board = await quiet.person("alice").connect(), Board.of(quiet)
+    soon = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
+    task = {"task_id": board.first}
+    some = {"project_id": board.project, "task_ids": [board.first]}
+    assert (await alice.send("task.update", **task, changes={"due_at": soon.isoformat()})).success
+    await _rule(alice, board, DUE, TAG)
+
+    async def plans(name: str, payload: dict[str, Any]) -> bool:
+        await _later(quiet)
+        reply = await alice.call(name, payload)
+        assert reply.success, reply
+        planned = await _planned(quiet, board.project)
+        return planned is not None and planned <= soon
+
+    assert not await plans("task.move", {**task, "column_id": board.done})
+    assert await plans("task.move", {**task, "column_id": board.todo})
+    assert not await plans("task.delete", task)
+    assert await plans("task.restore", task)
+    assert not await plans("task.archive", task)
+    assert await plans("task.unarchive", task)
+    assert not await plans("tasks.archive", some)
+    assert await plans("tasks.unarchive", some)
+    assert not await plans("history.undo", {"project_id": board.project})
+    assert await plans("history.redo", {"project_id": board.project})
+    copied = {"room": quiet.tenant, "project_id": board.project, **task}
+    assert await plans("task.copy", copied)
+
+
+async def test_what_comes_from_another_project_is_due_there(quiet: World) -> None:
+    alice, board = await quiet.person("alice").connect(), Board.of(quiet)
+    soon = datetime.now(UTC) + timedelta(hours=2)
+    assert (
+        await alice.send("task.update", task_id=board.first, changes={"due_at": soon.isoformat()})
+    ).success
+    there = (await alice.send("project.create", room=quiet.tenant, name="Bathroom")).data.project.id
+    asked = {"project_id": board.project, "task_id": board.first, "to_project_id": there}
+    assert (await alice.send("task.copy", **asked)).success
+    assert await _planned(quiet, there) is None, "nobody waits for it"
+    made = await alice.send("rule.create", room=f"project:{there}", name="A rule", when=DUE, then=[TAG])
+    assert made.success
+    await _later(quiet)
+    assert (await alice.send("task.transfer", **asked)).success
+    planned = await _planned(quiet, there)
+    assert planned is not None
+    assert planned <= soon
+
+
+async def test_what_had_no_turn_has_it_in_the_next_round(worlds: Callable[..., Any]) -> None:
+    """Due dates and occurrences of a schedule alike: two tasks in a minute, and then the others."""
+    world = await worlds(alarm_poll=3600.0, rule_runs_per_minute=2)
+    alice, board = await world.person("alice").connect(), Board.of(world)
+    due = datetime.now(UTC) + timedelta(minutes=1)
+    many = {"project_id": board.project, "task_ids": board.tasks}
+    assert (await alice.call("tasks.update", {**many, "changes": {"due_at": due.isoformat()}})).success
+    await _rule(alice, board, {"on": "task.due", "minutes": -1}, TAG)
+    async with world.sql() as db:
+        await db.execute("UPDATE rules SET enabled_at = enabled_at - interval '1 hour'")
+        assert await _rounds(world, alice, board) == [2, 4, 5, 5]
+        await db.execute("DELETE FROM rules")
+        await db.execute("UPDATE tasks SET tags = '{}'")
+    await _rule(alice, board, DAILY, TAG, condition=NO_TAGS)
+    assert await _rounds(world, alice, board) == [2, 4, 5, 5]
+
+
+async def _rounds(world: World, alice: Person, board: Board) -> list[int]:
+    """How many tasks were seen after each of four rounds, a minute apart."""
+    seen = []
+    for _ in range(4):
+        await _ring(world)
+        seen.append(sum(await _seen(alice, board)))
+        async with world.sql() as db:
+            await db.execute("DELETE FROM alarms WHERE name = 'rule.strike' AND key NOT LIKE '%:rest'")
+            await db.execute("UPDATE rules SET minute_at = minute_at - interval '2 minutes'")
+    return seen
+
+
+async def test_what_follows_uses_up_no_turns_for_good(worlds: Callable[..., Any]) -> None:
+    """Each task that the clock has tagged is tagged again by another rule: two deeds for one turn."""
+    world = await worlds(alarm_poll=3600.0, rule_runs_per_command=4)
+    alice, board = await world.person("alice").connect(), Board.of(world)
+    await _rule(alice, board, DAILY, {"do": "set", "priority": "high"}, condition=NO_TAGS)
+    await _rule(alice, board, {"on": "task.changed", "fields": ["priority"]}, TAG)
+    assert await _rounds(world, alice, board) == [2, 4, 5, 5]
+
+
+async def test_another_name_leaves_the_clock_alone(quiet: World) -> None:
+    """What was due before the new name is still acted upon, and what is left of an occurrence goes on."""
+    alice, board = await quiet.person("alice").connect(), Board.of(quiet)
+    rule = await _rule(alice, board, DUE, TAG)
+    daily = await _rule(alice, board, DAILY, TAG, condition=NO_TAGS)
+    async with quiet.sql() as db:
+        await db.execute("UPDATE rules SET enabled_at = enabled_at - interval '1 hour'")
+        before = await db.fetch("SELECT key, at FROM alarms WHERE name = 'rule.strike'")
+        just = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+        assert (await alice.send("task.update", task_id=board.first, changes={"due_at": just})).success
+        assert (await alice.send("rule.update", rule_id=rule.id, name="Another name")).success
+        renamed = await alice.send("rule.update", rule_id=daily.id, name="Another name")
+        assert (await alice.send("rule.enable", rule_id=daily.id)).success
+        assert renamed.data.rule.next_at == daily.next_at
+        [_, listed] = (await alice.send("rule.list", project_id=board.project)).data.rules
+        assert listed.next_at == daily.next_at
+        assert await db.fetch("SELECT key, at FROM alarms WHERE name = 'rule.strike'") == before
+        await db.execute("UPDATE alarms SET try_at = now() WHERE name = 'rule.look_for_due'")
+    await quiet.node.alarms.once()
+    assert await _seen(alice, board) == [True, False, False, False, False]
+    later = await alice.send("rule.update", rule_id=daily.id, when={**DAILY, "hour": 8})
+    assert later.data.rule.next_at != daily.next_at
+
+
+async def test_a_condition_on_what_is_gone_ends_no_schedule(quiet: World) -> None:
+    alice, board = await quiet.person("alice").connect(), Board.of(quiet)
+    field = {"project_id": board.project, "key": "size", "name": "Size", "type": "number"}
+    field_id = (await alice.send("field.create", **field)).data.field.id
+    large = {"field": "fields.size", "op": "gt", "value": 3}
+    rule = await _rule(alice, board, DAILY, TAG, condition=large)
+    assert (await alice.send("field.delete", project_id=board.project, field_id=field_id)).success
+    await _ring(quiet)
+    [run] = await _runs(alice, board)
+    assert (run.outcome, run.reason) == ("failed", "VALIDATION_ERROR")
+    [now] = (await alice.send("rule.list", project_id=board.project)).data.rules
+    assert now.next_at > rule.next_at
+    asked = {"room": board.room, "rule_id": rule.id, "task_id": board.first}
+    tried = (await alice.call("rule.test", asked)).data
+    assert [one.reason for one in tried.hindrances] == ["VALIDATION_ERROR"]
+    assert (await alice.send("field.create", **field)).success
+    assert (await alice.send("task.update", task_id=board.first, changes={"fields": {"size": 5}})).success
+    await _ring(quiet)
+    assert await _seen(alice, board) == [True, False, False, False, False]
 
 
 async def test_what_the_clock_does_has_other_rules_follow(quiet: World) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from handlers.work.views import MOST_OWN
 from tests.world import Board, Person, World
 
 
@@ -138,3 +139,13 @@ async def test_what_is_collapsed_follows_to_another_device(
     assert (await phone.hears("lane.expanded")).data.board_layout.collapsed_lanes == []
     missing = await bob.send("column.collapse", column_id=board.first, room=board.room)
     assert missing.error.code == "NOT_FOUND"
+
+
+async def test_views_of_a_project_in_the_trash_leave_room_for_others(alice: Person, board: Board) -> None:
+    attic = (await alice.send("project.create", name="Attic")).data.project.id
+    for number in range(MOST_OWN):
+        assert (await alice.send("view.create", project_id=attic, name=f"{number}")).success
+    more = {"project_id": board.project, "name": "More"}
+    assert (await alice.call("view.create", more)).error.code == "CONFLICT"
+    assert (await alice.send("project.delete", project_id=attic)).success
+    assert (await alice.call("view.create", more)).success
