@@ -123,6 +123,8 @@ def test_the_environment_of_a_node_is_accepted(monkeypatch: pytest.MonkeyPatch, 
         "ATRIUM_SECRET_KEY": "0" * 64,
         "ATRIUM_ORIGINS": "https://example.org",
         "POSTGRES_PASSWORD": "abc",
+        "S3_ACCESS_KEY": "abc",
+        "S3_SECRET_KEY": "def",
     }
     for name, value in SERVICES["atrium-1"]["environment"].items():
         monkeypatch.setenv(name, re.sub(r"\$\{(\w+)[^}]*\}", lambda match: values[match[1]], value))

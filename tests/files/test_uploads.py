@@ -206,12 +206,12 @@ async def test_what_is_cut_off_leaves_nothing(desk: World, how: str, sent: int) 
         async def begun() -> bool:
             return bool(await rows(desk))
 
-        await eventually(begun)
+        await eventually(begun, within=60)
 
     async def gone() -> bool:
         return await nothing(desk)
 
-    await eventually(gone)
+    await eventually(gone, within=60)
     assert await used(desk) == 0
     await uploaded(desk, b"x")
     assert await used(desk) == 1
@@ -305,7 +305,7 @@ async def test_who_is_put_out_meanwhile_has_uploaded_nothing(plain: World) -> No
     async def begun() -> bool:
         return bool(await rows(plain))
 
-    await eventually(begun)
+    await eventually(begun, within=60)
     out = {"project_id": plain.project_id, "user_id": plain.user_ids["carol"]}
     assert (await alice.call("project.remove_member", out)).success
     going.set()
