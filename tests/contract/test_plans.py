@@ -265,7 +265,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "count_task_templates": {},
     "templates_there": {},
     "record_rule_runs": {},
-    "audit_rule_runs": {},
+    "audit_rule_runs": {"command_id": FIRST_ID},
     "runs_of_project": {},
     "runs_of_rule": {},
     "set_next_strike": {},
