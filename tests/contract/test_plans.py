@@ -12,7 +12,9 @@ import orjson
 import pytest
 
 from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT
-from handlers.work.filters import Filter, Known, Work, compile_filter
+from handlers.work.filter_fields import Known
+from handlers.work.filter_sql import Work, compile_filter
+from handlers.work.filters import Filter
 from handlers.work.find import visible, way_in
 from handlers.work.sorting import SortKey, order_of
 from server.scale import SLUG, TABLES, Size, load

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from handlers.errors import ValidationFailed
 from handlers.paging import LAST_ID, encode_cursor
-from handlers.work.filters import FIELDS, OPS, Filter, compile_filter
+from handlers.work.filter_fields import FIELDS, OPS
+from handlers.work.filter_sql import compile_filter
+from handlers.work.filters import Filter
 from handlers.work.workflow import Category
 from tests.world import Cluster, Person, World, fresh_world
 
