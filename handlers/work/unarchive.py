@@ -16,6 +16,7 @@ from handlers.work.archive import ArchiveTasks
 from handlers.work.bulk import BulkReply, TaskOutcome, refused, summed
 from handlers.work.dependencies import Dependency, back_with
 from handlers.work.rules import OverLimit, check_limit
+from handlers.work.sprint_facts import settle
 from handlers.work.tasks import Task
 from storage.postgres import Row
 
@@ -127,6 +128,7 @@ async def _written(tx: Tx, ends: _Ends) -> list[TasksUnarchived]:
         column_ids=[column_id for column_id, _ in ends.placed.values()],
         positions=[position for _, position in ends.placed.values()],
     )
+    settle(tx, rows)
     events = [TasksUnarchived(tasks=[Task.of(row) for row in some]) for some in _in_parts(rows)]
     if edges := await back_with(tx, ends.placed):
         events[-1].dependencies = edges

@@ -138,6 +138,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "task_by_key": {"key": "S1-1", "prefix": "S1", "number": 1},
     # Links, approval.
     "link_ends": {"type": "relates"},
+    "link_between": {"type": "relates"},
     "add_link": {"type": "relates"},
     "link": {},
     "remove_link": {},
@@ -236,7 +237,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "set_completed": {"completed_at": None},
     "subtasks_of_others": {},
     "places_in": {},
-    "bring_back_tasks": {},
+    "bring_back_tasks": {"from_archive": False},
     "events_between": {"command_id": FIRST_ID},
     "project_log": {},
     "project_log_of": {},
