@@ -297,6 +297,27 @@ async def test_what_follows_uses_up_no_turns_for_good(worlds: Callable[..., Any]
     assert await _rounds(world, alice, board) == [2, 4, 5, 5]
 
 
+async def test_what_says_nothing_of_due_dates_leaves_the_clock_alone(quiet: World) -> None:
+    """Events that show of a task only how many comments, ticks or labels it has, or who watches it."""
+    alice, board = await quiet.person("alice").connect(), Board.of(quiet)
+    await _rule(alice, board, DUE, TAG)
+    label = (await alice.send("label.create", room=board.room, name="Wet", colour="#00f")).data.label.id
+    assert (await alice.send("task.update", task_id=board.first, changes={"label_ids": [label]})).success
+    await _later(quiet)
+    sent: list[tuple[str, dict[str, Any]]] = [
+        ("comment.add", {"task_id": board.first, "body": "Hm"}),
+        ("checklist.create", {"task_id": board.first, "name": "Tools", "items": ["Saw"]}),
+        ("task.unwatch", {"task_id": board.first}),
+        ("label.delete", {"label_id": label, "project_id": board.project}),
+    ]
+    for name, payload in sent:
+        reply = await alice.call(name, payload)
+        assert reply.success, (name, reply)
+    planned = await _planned(quiet, board.project)
+    assert planned is not None
+    assert planned.year == 2100
+
+
 async def test_a_rule_that_waits_for_another_moment_acts_again(quiet: World) -> None:
     alice, board = await quiet.person("alice").connect(), Board.of(quiet)
     soon = datetime.now(UTC) + timedelta(minutes=30)
