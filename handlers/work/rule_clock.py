@@ -104,7 +104,7 @@ def due_moments(events: Iterable[Event], rules: Sequence[WhenDue], now: datetime
     found = list[datetime]()
     for part in (part for event in events for part in parts_of(event)):
         told = part.model_fields_set
-        if part.due_at is not None and "due_at" in told and (part.completed_at is None):
+        if "due_at" in told and part.due_at is not None and part.completed_at is None:
             found += [part.due_at + timedelta(minutes=when.minutes) for when in rules]
         elif "completed_at" in told and "due_at" not in told and part.completed_at is None:
             found.append(now)
