@@ -50,13 +50,14 @@ ATTRIBUTES: Final = {
     "ol": {"start"},
     "span": {"data-kind", "data-id"},
 }
+GIVEN: Final = {"img": {"loading": "lazy", "referrerpolicy": "no-referrer"}}
 VALUES: Final = {
     "input": {"type": {"checkbox"}, "checked": {""}, "disabled": {""}},
+    "img": {name: {value} for name, value in GIVEN["img"].items()},
     "td": {"align": {"left", "center", "right"}},
     "th": {"align": {"left", "center", "right"}},
 }
 CLASSES: Final = {"li": {"task-list-item"}, "span": {"mention"}}
-GIVEN: Final = {"img": {"loading": "lazy", "referrerpolicy": "no-referrer"}}
 REL: Final = "nofollow noopener noreferrer"
 
 _MENTION: Final = re.compile(r"@\[([^\[\]\n]{1,200})\]\((user|team|role):([0-9a-z-]{1,64})\)")
@@ -182,6 +183,8 @@ def _show_image(self: RendererHTML, tokens: list[Token], at: int, options: Any, 
     """An image that would come over an open line is its description."""
     if not str(tokens[at].attrs.get("src", "")).lower().startswith("https://"):
         return escapeHtml(self.renderInlineAsText(tokens[at].children or [], options, env))
+    for name, value in GIVEN["img"].items():  # the sanitizer gives them too, but in no fixed order
+        tokens[at].attrSet(name, value)
     return self.image(tokens, at, options, env)
 
 

@@ -30,7 +30,8 @@ from handlers.registry import (
     locator,
     query,
 )
-from handlers.work.filters import Filter, condition
+from handlers.work.filter_sql import condition
+from handlers.work.filters import Filter
 from handlers.work.rule_actions import MOST, NEEDS, Action, Named, needs_task
 from handlers.work.rule_clock import forget_strikes, look_for_due, plan_strike
 from handlers.work.rule_triggers import OF_NO_TASK, Trigger, WhenDue, WhenMoved, WhenScheduled

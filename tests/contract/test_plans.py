@@ -12,7 +12,9 @@ import orjson
 import pytest
 
 from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT
-from handlers.work.filters import Filter, Known, Work, compile_filter
+from handlers.work.filter_fields import Known
+from handlers.work.filter_sql import Work, compile_filter
+from handlers.work.filters import Filter
 from handlers.work.find import visible, way_in
 from handlers.work.sorting import SortKey, order_of
 from server.scale import SLUG, TABLES, Size, load
@@ -267,7 +269,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "count_task_templates": {},
     "templates_there": {},
     "record_rule_runs": {},
-    "audit_rule_runs": {},
+    "audit_rule_runs": {"command_id": FIRST_ID},
     "runs_of_project": {},
     "runs_of_rule": {},
     "set_next_strike": {},
