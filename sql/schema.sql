@@ -249,14 +249,22 @@ CREATE FUNCTION public.lease_alarms(lease interval, most bigint) RETURNS TABLE(t
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-    WITH due AS (
-        SELECT a.tenant_id, a.key FROM alarms AS a
-        JOIN tenants AS t ON t.id = a.tenant_id AND t.status NOT IN ('inactive', 'suspended', 'deleted')
+    WITH first AS MATERIALIZED (
+        SELECT
+            a.tenant_id, a.key, a.try_at,
+            t.status IN ('inactive', 'suspended', 'deleted') OR p.deleted_at IS NOT NULL OR p.archived_at IS NOT NULL AS asleep
+        FROM alarms AS a
+        JOIN tenants AS t ON t.id = a.tenant_id
         LEFT JOIN projects AS p ON p.tenant_id = a.tenant_id AND p.id = a.room_id
-        WHERE a.try_at <= now() AND p.deleted_at IS NULL AND p.archived_at IS NULL
+        WHERE a.try_at <= now()
         ORDER BY a.try_at
-        LIMIT most
+        LIMIT most * 10
         FOR UPDATE OF a SKIP LOCKED
+    ), put_off AS (
+        UPDATE alarms AS a SET try_at = now() + interval '1 hour' * (1 + random())
+        FROM first AS f WHERE f.asleep AND a.tenant_id = f.tenant_id AND a.key = f.key
+    ), due AS (
+        SELECT f.tenant_id, f.key FROM first AS f WHERE NOT f.asleep ORDER BY f.try_at LIMIT most
     ), leased AS (
         UPDATE alarms AS a SET try_at = now() + lease
         FROM due WHERE a.tenant_id = due.tenant_id AND a.key = due.key
