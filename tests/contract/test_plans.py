@@ -84,7 +84,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "is_below": {"parent_id": "task"},
     "whereabouts": {},
     "archived_families": {},
-    "unarchive_tasks": {},
+    "put_back_tasks": {},
     "board_layout": {},
     "board_layouts_of": {},
     "keep_board_layout": {"column_ids": []},
