@@ -19,7 +19,15 @@ from handlers.work.dependencies import Dependency, back_with
 from handlers.work.labels import check_labels
 from handlers.work.rules import OverLimit, check_limit, check_step, transitions_of
 from handlers.work.sprint_facts import check_sprint, settle
-from handlers.work.tasks import Task, TaskPart, TaskRestored, check_people, parents_told
+from handlers.work.tasks import (
+    ApprovalState,
+    Task,
+    TaskPart,
+    TaskRestored,
+    check_people,
+    parents_told,
+    unapproved,
+)
 from storage.postgres import Row
 
 EVENT_SIZE: Final = 200_000
@@ -178,6 +186,7 @@ async def _check_shown(tx: Tx, rows: Mapping[UUID, Row], fresh: Mapping[UUID, di
     statuses = {
         row["id"]: {**dict(row), "transitions": transitions_of(row)} for row in await tx.many("statuses_of")
     }
+    waiting: list[ApprovalState] = []
     for one, values in fresh.items():
         column_id = values.get("column_id", rows[one]["column_id"])
         status_id = values.get("status_id", rows[one]["status_id"])
@@ -186,7 +195,11 @@ async def _check_shown(tx: Tx, rows: Mapping[UUID, Row], fresh: Mapping[UUID, di
         row = {**dict(rows[one]), **values}
         check_step(tx, row, statuses[rows[one]["status_id"]], statuses[status_id])
         done = statuses[status_id]["category"] == "done"
+        if done and rows[one]["completed_at"] is None and rows[one]["approval"] != "approved":
+            waiting.append(rows[one]["approval"])
         values["completed_at"] = (row["completed_at"] or tx.now) if done else None
+    if waiting and await tx.value("requires_approval"):
+        raise unapproved(waiting[0])
 
 
 async def _fitted(
