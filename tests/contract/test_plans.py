@@ -222,6 +222,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "dependencies_of_task": {},
     "dependencies_of_project": {},
     "dependencies_of_tasks": {},
+    "dependencies_of_shown": {},
     "tasks_to_schedule": {},
     # History and activity.
     "append_event_tasks": {},
