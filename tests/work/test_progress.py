@@ -157,3 +157,16 @@ async def test_what_a_node_that_died_had_noted_is_found_again(
     await reckoner.look_back()
     assert await reckoner.once() == 1
     assert await _progress(alice, board.project) == 20
+
+
+async def test_overdue_means_the_same_everywhere(world: World, alice: Person, board: Board) -> None:
+    past = {"due_at": "2020-01-01T00:00:00Z"}
+    for task, status in zip(board.tasks[:3], ("In progress", "Completed", "Cancelled"), strict=True):
+        changes = {**past, "status_id": world.statuses[status]}
+        assert (await alice.send("task.update", task_id=task, changes=changes)).success
+    asked = {"project_id": board.project}
+    shown = (await alice.send("project.overview", **asked)).data.overdue
+    listed = (await alice.send("task.list", **asked, overdue=True)).data.tasks
+    wanted = {"field": "overdue", "op": "eq", "value": True}
+    counted = (await alice.send("tasks.count", **asked, filter=wanted)).data.count
+    assert shown == len(listed) == counted == 2
