@@ -25,6 +25,16 @@ class Locator:
 
     async def room(self, spec: Spec, payload: Payload, principal: Principal, room: str | None) -> RoomKey:
         """The room that a call is for; NOT_FOUND where its ids lead nowhere."""
+        known = self.known(spec, payload, principal, room)
+        if known is not None:
+            return known
+        statement, entity_id = _entity(payload)
+        return RoomKey(
+            principal.tenant_id, "project", await self._look_up(statement, principal.tenant_id, entity_id)
+        )
+
+    def known(self, spec: Spec, payload: Payload, principal: Principal, room: str | None) -> RoomKey | None:
+        """The same, where that can be said without asking the database."""
         tenant_id = principal.tenant_id
         if room is not None:
             key = RoomKey.parse(tenant_id, room)
@@ -37,7 +47,10 @@ class Locator:
             return RoomKey(tenant_id, "tenant", tenant_id)
         if spec.room == "user":
             return RoomKey(tenant_id, "user", principal.user_id)
-        return RoomKey(tenant_id, "project", await self._project(payload, tenant_id))
+        project_id: UUID | None = getattr(payload, "project_id", None)
+        if project_id is None:
+            project_id = self._projects.get((tenant_id, _entity(payload)[1]))
+        return None if project_id is None else RoomKey(tenant_id, "project", project_id)
 
     async def moved(self, spec: Spec, payload: Payload, room: RoomKey) -> RoomKey | None:
         """Where a call belongs that found nothing in the room to which its ids led, if that is another room by now."""
@@ -60,20 +73,7 @@ class Locator:
             return None
         return RoomKey(room.tenant_id, "project", self._projects[key])
 
-    async def _project(self, payload: Payload, tenant_id: UUID) -> UUID:
-        project_id: UUID | None = getattr(payload, "project_id", None)
-        if project_id is not None:
-            return project_id
-        for field, statement in LOCATORS.items():
-            entity_id: UUID | None = getattr(payload, field, None)
-            if entity_id is not None:
-                return await self._look_up(statement, tenant_id, entity_id)
-        raise ValidationFailed.field("room", "is needed: nothing else in the payload says where this belongs")
-
     async def _look_up(self, statement: str, tenant_id: UUID, entity_id: UUID) -> UUID:
-        known = self._projects.get((tenant_id, entity_id))
-        if known is not None:
-            return known
         found = await self._fetch(statement, tenant_id, entity_id)
         if len(self._projects) >= CACHE_SIZE:
             for oldest in list(self._projects)[: CACHE_SIZE // 10]:
@@ -88,3 +88,12 @@ class Locator:
         if found is None:
             raise NotFound
         return UUID(str(found))
+
+
+def _entity(payload: Payload) -> tuple[str, UUID]:
+    """The id that says which project a call is about, and the statement that finds it."""
+    for field, statement in LOCATORS.items():
+        entity_id: UUID | None = getattr(payload, field, None)
+        if entity_id is not None:
+            return statement, entity_id
+    raise ValidationFailed.field("room", "is needed: nothing else in the payload says where this belongs")

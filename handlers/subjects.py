@@ -42,8 +42,8 @@ def _went_or_came(task: Any) -> bool:
 
 
 def _named(value: Any) -> list[UUID]:
-    """The tasks that an entity, or each of a list, belongs to; of a dependency both."""
+    """The tasks that an entity, or each of a list, belongs to; of a dependency or a link both."""
     if isinstance(value, list):
         return [task_id for one in value for task_id in _named(one)]
-    both = (getattr(value, "task_id", None), getattr(value, "depends_on_id", None))
-    return [task_id for task_id in both if task_id is not None]
+    ends = (getattr(value, name, None) for name in ("task_id", "depends_on_id", "other_id"))
+    return [task_id for task_id in ends if task_id is not None]

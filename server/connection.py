@@ -48,6 +48,7 @@ class Incoming:
     data: object
     ack_id: int | None
     at: float
+    checked: calls.Checked | None = None
 
 
 @dataclass(slots=True)
@@ -88,9 +89,39 @@ class Connection:
     def receive(self, name: object, data: object, ack_id: int | None) -> None:
         """Take a call in; it is answered when those before it are."""
         self.heard_at = time.time()
-        self._queue.append(Incoming(name, data, ack_id, time.perf_counter()))
-        if self._worker is None:
+        incoming = Incoming(name, data, ack_id, time.perf_counter())
+        if self._worker is not None:
+            self._queue.append(incoming)
+        elif not self._begun_at_once(incoming):
+            self._queue.append(incoming)
             self._worker = asyncio.create_task(self._work())
+
+    def _begun_at_once(self, incoming: Incoming) -> bool:
+        """Put a command into its room's queue where there is nothing to wait for, neither before it nor in finding out
+        where it belongs: most of them need no task and no turn of the event loop for that.
+        """
+        if self.socket.unsent() > self.gateway.settings.send_hard_limit:
+            return False
+        try:
+            checked = self._check(incoming)
+            if checked.spec.kind != "command":
+                return False
+            locator = self.gateway.dispatcher.locator
+            room = locator.known(checked.spec, checked.payload, self.principal, checked.room)
+            if room is None or (room != self._lane and self._in_flight):
+                return False
+            self._submit(checked, room, incoming, _request_id())
+        except Exception as error:
+            self._refuse(incoming, _request_id(), translate(error))
+        return True
+
+    def _check(self, incoming: Incoming) -> calls.Checked:
+        """Charge a call to its sender, and look at it; done once."""
+        if incoming.checked is None:
+            self.gateway.limits.call(incoming.name, self.principal)
+            spec = calls.find(incoming.name, ("command", "query", "signal", "control"))
+            incoming.checked = calls.check(spec, incoming.data)
+        return incoming.checked
 
     @property
     def is_full(self) -> bool:
@@ -126,9 +157,8 @@ class Connection:
 
     async def _carry_out(self, incoming: Incoming, request_id: str) -> None:
         try:
-            self.gateway.limits.call(incoming.name, self.principal)
-            spec = calls.find(incoming.name, ("command", "query", "signal", "control"))
-            checked = calls.check(spec, incoming.data)
+            checked = self._check(incoming)
+            spec = checked.spec
             if spec.kind == "command":
                 await self._command(checked, incoming, request_id)
                 return
@@ -151,8 +181,11 @@ class Connection:
         room = await dispatcher.locator.room(checked.spec, checked.payload, self.principal, checked.room)
         if room != self._lane:
             await self._settled()
-            self._lane = room
-        done = dispatcher.submit(
+        self._submit(checked, room, incoming, request_id)
+
+    def _submit(self, checked: calls.Checked, room: RoomKey, incoming: Incoming, request_id: str) -> None:
+        self._lane = room
+        done = self.gateway.dispatcher.submit(
             checked.spec,
             checked.payload,
             self.principal,

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ from aiohttp import web
 from engineio import async_socket, exceptions, packet
 
 from handlers.errors import RateLimited
-from server.fanout import fan_out
+from server.fanout import changed, write_now
 from server.frames import BINARY, JsonCodec, frame
 from server.heartbeat import Beat, Pauses, cancel
 from server.origin import origin_of
@@ -165,7 +164,14 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
 
     def write(self, frames: bytes) -> None:
         """Write ready frames; what is sent to a client that is gone is lost."""
-        fan_out((self,), frames, sys.maxsize)
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.get_write_buffer_size():
+            transport.write(frames)
+            changed()
+        else:
+            write_now(self, frames)
 
     def hold(self, socketio_packet: bytes) -> None:
         """Queue one packet for the next poll, or for the end of an upgrade."""
@@ -382,6 +388,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         if not abort:
             self._send_engine_packet(packet.Packet(packet.CLOSE))
         self.transport = None
+        changed()
         self.server.sockets.pop(self.sid, None)
         if self.queue is not None:
             self.queue.put_nowait(None)

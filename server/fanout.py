@@ -4,7 +4,7 @@ import errno
 import os
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from server.ring import ENTRIES, Ring, UnavailableError
@@ -26,6 +26,45 @@ class Outlet(Protocol):
 _threads = threading.local()
 """The ring of each thread that runs an event loop: a ring belongs to one thread."""
 
+_changes = 0
+"""How often an outlet may have ceased to be ready (count)."""
+
+
+def changed() -> None:
+    """Hear that something was left to a WebSocket's transport to write, or that it is going: crowds look anew."""
+    global _changes  # noqa: PLW0603  # of all sockets of the process
+    _changes += 1
+
+
+class Crowd:
+    """Outlets that get the same frames again and again. While nothing has changed since all of them were ready, they
+    are not looked at one by one: that costs more than all the rest that is done here for a delivery.
+
+    Their descriptors stay true as long: a socket is closed only after its protocol has heard `connection_lost`.
+    """
+
+    __slots__ = ("_batches", "_seen", "outlets")
+
+    def __init__(self, outlets: Sequence[Outlet]) -> None:
+        self.outlets = outlets
+        self._batches: list[tuple[Sequence[Outlet], array[int]]] = []
+        self._seen = -1
+
+    def write(self, frames: bytes, hard_limit: int) -> list[Any]:
+        """As `fan_out`."""
+        ring = _ring() if len(self.outlets) > FEW else None
+        if ring is None or (self._seen != _changes and not self._look()):
+            return fan_out(self.outlets, frames, hard_limit)
+        for outlets, descriptors in self._batches:
+            _send(ring, outlets, descriptors, frames)
+        return []
+
+    def _look(self) -> bool:
+        if not _all_ready(self.outlets):
+            return False
+        self._seen, self._batches = _changes, list(_batches(self.outlets))
+        return True
+
 
 def fan_out(outlets: Sequence[Outlet], frames: bytes, hard_limit: int) -> list[Any]:
     """Write the same ready frames to many sockets; returns those that took none of it: they have more than
@@ -35,9 +74,6 @@ def fan_out(outlets: Sequence[Outlet], frames: bytes, hard_limit: int) -> list[A
     them and come back at the end of the turn. What the kernel does not take at once is the transport's. A descriptor
     is used only while its transport is open: only this thread closes it.
     """
-    if len(outlets) > FEW and (ring := _ring()) is not None and _all_ready(outlets):
-        _send_all(ring, outlets, frames)
-        return []
     left, ready = [], []
     for outlet in outlets:
         transport = outlet.transport
@@ -51,8 +87,10 @@ def fan_out(outlets: Sequence[Outlet], frames: bytes, hard_limit: int) -> list[A
                 left.append(outlet)
             else:
                 transport.write(frames)
+                changed()
     if len(ready) > FEW and (ring := _ring()) is not None:
-        _send_all(ring, ready, frames)
+        for some, descriptors in _batches(ready):
+            _send(ring, some, descriptors, frames)
     else:
         for outlet in ready:
             write_now(outlet, frames)
@@ -78,6 +116,7 @@ def write_now(outlet: Outlet, frames: bytes) -> None:
         return  # the peer has gone; the reading side will notice and close
     if sent < len(frames):
         outlet.transport.write(frames[sent:])
+        changed()
 
 
 def by_ring() -> bool:
@@ -105,14 +144,16 @@ def _ring() -> Ring | None:
     return ring
 
 
-def _send_all(ring: Ring, outlets: Sequence[Outlet], frames: bytes) -> None:
+def _batches(outlets: Sequence[Outlet]) -> Iterator[tuple[Sequence[Outlet], "array[int]"]]:
+    """As many as one call of the ring carries, with their descriptors."""
     for at in range(0, len(outlets), ENTRIES):
-        _send(ring, outlets[at : at + ENTRIES], frames)
+        some = outlets[at : at + ENTRIES]
+        yield some, array("i", [outlet.descriptor for outlet in some])
 
 
-def _send(ring: Ring, outlets: Sequence[Outlet], frames: bytes) -> None:
+def _send(ring: Ring, outlets: Sequence[Outlet], descriptors: "array[int]", frames: bytes) -> None:
     try:
-        odd = ring.send(array("i", [outlet.descriptor for outlet in outlets]), frames)
+        odd = ring.send(descriptors, frames)
     except OSError:
         for outlet in outlets:
             write_now(outlet, frames)
@@ -121,3 +162,4 @@ def _send(ring: Ring, outlets: Sequence[Outlet], frames: bytes) -> None:
         sent = 0 if result == -errno.EAGAIN else result
         if sent >= 0:  # otherwise the peer has gone; the reading side will notice and close
             outlets[place].transport.write(frames[sent:])
+            changed()

@@ -16,7 +16,7 @@ import structlog
 
 from server import metrics
 from server.engine import EngineSocket
-from server.fanout import fan_out
+from server.fanout import Crowd
 from server.frames import JSON, JsonCodec
 from storage.bus import CONTROL, Bus
 from storage.postgres import LOST, Database, Row
@@ -78,7 +78,7 @@ class LiveRoom:
     early: list[Batch] = field(default_factory=list)
     target: int = -1
     filling: bool = False
-    _targets: dict[JsonCodec, list[EngineSocket]] | None = None
+    _targets: dict[JsonCodec, Crowd] | None = None
 
     def add_live(self, member: Member) -> None:
         self.live[member] = None
@@ -89,12 +89,13 @@ class LiveRoom:
         self.waiting.pop(member, None)
         self._targets = None
 
-    def targets(self) -> dict[JsonCodec, list[EngineSocket]]:
+    def targets(self) -> dict[JsonCodec, Crowd]:
         """The sockets of the live members by the format they speak."""
         if self._targets is None:
-            self._targets = {}
+            sockets: dict[JsonCodec, list[EngineSocket]] = {}
             for member in self.live:
-                self._targets.setdefault(member.socket.codec, []).append(member.socket)
+                sockets.setdefault(member.socket.codec, []).append(member.socket)
+            self._targets = {codec: Crowd(some) for codec, some in sockets.items()}
         return self._targets
 
     @property
@@ -367,8 +368,8 @@ class Hub:
         if not packets:
             return
         slow: list[EngineSocket] = []
-        for codec, sockets in room.targets().items():
-            for socket in fan_out(sockets, codec.frames(packets), self._settings.send_hard_limit):
+        for codec, crowd in room.targets().items():
+            for socket in crowd.write(codec.frames(packets), self._settings.send_hard_limit):
                 if socket.transport is not None or socket.held_bytes > self._settings.send_hard_limit:
                     slow.append(socket)
                 else:

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
+from server.fanout import changed
 from server.frames import BINARY, frame
 
 CONTINUATION, CLOSE, PING, PONG = 0x0, 0x8, 0x9, 0xA
@@ -111,14 +112,19 @@ class WebSocket(asyncio.Protocol):
                 self._parse_rest()
 
     def send_text(self, text: str) -> None:
-        self.transport.write(frame(text.encode()))
+        self._write(frame(text.encode()))
 
     def close(self, code: int = NORMAL) -> None:
         """Begin to close; the client's answer, or its absence for too long, ends the connection."""
         if not self._closed and not self.transport.is_closing():
             self._closed = True
-            self.transport.write(frame(code.to_bytes(2, "big"), FIN | CLOSE))
+            self._write(frame(code.to_bytes(2, "big"), FIN | CLOSE))
         self.go_on()
+
+    def _write(self, frames: bytes) -> None:
+        """By way of the transport, which writes at the end of the turn: until then nobody may write past it."""
+        self.transport.write(frames)
+        changed()
 
     # Parsing (RFC 6455, 5.2).
 
@@ -190,7 +196,7 @@ class WebSocket(asyncio.Protocol):
     def _control(self, opcode: int, payload: bytes) -> None:
         if opcode == PING:
             if self.transport.get_write_buffer_size() <= PONG_LIMIT:
-                self.transport.write(frame(payload, FIN | PONG))
+                self._write(frame(payload, FIN | PONG))
         elif opcode == CLOSE:
             self._fail(_answer_to_close(payload))
         elif opcode != PONG:
@@ -201,12 +207,13 @@ class WebSocket(asyncio.Protocol):
         if not self._closed and not self.transport.is_closing():
             self._closed = True
             said = b"" if code is None else code.to_bytes(2, "big")
-            self.transport.write(frame(said, FIN | CLOSE))
+            self._write(frame(said, FIN | CLOSE))
         self.transport.close()
         self._end()
 
     def _end(self) -> None:
         self.over = True
+        changed()
         self._rest = self._parts = None
         self._listener.lost()
 

@@ -1,6 +1,7 @@
 """Approval: somebody is asked whether a task is good, and says so or says why not.
 
-Who may answer is whoever was asked, and whoever has the permission `task.approve`. Where the project's setting
+Who may answer is whoever was asked and sees the project, and whoever has the permission `task.approve`. Without that nobody
+approves what she has asked for herself. Where the project's setting
 `require_approval` is on, no task gets into a status of the category `done` before it is approved, in whatever way.
 """
 
@@ -104,16 +105,16 @@ async def request(tx: Tx, cmd: RequestApproval) -> list[ApprovalRequested | Appr
     return [ApprovalRequested(task=part, approval=approval, was=was), *told]
 
 
-@command("task.approve", needs="comment.add", rest="POST /tasks/{task_id}/approve", versioned=True)
+@command("task.approve", needs="project.view", rest="POST /tasks/{task_id}/approve", versioned=True)
 async def approve(tx: Tx, cmd: ApproveTask) -> TaskApproved:
-    """Find a task good: for whoever was asked to, or has the permission `task.approve`."""
+    """Find a task good: for whoever was asked by somebody else, or has the permission `task.approve`."""
     approval, part, was = await _answer(tx, cmd, "approved")
     return TaskApproved(task=part, approval=approval, was=was)
 
 
-@command("task.reject", needs="comment.add", rest="POST /tasks/{task_id}/reject", versioned=True)
+@command("task.reject", needs="project.view", rest="POST /tasks/{task_id}/reject", versioned=True)
 async def reject(tx: Tx, cmd: RejectTask) -> TaskRejected:
-    """Say why a task is not good yet: for whoever was asked to, or has the permission `task.approve`."""
+    """Say why a task is not good yet: for whoever was asked by somebody else, or has the permission `task.approve`."""
     approval, part, was = await _answer(tx, cmd, "rejected")
     return TaskRejected(task=part, approval=approval, was=was)
 
@@ -134,11 +135,9 @@ async def _answer(
     row = await standing(tx, cmd.task_id)
     tx.check_version(row, Task)
     asked = await tx.maybe("approval", cmd)
-    if not tx.rights.allow("task.approve") and (
-        asked is None or tx.actor.user_id not in asked["approver_ids"]
-    ):
+    if not tx.rights.allow("task.approve") and (asked is None or not _is_asked(asked, tx.actor.user_id)):
         raise Forbidden(
-            "Only who was asked approves a task, or who has the permission task.approve",
+            "Only who was asked by somebody else answers, or who has the permission task.approve",
             details={"permission": "task.approve"},
         )
     if asked is None or row["approval"] == "none":
@@ -146,6 +145,10 @@ async def _answer(
     if row["approval"] == state:
         raise Conflict(f"The task is {state} already")
     return await _now(tx, row, await tx.one("answer_approval", cmd), state)
+
+
+def _is_asked(asked: Row, user_id: UUID) -> bool:
+    return user_id in asked["approver_ids"] and user_id != asked["requested_by"]
 
 
 async def _now(tx: Tx, row: Row, asked: Row, state: ApprovalState) -> tuple[Approval, TaskPart, Was]:

@@ -22,7 +22,8 @@ from handlers.errors import AtriumError, Internal, ValidationFailed
 from handlers.groups import add_reactions, as_json
 from handlers.registry import Entity, Event, rules
 from handlers.subjects import parts_of
-from handlers.work.filters import Filter, tasks_matching
+from handlers.work.filter_sql import condition, tasks_matching
+from handlers.work.filters import Filter
 from handlers.work.project_rules import Definition, RuleDeed
 from handlers.work.rule_actions import Work, perform
 from handlers.work.rule_clock import due_moments, look_for_due, tells_of_due
@@ -103,24 +104,49 @@ class Chain:
                 for rated in self.rules:
                     if not fits(rated.rule.when, happened):
                         continue
-                    if len(together) > 1 and await self._is_out(rated, happened.task_id, together, holding):
+                    if await self._is_out(rated, happened.task_id, together, holding):
                         self.out[rated.id] += 1
                         continue
-                    caused = await self.attempt(rated, happened.task_id, before)
-                    told += caused
-                    waiting.append((caused, before | {rated.id}))
+                    for task_id in await self._meant(rated, happened, told):
+                        caused = await self.attempt(rated, task_id, before)
+                        told += caused
+                        waiting.append((caused, before | {rated.id}))
         return told
 
+    async def _meant(self, rated: Rated, happened: Happening, told: list[Event]) -> list[UUID | None]:
+        """The tasks on which a rule is to act: of a sprint those for which its condition holds; none where it cannot be
+        asked, of which the history tells.
+        """
+        if happened.sprint_id is None or rated.rule.condition is None:
+            return [happened.task_id]
+        owner = await self.owner(rated)
+        if owner is None:
+            return [None]
+        try:
+            async with owner.session.savepoint():
+                where = await condition(owner, rated.rule.condition, at="condition")
+                rows = await owner.many("sprint_tasks_for_rule", where=where, sprint_id=happened.sprint_id)
+        except Exception as error:
+            if isinstance(error, LOST) and not isinstance(error, BAD_VALUE):
+                raise
+            told += self.fail(rated, said_of(error), owner)
+            return []
+        return [row["id"] for row in rows]
+
     async def _is_out(
-        self, rated: Rated, task_id: UUID, together: Sequence[Happening], holding: dict[UUID, set[UUID]]
+        self,
+        rated: Rated,
+        task_id: UUID | None,
+        together: Sequence[Happening],
+        holding: dict[UUID, set[UUID]],
     ) -> bool:
         """Whether a rule's condition does not hold for a task. It is asked once for all that changed together, and kept in
         `holding`; of what rules have changed since it is not known.
         """
-        if rated.rule.condition is None or task_id in self.touched:
+        if len(together) == 1 or task_id is None or task_id in self.touched or rated.rule.condition is None:
             return False
         if rated.id not in holding:
-            ids = [each.task_id for each in together if fits(rated.rule.when, each)]
+            ids = [each.task_id for each in together if each.task_id and fits(rated.rule.when, each)]
             owner = await self.owner(rated)
             holding[rated.id] = (
                 set(ids) if owner is None else await _holding(owner, rated.rule.condition, ids)
@@ -239,7 +265,7 @@ class Chain:
         if rated.fresh_minute:
             self.counted[rated.id] = rated
         self.runs.append({
-            "id": new_id(), "rule_id": rated.id, "task_id": task_id, "trigger": rated.rule.when.on,
+            "id": new_id(), "rule_id": rated.id, "owner_id": rated.owner_id, "task_id": task_id, "trigger": rated.rule.when.on,
             "cause_id": None if self.by_clock else self.tx.actor.user_id, "outcome": outcome, "reason": reason,
             "message": message, "actions": [deed.model_dump(exclude_none=True) for deed in deeds],
         })  # fmt: skip
@@ -281,6 +307,21 @@ class Chain:
             trim_ids=[each.id for each in counted if each.fresh_minute],
             keep=self.tx.settings.rule_history_rows,
         )  # fmt: skip
+        self._leave_evidence()
+
+    def _leave_evidence(self) -> None:
+        """The audit log has an entry for each run that did something, beside that of the command which caused it."""
+        did = [
+            {
+                "rule_id": run["rule_id"],
+                "owner_id": run["owner_id"],
+                "changes": {name: run[name] for name in ("trigger", "task_id", "cause_id")} | {"did": done},
+            }
+            for run in self.runs
+            if (done := [deed["do"] for deed in run["actions"] if deed["outcome"] == "done"])
+        ]
+        if did:
+            self.tx.defer("audit_rule_runs", command_id=self.tx.command_id, runs=as_json(did))
 
 
 @rules

@@ -130,7 +130,7 @@ def _days(
     until = over or today
     last = min(max(sprint.end_on, first, until if begun else first), first + MOST_DAYS)
     changes = {row["day"]: row for row in facts}
-    ideal = _ideal(calendar, first, max(sprint.end_on, first))
+    ideal = _ideal(calendar, first, min(max(sprint.end_on, first), first + MOST_DAYS))
     tasks, minutes, days = *committed, list[DayOfSprint]()
     for day in _each(first, last):
         change = changes.get(day)

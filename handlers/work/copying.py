@@ -10,6 +10,7 @@ from handlers.context import Tx
 from handlers.registry import Event, Payload, Title, command
 from handlers.work.assignments import Assignment, TaskAssigned
 from handlers.work.places import Places, family, places_in, rights_there
+from handlers.work.rules import check_entry
 from handlers.work.tasks import Task, TaskPart, parents_told, unapproved
 from storage.ids import new_id
 from storage.postgres import Row
@@ -56,7 +57,8 @@ async def copy(tx: Tx, cmd: CopyTask) -> list[TaskCopied | TaskAssigned]:
         await rights_there(tx, to_id, "task.create")
     below = "subtasks" in cmd.include
     rows = _wanted(await family(tx, cmd.project_id, cmd.task_id), below=below)
-    copies = await _copies(tx, cmd, to_id, rows, await places_in(tx, to_id))
+    places = await places_in(tx, to_id)
+    copies = await _copies(tx, cmd, to_id, rows, places)
     fresh_of = {one["from_id"]: one["id"] for one in copies}
     await tx.exec("copy_family", tasks=orjson.dumps(copies, default=str).decode(), to_project_id=to_id)
     if "checklists" in cmd.include:
@@ -67,6 +69,9 @@ async def copy(tx: Tx, cmd: CopyTask) -> list[TaskCopied | TaskAssigned]:
                 )
     parents = await parents_told(tx, {one["parent_id"] for one in copies})
     fresh = {row["id"]: row for row in await tx.many("tasks_of_family", task_ids=list(fresh_of.values()))}
+    statuses = {status["id"]: status for status in places.statuses}
+    for row in fresh.values():
+        check_entry(row, statuses[row["status_id"]])
     event = TaskCopied(task=Task.of(fresh.pop(fresh_of[cmd.task_id])))
     outside = [part for part in parents if part.id not in fresh_of.values()]
     beside: list[Task | TaskPart] = [Task.of(row) for row in fresh.values()]

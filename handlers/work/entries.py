@@ -10,6 +10,7 @@ from pydantic import Field
 
 from handlers.context import Tx
 from handlers.registry import Entity, Timestamp
+from handlers.work.keys import seen
 from handlers.work.past import DERIVED, Past, about, changed_tasks
 from handlers.work.sentences import SENTENCES, TYPES, told_fields, words
 
@@ -295,14 +296,15 @@ def _listed(names: list[str]) -> str:
 
 
 async def _names(tx: Tx, events: Iterable[Past]) -> Names:
-    """What all that these events name is called now."""
+    """What all that these events name is called now; tasks of projects that one may not see are not named."""
     wanted: dict[str, set[str]] = {}
     for past in events:
         for kind, own in _keys(past):
             wanted.setdefault(kind, set()).add(own)
     found: dict[Key, tuple[str, str | None]] = {}
     for kind in sorted(wanted.keys() & NAMES.keys()):
-        for row in await tx.many(NAMES[kind], ids=[UUID(one) for one in sorted(wanted[kind])]):
+        ids = [UUID(one) for one in sorted(wanted[kind])]
+        for row in await tx.many(NAMES[kind], ids=ids, **(seen(tx) if kind == "task" else {})):
             found[kind, str(row["id"])] = (row["name"], row["title"])
     return found
 

@@ -18,6 +18,7 @@ from handlers.registry import SPECS, Event, Outcome, Payload
 from handlers.work.bulk import DeleteTasks
 from handlers.work.past import Past, about, changed_tasks, went_or_came
 from handlers.work.returns import bring_back, set_many
+from handlers.work.task_values import task_fields
 from handlers.work.tasks import Task, TaskPart
 from storage.rooms import timestamp
 
@@ -188,7 +189,9 @@ def net(change: Iterable[Past]) -> dict[str, dict[str, tuple[Any, Any]]]:
 
 
 def _many(change: Sequence[Past]) -> bool:
-    return any(past.name.startswith("tasks.") for past in change)
+    """Whether several tasks came or went, beside their subtasks: at once, or by rules one after the other."""
+    moves = [past for past in change if past.name in MADE or past.name in GONE]
+    return len(moves) > 1 or any(past.name.startswith("tasks.") for past in change)
 
 
 def _ids(change: Iterable[Past], names: frozenset[str]) -> list[str]:
@@ -311,7 +314,13 @@ async def _take_away(this: Replay, task_ids: list[str], where: str, *, many: boo
 
 
 async def _set_fields(this: Replay, wanted: Mapping[str, Values]) -> None:
-    """Give tasks the values that they are to have."""
+    """Give tasks the values that they are to have; formulas are computed from them."""
+    if any("fields" in values for values in wanted.values()):
+        known = await task_fields(this.tx)
+        for values in wanted.values():
+            if "fields" in values:
+                given = values["fields"].items()
+                values["fields"] = {key: value for key, value in given if not known.is_formula(key)}
     if len(wanted) > 1:
         this.tx.require("task.edit")
         this.events.append(await set_many(this.tx, wanted))

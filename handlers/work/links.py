@@ -11,11 +11,11 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from handlers.context import Tx
-from handlers.entry import read_rights
-from handlers.errors import Conflict, Forbidden, NotFound
+from handlers.errors import Conflict, NotFound
 from handlers.registry import Entity, Event, Payload, Reply, Timestamp, command, query
 from handlers.work.keys import seen
 from handlers.work.parts import lock_projects
+from handlers.work.places import rights_there
 from storage.ids import new_id
 from storage.postgres import Row
 from storage.rooms import RoomKey
@@ -126,7 +126,8 @@ async def add(tx: Tx, cmd: AddLink) -> list[LinkAdded]:
     ends = await tx.maybe("link_ends", cmd)
     if ends is None:
         raise NotFound("There is no such task")
-    await may_edit_in(tx, cmd.project_id, ends["other_project_id"])
+    if ends["other_project_id"] != cmd.project_id:
+        await _check_other(tx, ends["other_project_id"])
     if ends["linked"]:
         raise Conflict("These tasks are linked so already")
     if ends["links"] >= MOST:
@@ -163,18 +164,12 @@ async def list_links(tx: Tx, ask: LinksOf) -> Links:
     )
 
 
-async def may_edit_in(tx: Tx, project_id: UUID, other_id: UUID) -> None:
-    """Lock the room of another project too, and ask for the right to edit tasks there; NOT_FOUND where it is not seen."""
-    if other_id == project_id:
-        return
-    await lock_projects(tx, {other_id})
-    rights = await read_rights(tx.session, RoomKey(tx.room.tenant_id, "project", other_id), tx.actor)
-    if not rights.allow("project.view"):
-        raise NotFound("There is no such task")
-    if not rights.allow("task.edit"):
-        raise Forbidden(
-            "This needs the permission task.edit in the other project", details={"permission": "task.edit"}
-        )
+async def _check_other(tx: Tx, project_id: UUID) -> None:
+    """Whether one may edit tasks in another project as well; where it is not seen, its task is none."""
+    try:
+        await rights_there(tx, project_id, "task.edit")
+    except NotFound:
+        raise NotFound("There is no such task") from None
 
 
 def rooms(tx: Tx, *project_ids: UUID) -> list[RoomKey]:

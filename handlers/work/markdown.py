@@ -8,7 +8,7 @@ or `@[managers](role:manager)`: people can read it, and clients make it. Inside 
 import asyncio
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, cast
 
@@ -18,10 +18,11 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock, table
 from markdown_it.rules_core import StateCore
-from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline import StateInline, image, link, linkify
 from markdown_it.token import Token
 
 Kind = Literal["user", "team", "role"]
+InlineRule = Callable[[StateInline, bool], bool]
 
 DEEPEST: Final = 20
 """Levels that quotes, lists and emphasis may be nested; what is deeper stays text."""
@@ -30,7 +31,11 @@ MOST_MENTIONS: Final = 50
 MOST_CELLS: Final = 5_000
 """Cells of a table (count), reckoned as columns times the lines that are left: a short row is filled up to the width of the
 head, so that a wide head over many short lines would become far more than was written. What is larger stays text."""
-AT_ONCE: Final = 2_000
+MOST_LINKS: Final = 500
+"""Places in one text where a link or an image is looked for (count); what is beyond stays text. For each of them the whole
+rest of the text may be read, so that many that never end would take long.
+"""
+AT_ONCE: Final = 1_000
 """A longer text (characters) is worked on in a thread of its own, so that the others go on meanwhile."""
 
 SCHEMES: Final = frozenset({"http", "https", "mailto"})
@@ -45,13 +50,14 @@ ATTRIBUTES: Final = {
     "ol": {"start"},
     "span": {"data-kind", "data-id"},
 }
+GIVEN: Final = {"img": {"loading": "lazy", "referrerpolicy": "no-referrer"}}
 VALUES: Final = {
     "input": {"type": {"checkbox"}, "checked": {""}, "disabled": {""}},
+    "img": {name: {value} for name, value in GIVEN["img"].items()},
     "td": {"align": {"left", "center", "right"}},
     "th": {"align": {"left", "center", "right"}},
 }
 CLASSES: Final = {"li": {"task-list-item"}, "span": {"mention"}}
-GIVEN: Final = {"img": {"loading": "lazy", "referrerpolicy": "no-referrer"}}
 REL: Final = "nofollow noopener noreferrer"
 
 _MENTION: Final = re.compile(r"@\[([^\[\]\n]{1,200})\]\((user|team|role):([0-9a-z-]{1,64})\)")
@@ -118,6 +124,18 @@ def _mention(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _bounded(rule: InlineRule, begin: str) -> InlineRule:
+    """A rule that looks for links where they begin like this, for as long as there are not too many of them."""
+
+    def bounded(state: StateInline, silent: bool) -> bool:
+        if not state.src.startswith(begin, state.pos):
+            return False
+        state.env["links"] = state.env.get("links", 0) + 1
+        return state.env["links"] <= MOST_LINKS and rule(state, silent)
+
+    return bounded
+
+
 def _table(state: StateBlock, first: int, end: int, silent: bool) -> bool:
     columns = state.src.count("|", state.bMarks[first], state.eMarks[first]) + 1
     return columns * (end - first) <= MOST_CELLS and table(state, first, end, silent)
@@ -165,6 +183,8 @@ def _show_image(self: RendererHTML, tokens: list[Token], at: int, options: Any, 
     """An image that would come over an open line is its description."""
     if not str(tokens[at].attrs.get("src", "")).lower().startswith("https://"):
         return escapeHtml(self.renderInlineAsText(tokens[at].children or [], options, env))
+    for name, value in GIVEN["img"].items():  # the sanitizer gives them too, but in no fixed order
+        tokens[at].attrSet(name, value)
     return self.image(tokens, at, options, env)
 
 
@@ -178,6 +198,8 @@ def _make() -> MarkdownIt:
         # By its scheme alone: a file called readme.md is no place in Moldova.
         made.linkify.set({"fuzzy_link": False, "fuzzy_ip": False, "fuzzy_email": True})
     made.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
+    for name, rule, begin in (("link", link, "["), ("image", image, "!["), ("linkify", linkify, "://")):
+        made.inline.ruler.at(name, _bounded(rule, begin))
     made.inline.ruler.before("link", "mention", _mention)
     made.core.ruler.push("task_lists", _task_lists)
     made.core.ruler.push("cells", _cells)

@@ -11,12 +11,13 @@ from handlers.registry import Event, Payload, command, unique
 from handlers.work import dependencies
 from handlers.work.assignments import Assignment, AssignmentEnded, TaskAssigned, TaskUnassigned
 from handlers.work.bulk import MOST_ASSIGNEES, MOST_TAGS
+from handlers.work.checklists import MOST as MOST_CHECKLISTS
 from handlers.work.checklists import MOST_ITEMS
 from handlers.work.dependencies import AddDependency, Dependency, DependencyPart, removed_with
 from handlers.work.links import Link
 from handlers.work.sprint_facts import settle
 from handlers.work.tasks import Task, TaskPart, Was, parents_told, standing
-from handlers.work.watchers import MOST as MOST_WATCHERS
+from handlers.work.watchers import watching
 from storage.ids import new_id
 from storage.postgres import Row
 from storage.rooms import RoomKey
@@ -56,10 +57,7 @@ async def merge(tx: Tx, cmd: MergeTask) -> list[TaskMerged | TaskAssigned | Task
     kept = await standing(tx, cmd.into_id)
     if await tx.value("is_below", parent_id=cmd.into_id, task_id=cmd.task_id):
         raise Conflict("A task cannot be merged into one of its subtasks")
-    if kept["checklist_total"] + twin["checklist_total"] > MOST_ITEMS:
-        raise Conflict(
-            f"A task has at most {MOST_ITEMS} items in its checklists", details={"limit": MOST_ITEMS}
-        )
+    await _check_checklists(tx, kept, twin)
     await _check_subtasks(tx, cmd)
     changes = _taken_over(kept, twin)
     edges = await tx.many("dependencies_of_tasks", task_ids=[cmd.task_id])
@@ -68,7 +66,8 @@ async def merge(tx: Tx, cmd: MergeTask) -> list[TaskMerged | TaskAssigned | Task
     fresh = next(row for row in moved if row["id"] == cmd.into_id)
     settle(tx, [twin, kept])
     again = await _dependencies(tx, cmd, edges)
-    link = await tx.one("add_link", id=new_id(), task_id=cmd.task_id, other_id=cmd.into_id, type="duplicates")
+    ends = {"task_id": cmd.task_id, "other_id": cmd.into_id, "type": "duplicates"}
+    link = await tx.maybe("link_between", **ends) or await tx.one("add_link", id=new_id(), **ends)
     counted = await parents_told(tx, {cmd.into_id, cmd.task_id, twin["parent_id"]})
     changed = [
         name
@@ -93,15 +92,22 @@ async def merge(tx: Tx, cmd: MergeTask) -> list[TaskMerged | TaskAssigned | Task
 
 def _taken_over(kept: Row, twin: Row) -> dict[str, Any]:
     """The fields that grow by those of the other task, each as long as it may be."""
-    return {
+    lists = {
         name: unique([*kept[name], *twin[name]])[:most]
-        for name, most in (
-            ("assignee_ids", MOST_ASSIGNEES),
-            ("watcher_ids", MOST_WATCHERS),
-            ("tags", MOST_TAGS),
-            ("label_ids", MOST_TAGS),
-        )
+        for name, most in (("assignee_ids", MOST_ASSIGNEES), ("tags", MOST_TAGS), ("label_ids", MOST_TAGS))
     }
+    return {**lists, "watcher_ids": watching(kept, twin["watcher_ids"])}
+
+
+async def _check_checklists(tx: Tx, kept: Row, twin: Row) -> None:
+    """CONFLICT where the checklists of both are more than one task may have."""
+    if kept["checklist_total"] + twin["checklist_total"] > MOST_ITEMS:
+        raise Conflict(
+            f"A task has at most {MOST_ITEMS} items in its checklists", details={"limit": MOST_ITEMS}
+        )
+    both = [await tx.many("checklists_of", task_id=row["id"]) for row in (kept, twin)]
+    if all(both) and sum(map(len, both)) > MOST_CHECKLISTS:
+        raise Conflict(f"A task has at most {MOST_CHECKLISTS} checklists", details={"limit": MOST_CHECKLISTS})
 
 
 async def _check_subtasks(tx: Tx, cmd: MergeTask) -> None:

@@ -30,10 +30,11 @@ from handlers.registry import (
     locator,
     query,
 )
-from handlers.work.filters import Filter, condition
+from handlers.work.filter_sql import condition
+from handlers.work.filters import Filter
 from handlers.work.rule_actions import MOST, NEEDS, Action, Named, needs_task
 from handlers.work.rule_clock import forget_strikes, look_for_due, plan_strike
-from handlers.work.rule_triggers import Trigger, WhenDue, WhenMoved, WhenScheduled
+from handlers.work.rule_triggers import OF_NO_TASK, Trigger, WhenDue, WhenMoved, WhenScheduled
 from storage.ids import new_id
 from storage.postgres import Row
 
@@ -292,9 +293,9 @@ async def _check(tx: Tx, rule: Definition) -> None:
         raise ValidationFailed.field("then", f"must be at most {MOST_BYTES} bytes of JSON, all in all")
     for action in rule.then:
         tx.require(NEEDS[action.do])
-    if isinstance(rule.when, WhenScheduled) and rule.condition is None and any(map(needs_task, rule.then)):
+    if isinstance(rule.when, OF_NO_TASK) and rule.condition is None and any(map(needs_task, rule.then)):
         raise ValidationFailed.field(
-            "then", "by the clock, and without a condition, there is no task to act on"
+            "then", "by the clock or for a sprint, and without a condition, there is no task to act on"
         )
     if rule.condition is not None:
         await condition(tx, rule.condition, at="condition")

@@ -108,6 +108,8 @@ async def set_recurrence(tx: Tx, cmd: SetRecurrence) -> RecurrenceSet:
     """Have a task recur, beginning with this one: by its due date, else by its start."""
     task = await standing(tx, cmd.task_id)
     tx.check_version(task, Task)
+    if task["completed_at"] is not None:
+        raise Conflict("The task is done already: open it again, or have another one recur")
     begins = task["due_at"] or task["start_at"]
     if begins is None:
         raise Conflict("A task recurs by its due date or its start: give it one first")

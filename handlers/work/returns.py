@@ -1,11 +1,12 @@
 """Tasks as they were: many brought back from the trash to their places, many given their old values, each at once."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from pydantic import Field
 
 from handlers.context import Tx
@@ -13,21 +14,14 @@ from handlers.errors import Conflict, NotFound
 from handlers.identity.people import from_json
 from handlers.registry import Event
 from handlers.work import positions
-from handlers.work.archive import TaskUnarchived
+from handlers.work.archive import TasksArchived, TaskUnarchived
 from handlers.work.bulk import WRITTEN, Decided, TasksUpdated, count_parents, write
 from handlers.work.dependencies import Dependency, back_with
 from handlers.work.labels import check_labels
 from handlers.work.rules import OverLimit, check_limit, check_step, transitions_of
-from handlers.work.sprint_facts import check_sprint, settle
-from handlers.work.tasks import (
-    ApprovalState,
-    Task,
-    TaskPart,
-    TaskRestored,
-    check_people,
-    parents_told,
-    unapproved,
-)
+from handlers.work.sprint_facts import settle, sprint_to_fill
+from handlers.work.task_values import task_fields
+from handlers.work.tasks import Task, TaskPart, TaskRestored, check_people, parents_told, unapproved
 from storage.postgres import Row
 
 EVENT_SIZE: Final = 200_000
@@ -47,7 +41,8 @@ class TasksRestored(Event, name="tasks.restored"):
 async def bring_back(tx: Tx, task_ids: Sequence[str], *, many: bool, archived: bool) -> list[Event]:
     """Bring tasks back from the trash, or from the archive, to where they were; all of them or none.
 
-    CONFLICT where one is there already, its parent or column is gone, or a column is full.
+    What was in the archive when it was deleted is there again. CONFLICT where one is there already, its parent or column is
+    gone, or a column is full.
     """
     ids = [UUID(one) for one in task_ids]
     rows = {row["id"]: row for row in await tx.many("tasks_anywhere", task_ids=ids)}
@@ -59,19 +54,27 @@ async def bring_back(tx: Tx, task_ids: Sequence[str], *, many: bool, archived: b
                 f"{row['key']} is not in the {'archive' if archived else 'trash'} any more",
                 details={"task_id": row["id"]},
             )
-        if row["parent_gone"] and row["parent_id"] not in rows:
+        gone = row["parent_deleted"] if _stays(row, archived) else row["parent_gone"]
+        if gone and row["parent_id"] not in rows:
             raise Conflict(
-                f"{row['parent_key']}, its parent task, is not on the board: bring that one back first",
+                f"{row['parent_key']}, its parent task, is not there any more: bring that one back first",
                 details={"task_id": row["parent_id"]},
             )
-    places = [(row["id"], row["column_id"], row["position"]) for row in rows.values()]
-    keys, over = await _fitted(tx, places, coming={row["id"]: row["column_id"] for row in rows.values()})
-    back = await tx.many("bring_back_tasks", task_ids=list(keys), positions=list(keys.values()))
+    put_away = {row["id"] for row in rows.values() if _stays(row, archived)}
+    shown = [one for one in ids if one not in put_away]
+    places = [(one, rows[one]["column_id"], rows[one]["position"]) for one in shown]
+    keys, over = await _fitted(tx, places, coming={one: rows[one]["column_id"] for one in shown})
+    keys |= {one: rows[one]["position"] for one in put_away}
+    back = await tx.many(
+        "bring_back_tasks", task_ids=list(keys), positions=list(keys.values()), from_archive=archived
+    )
     settle(tx, back)
-    tasks = {row["id"]: Task.of(row) for row in back}
-    parents = await parents_told(tx, {task.parent_id for task in tasks.values()} - {*ids})
-    edges = await back_with(tx, ids)
-    mine = [tasks[one] for one in ids]
+    tasks = {row["id"]: Task.of(row) for row in back if row["id"] not in put_away}
+    parents = await parents_told(tx, {row["parent_id"] for row in back} - {*ids})
+    if not shown:
+        return [_told_of_archive(ids, parents)]
+    edges = await back_with(tx, shown)
+    mine = [tasks[one] for one in shown]
     if many:
         events = _told_as_many(mine, parents, edges)
         if over:
@@ -81,6 +84,15 @@ async def bring_back(tx: Tx, task_ids: Sequence[str], *, many: bool, archived: b
     if over:
         event.over_limit = over[-1]
     return [event]
+
+
+def _stays(row: Row, archived: bool) -> bool:
+    """Whether a task that comes back from the trash had been in the archive before: it is there again."""
+    return not archived and row["archived_at"] is not None
+
+
+def _told_of_archive(ids: Sequence[UUID], parents: Sequence[TaskPart]) -> TasksArchived:
+    return TasksArchived(tasks=[*(TaskPart(id=one, removed=True) for one in ids), *parents])
 
 
 def _told(
@@ -133,8 +145,7 @@ async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpda
     await check_people(tx, list(people), "assignee_ids")
     labels = {one for values in fresh.values() for one in values.get("label_ids") or ()}
     await check_labels(tx, list(labels), "label_ids")
-    for sprint_id in {values["sprint_id"] for values in fresh.values() if values.get("sprint_id")}:
-        await check_sprint(tx, sprint_id)
+    await _check_sprints(tx, rows, fresh)
     moved = {one: values for one, values in fresh.items() if {"column_id", "position"} & set(values)}
     places: list[tuple[UUID, UUID, str]] = [
         (
@@ -149,9 +160,7 @@ async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpda
     for one, key in keys.items():
         fresh[one]["position"] = key
     await _check_shown(tx, rows, fresh)
-    for one, values in fresh.items():
-        if "fields" in values:
-            values["fields"] = _with_fields(rows[one], values["fields"])
+    await _check_fields(tx, rows, fresh)
     decided = Decided()
     for one, values in fresh.items():
         decided.add(rows[one], values, tx.now)
@@ -164,11 +173,31 @@ async def set_many(tx: Tx, wanted: Mapping[str, Mapping[str, Any]]) -> TasksUpda
     return event
 
 
-def _with_fields(row: Row, given: Mapping[str, Any]) -> Any:
-    """All values of custom fields, after some were set or, with null, taken away."""
-    before: Any = from_json(row["fields"])
-    after = {key: value for key, value in {**before, **given}.items() if value is not None}
-    return row["fields"] if after == before else after
+async def _check_sprints(tx: Tx, rows: Mapping[UUID, Row], fresh: Mapping[UUID, dict[str, Any]]) -> None:
+    """CONFLICT where a sprint is completed, or has no room for all that come to it."""
+    coming = Counter(
+        values["sprint_id"] for one, values in fresh.items()
+        if values.get("sprint_id") is not None and values["sprint_id"] != rows[one]["sprint_id"]
+    )  # fmt: skip
+    for sprint_id, count in coming.items():
+        (await sprint_to_fill(tx, sprint_id)).take(count)
+
+
+async def _check_fields(tx: Tx, rows: Mapping[UUID, Row], fresh: Mapping[UUID, dict[str, Any]]) -> None:
+    """All values of custom fields of each task, after some were set or, with null, taken away; what has become wrong for
+    its field since is refused.
+    """
+    given = {one: values for one, values in fresh.items() if "fields" in values}
+    if not given:
+        return
+    fields, checked = await task_fields(tx), dict[bytes, dict[str, Any]]()
+    for one, values in given.items():
+        key = orjson.dumps(values["fields"])
+        if key not in checked:
+            checked[key] = await fields.allowed(tx, values["fields"], "fields", project_id=tx.room.id)
+        before: Any = from_json(rows[one]["fields"])
+        after = fields.merged(before, checked[key], "fields")
+        values["fields"] = rows[one]["fields"] if after == before else after
 
 
 def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,7 +215,7 @@ async def _check_shown(tx: Tx, rows: Mapping[UUID, Row], fresh: Mapping[UUID, di
     statuses = {
         row["id"]: {**dict(row), "transitions": transitions_of(row)} for row in await tx.many("statuses_of")
     }
-    waiting: list[ApprovalState] = []
+    asks = bool(await tx.value("requires_approval"))
     for one, values in fresh.items():
         column_id = values.get("column_id", rows[one]["column_id"])
         status_id = values.get("status_id", rows[one]["status_id"])
@@ -195,11 +224,9 @@ async def _check_shown(tx: Tx, rows: Mapping[UUID, Row], fresh: Mapping[UUID, di
         row = {**dict(rows[one]), **values}
         check_step(tx, row, statuses[rows[one]["status_id"]], statuses[status_id])
         done = statuses[status_id]["category"] == "done"
-        if done and rows[one]["completed_at"] is None and rows[one]["approval"] != "approved":
-            waiting.append(rows[one]["approval"])
+        if done and asks and rows[one]["completed_at"] is None and row["approval"] != "approved":
+            raise unapproved(row["approval"])
         values["completed_at"] = (row["completed_at"] or tx.now) if done else None
-    if waiting and await tx.value("requires_approval"):
-        raise unapproved(waiting[0])
 
 
 async def _fitted(

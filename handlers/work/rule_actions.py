@@ -119,6 +119,15 @@ class DoNotify(Payload):
     text: Words = Field(description=WORDS)
 
 
+class DoPlan(Payload):
+    """Plan the task into a sprint; one that is in it stays where it is."""
+
+    do: Literal["plan"]
+    sprint_id: UUID | None = Field(
+        None, description="Unset: the active one; of several the one that ends first."
+    )
+
+
 class DoCreate(Payload):
     """Create a task at the end of a column."""
 
@@ -154,6 +163,7 @@ Action = Annotated[
     | DoWatch
     | DoComment
     | DoNotify
+    | DoPlan
     | DoCreate
     | DoCreateFrom,
     Field(discriminator="do"),
@@ -162,7 +172,7 @@ Action = Annotated[
 NEEDS: Final = {
     "set": "task.edit", "move": "task.edit", "assign": "task.edit", "unassign": "task.edit", "tag": "task.edit",
     "label": "task.edit", "watch": "task.edit", "comment": "comment.add", "notify": "project.view",
-    "create_task": "task.create", "create_from_template": "task.create",
+    "plan": "task.edit", "create_task": "task.create", "create_from_template": "task.create",
 }  # fmt: skip
 """What whoever makes a rule must be allowed to do himself."""
 
@@ -214,6 +224,7 @@ class Named:
     user_ids: list[UUID] = field(default_factory=list)
     label_ids: list[UUID] = field(default_factory=list)
     template_ids: list[UUID] = field(default_factory=list)
+    sprint_ids: list[UUID] = field(default_factory=list)
 
     def add(self, action: Action) -> None:
         if (column_id := getattr(action, "column_id", None)) is not None:
@@ -224,6 +235,8 @@ class Named:
             self.label_ids += action.add
         if isinstance(action, DoCreateFrom):
             self.template_ids.append(action.template_id)
+        if isinstance(action, DoPlan) and action.sprint_id is not None:
+            self.sprint_ids.append(action.sprint_id)
         if isinstance(action, DoCreate):
             self.user_ids += action.assignee_ids
         elif isinstance(action, DoAssign | DoWatch | DoNotify):
@@ -236,6 +249,7 @@ class Named:
             (self.status_ids, "statuses_there", "status"),
             (self.label_ids, "labels_there", "label"),
             (self.template_ids, "templates_there", "template"),
+            (self.sprint_ids, "sprints_there", "sprint"),
         ):
             if ids and await tx.value(statement, ids=unique(ids)) != len(set(ids)):
                 return f"There is no such {what}"
@@ -263,6 +277,8 @@ async def perform(work: Work, action: Action) -> list[Event]:
             return await send(work.tx, "comment.add", said)
         case DoNotify():
             return await _notify(work, action)
+        case DoPlan():
+            return await _update(work, {"sprint_id": action.sprint_id or await _active_sprint(work.tx)})
         case DoCreate():
             return await _create(work, action)
         case DoCreateFrom():
@@ -332,6 +348,13 @@ async def _move(work: Work, column_id: UUID) -> list[Event]:
     if task["column_id"] == column_id:
         return []
     return await send(work.tx, "task.move", {"task_id": task["id"], "column_id": column_id})
+
+
+async def _active_sprint(tx: Tx) -> UUID:
+    sprint_id: UUID | None = await tx.value("active_sprint")
+    if sprint_id is None:
+        raise NotFound("No sprint is active")
+    return sprint_id
 
 
 async def _notify(work: Work, action: DoNotify) -> list[Event]:

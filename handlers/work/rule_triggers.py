@@ -12,6 +12,7 @@ from handlers.identity.people import Timezone
 from handlers.registry import Event, Ids, Payload, no_nul
 from handlers.work.bulk import TasksUpdated
 from handlers.work.comments import CommentAdded
+from handlers.work.sprints import SprintCompleted, SprintStarted
 from handlers.work.tasks import TaskCreated, TaskMoved, TaskPart, TaskUpdated, Was
 from storage.rooms import timestamp
 
@@ -102,6 +103,26 @@ class WhenDue(Payload):
     )
 
 
+class WhenPlanned(Payload):
+    """A task went into a sprint, from the backlog or another sprint."""
+
+    on: Literal["task.planned"]
+
+
+class WhenSprintStarted(Payload):
+    """A sprint has begun. With a condition the rule acts on each task in it for which it holds; without one, once."""
+
+    on: Literal["sprint.started"]
+
+
+class WhenSprintCompleted(Payload):
+    """A sprint is over. With a condition the rule acts on each task that stays in it and for which it holds; without one,
+    once. What goes on to another sprint is planned into that one.
+    """
+
+    on: Literal["sprint.completed"]
+
+
 Trigger = Annotated[
     WhenCreated
     | WhenMoved
@@ -110,36 +131,51 @@ Trigger = Annotated[
     | WhenChanged
     | WhenAssigned
     | WhenCommented
+    | WhenPlanned
+    | WhenSprintStarted
+    | WhenSprintCompleted
     | WhenScheduled
     | WhenDue,
     Field(discriminator="on"),
 ]
 
 
+OF_NO_TASK: Final = (WhenScheduled, WhenSprintStarted, WhenSprintCompleted)
+"""What happens to no task: a rule acts on those that its condition is about, or once and on none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """What happened to one task, as far as rules may wait for it."""
+    """What happened to one task, or to a sprint, as far as rules may wait for it."""
 
-    task_id: UUID
+    task_id: UUID | None
     kinds: frozenset[str]
     changed: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     """Field -> its value before and now."""
+    sprint_id: UUID | None = None
+    """The sprint that it happened to, and to no task."""
 
 
 def happenings(events: Iterable[Event]) -> Iterator[Happening]:
-    """What events tell of tasks."""
+    """What events tell of tasks and sprints."""
     for event in events:
         if isinstance(event, TaskCreated):
             task = event.task
             came: dict[str, tuple[Any, Any]] = {"assignee_ids": ([], task.assignee_ids)}
-            given = {"task.assigned"} if task.assignee_ids else set[str]()
-            yield Happening(task.id, frozenset({"task.created", *given}), came)
+            more = {"task.assigned"} if task.assignee_ids else set[str]()
+            more |= {"task.planned"} if task.sprint_id else set()
+            yield Happening(task.id, frozenset({"task.created", *more}), came)
         elif isinstance(event, (TaskUpdated, TaskMoved)):
             yield _changes(event.task, event.was)
         elif isinstance(event, TasksUpdated):
             yield from map(_changes, event.tasks, event.was)
         elif isinstance(event, CommentAdded):
             yield Happening(event.comment.task_id, frozenset({"comment.added"}))
+        elif isinstance(event, (SprintStarted, SprintCompleted)):
+            yield Happening(None, frozenset({event.name}), sprint_id=event.sprint.id)
+            for part in (isinstance(event, SprintCompleted) and event.tasks) or ():
+                if part.sprint_id is not None:
+                    yield Happening(part.id, frozenset({"task.planned"}))
 
 
 def _changes(task: TaskPart, was: Was) -> Happening:
@@ -157,6 +193,8 @@ def _kinds(changed: dict[str, tuple[Any, Any]]) -> frozenset[str]:
         kinds |= {"task.completed"} if before is None else {"task.reopened"} if now is None else set()
     if "assignee_ids" in changed and _gained(*changed["assignee_ids"]):
         kinds.add("task.assigned")
+    if "sprint_id" in changed and changed["sprint_id"][1] is not None:
+        kinds.add("task.planned")
     return frozenset(kinds)
 
 

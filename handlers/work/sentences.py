@@ -38,7 +38,7 @@ FIELDS: Final[dict[str, str]] = {
 """Field -> its word, where that is not its name."""
 TYPES: Final[dict[str, str]] = {
     "assignee_ids": "user", "watcher_ids": "user", "label_ids": "label", "column_id": "column", "depends_on_id": "task", "parent_id": "task", "status_id": "status",
-    "status_ids": "status", "task_id": "task", "board_id": "board", "author_id": "user", "member": "user",
+    "status_ids": "status", "task_id": "task", "other_id": "task", "board_id": "board", "author_id": "user", "member": "user",
 }  # fmt: skip
 """Field, or entity of an event -> what its ids are ids of."""
 

@@ -124,6 +124,9 @@ class SprintUpdated(Event, name="sprint.updated"):
 
     sprint: SprintPart
     was: SprintWas
+    sprints: list[SprintPart] | None = Field(
+        None, description="Removed: itself, where it is a completed one that snapshots hold no more."
+    )
 
 
 class SprintDeleted(Event, name="sprint.deleted"):
@@ -158,7 +161,8 @@ class SprintReopened(Event, name="sprint.reopened"):
     sprint: SprintPart
     was: SprintWas
     sprints: list[Sprint] | None = Field(
-        None, description="The completed one that snapshots hold again in its place."
+        None,
+        description="Whole, what snapshots did not hold before: itself, or the completed one that they hold in its place.",
     )
 
 
@@ -313,7 +317,10 @@ async def update(tx: Tx, cmd: UpdateSprint) -> SprintUpdated:
         await check_people(tx, [each.user_id for each in cmd.capacities], "capacities")
         changes["capacities"] = _json(cmd.capacities)
     fresh = await tx.one("update_sprint", cmd, **{**dict(row), **changes, "now": tx.now})
-    return SprintUpdated(**_told(row, fresh))
+    event = SprintUpdated(**_told(row, fresh))
+    if row["id"] not in await _shown(tx):
+        event.sprints = [SprintPart(id=row["id"], removed=True)]
+    return event
 
 
 @command(
@@ -400,14 +407,14 @@ async def reopen(tx: Tx, cmd: OneSprint) -> SprintReopened:
         raise Conflict(
             f"A project has at most {MOST_OPEN} sprints that are not completed", details={"limit": MOST_OPEN}
         )
-    shown = {completed["id"] for completed in await tx.many("sprints_of_board", shown=SHOWN)}
+    shown = await _shown(tx)
     dates = {"start_on": row["start_on"], "end_on": row["end_on"], "started_at": row["started_at"]}
     fresh = await tx.one("set_sprint_status", cmd, **dates, status="active", completed_at=None)
     await settle_all(tx, cmd.sprint_id)
     event = SprintReopened(**_told(row, fresh))
     last = await tx.maybe("completed_sprint_at", skipped=SHOWN - 1)
-    if last is not None and last["id"] not in shown:
-        event.sprints = [Sprint.of(last)]
+    if whole := [one for one in (fresh, last) if one is not None and one["id"] not in shown]:
+        event.sprints = [Sprint.of(one) for one in whole]
     return event
 
 
@@ -416,6 +423,11 @@ async def find_sprint(tx: Tx, sprint_id: UUID) -> Row:
     if row is None:
         raise NotFound("There is no such sprint")
     return row
+
+
+async def _shown(tx: Tx) -> set[UUID]:
+    """The sprints that a snapshot of the project holds."""
+    return {row["id"] for row in await tx.many("sprints_of_board", shown=SHOWN)}
 
 
 async def _check_active(tx: Tx) -> None:

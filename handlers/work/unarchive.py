@@ -16,6 +16,7 @@ from handlers.work.bulk import BulkReply, TaskOutcome, refused, summed
 from handlers.work.dependencies import Dependency, back_with
 from handlers.work.ends import Ends, ends_of
 from handlers.work.rules import OverLimit
+from handlers.work.sprint_facts import settle
 from handlers.work.tasks import Task
 from storage.postgres import Row
 
@@ -105,6 +106,7 @@ async def _written(tx: Tx, placed: _Placed) -> list[TasksUnarchived]:
         column_ids=[column_id for column_id, _ in placed.at.values()],
         positions=[position for _, position in placed.at.values()],
     )
+    settle(tx, rows)
     events = [TasksUnarchived(tasks=[Task.of(row) for row in some]) for some in _in_parts(rows)]
     if edges := await back_with(tx, placed.at):
         events[-1].dependencies = edges

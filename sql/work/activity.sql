@@ -1,7 +1,13 @@
 -- What feeds read: the log by task, project, person and tenant, newest first, and the names of what it mentions.
 
+-- Those of projects that one may see: links name others as well, and tasks go to other projects.
 -- task_names :many
-SELECT t.id, t.key AS name, t.title FROM tasks AS t WHERE t.tenant_id = :tenant_id AND t.id = ANY(:ids::uuid []);
+SELECT t.id, t.key AS name, t.title FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.id = ANY(:ids::uuid [])
+    AND (:sees_all OR EXISTS (
+        SELECT 1 FROM project_parts AS pm
+        WHERE pm.tenant_id = t.tenant_id AND pm.project_id = t.project_id AND pm.user_id = ANY(:people::uuid [])
+    ));
 
 -- column_names :many
 SELECT c.id, c.name, NULL AS title FROM board_columns AS c

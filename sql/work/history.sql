@@ -69,7 +69,8 @@ UPDATE tasks SET completed_at = :completed_at WHERE tenant_id = :tenant_id AND i
 -- Tasks, in the trash and the archive too, each with whether its parent is there.
 -- tasks_anywhere :many
 SELECT
-    t.*, p.key AS parent_key, coalesce(p.deleted_at, p.archived_at) IS NOT NULL AS parent_gone
+    t.*, p.key AS parent_key, p.deleted_at IS NOT NULL AS parent_deleted,
+    coalesce(p.deleted_at, p.archived_at) IS NOT NULL AS parent_gone
 FROM tasks AS t LEFT JOIN tasks AS p ON p.tenant_id = t.tenant_id AND p.id = t.parent_id
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid []);
 
@@ -87,18 +88,23 @@ WHERE t.tenant_id = :tenant_id AND t.column_id = ANY(:column_ids::uuid [])
     AND t.deleted_at IS NULL AND t.archived_at IS NULL
 ORDER BY t.column_id, t.position, t.id;
 
+-- From the trash a task comes back to the archive, where it was there.
 -- bring_back_tasks :many
 UPDATE tasks AS t
 SET
-    deleted_at = NULL, deleted_with = NULL, archived_at = NULL, archived_with = NULL, position = b.position,
+    deleted_at = NULL, deleted_with = NULL, position = b.position,
+    archived_at = CASE WHEN NOT :from_archive::boolean THEN t.archived_at END,
+    archived_with = CASE WHEN NOT :from_archive THEN t.archived_with END,
     moved_by = :actor_id, moved_at = :now,
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM unnest(:task_ids::uuid [], :positions::text []) AS b (id, position)
 WHERE t.tenant_id = :tenant_id AND t.id = b.id
 RETURNING t.*;
 
+-- Where its board stands.
 -- deleted_column :maybe
 SELECT c.* FROM board_columns AS c
+JOIN boards AS b ON b.tenant_id = c.tenant_id AND b.id = c.board_id AND b.deleted_at IS NULL
 WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.id = :column_id AND c.deleted_at IS NOT NULL;
 
 -- bring_back_column :one

@@ -21,6 +21,13 @@ JOIN tasks AS o ON o.tenant_id = t.tenant_id AND o.id = :other_id AND o.deleted_
 JOIN projects AS p ON p.tenant_id = o.tenant_id AND p.id = o.project_id AND p.deleted_at IS NULL
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL;
 
+-- The link of a type between two tasks, whichever of them is first.
+-- link_between :maybe
+SELECT l.* FROM task_links AS l
+WHERE l.tenant_id = :tenant_id AND l.type = :type
+    AND ((l.task_id = :task_id AND l.other_id = :other_id) OR (l.task_id = :other_id AND l.other_id = :task_id))
+LIMIT 1;
+
 -- add_link :one
 INSERT INTO task_links (tenant_id, id, task_id, other_id, type, created_by, created_at)
 VALUES (:tenant_id, :id, :task_id, :other_id, :type, :actor_id, :now)

@@ -2,7 +2,7 @@
 
 -- series_of_task :maybe
 SELECT s.* FROM tasks AS t
-JOIN series AS s ON s.tenant_id = t.tenant_id AND s.id = t.series_id
+JOIN series AS s ON s.tenant_id = t.tenant_id AND s.project_id = t.project_id AND s.id = t.series_id
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NULL;
 
 -- A new series, or the same with another rule, which begins anew with the current task.

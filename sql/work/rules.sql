@@ -80,6 +80,19 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.number > :af
 ORDER BY t.number
 LIMIT :max_rows;
 
+-- The tasks of a sprint that a rule is about.
+-- sprint_tasks_for_rule :many
+SELECT t.id FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.sprint_id = :sprint_id
+    AND t.deleted_at IS NULL AND t.archived_at IS NULL AND {where: true}
+ORDER BY t.number;
+
+-- active_sprint :value
+SELECT s.id FROM sprints AS s
+WHERE s.tenant_id = :tenant_id AND s.project_id = :project_id AND s.status = 'active'
+ORDER BY s.end_on, s.id
+LIMIT 1;
+
 -- What some rules have to do with due dates, the earliest first: each rule once for each due date of an open task, but
 -- not for what was due before it was switched on. Each rule reads its tasks in the order of an index.
 -- tasks_due_for_rules :many
@@ -125,6 +138,9 @@ SELECT count(*) FROM labels WHERE tenant_id = :tenant_id AND project_id = :proje
 SELECT count(*) FROM task_templates
 WHERE tenant_id = :tenant_id AND (project_id IS NULL OR project_id = :project_id) AND id = ANY(:ids::uuid []);
 
+-- sprints_there :value
+SELECT count(*) FROM sprints WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = ANY(:ids::uuid []);
+
 -- What rules did in one command, how often they did lately, and of the history no more than is kept.
 -- record_rule_runs :exec
 WITH counted AS (
@@ -156,6 +172,22 @@ SELECT
 FROM json_to_recordset(:runs::json) AS n (
     id uuid, rule_id uuid, task_id uuid, trigger text, cause_id uuid, outcome text, reason text, message text, actions json
 );
+
+-- What rules did, into the audit log, after the entries of the commands that caused it.
+-- audit_rule_runs :exec
+WITH entries AS (
+    INSERT INTO audit_entries (
+        tenant_id, id, at, action, outcome, actor_id, command_id, room_id, resource, address, user_agent, changes
+    )
+    SELECT
+        :tenant_id, audit_id(:now, 1024 + n.place), :now, 'rule.act', 'ok', n.owner_id, :command_id, :room_id,
+        'rule:' || n.rule_id::text, '', '', n.changes
+    FROM ROWS FROM (json_to_recordset(:runs::json) AS (rule_id uuid, owner_id uuid, changes json)) WITH ORDINALITY AS n (
+        rule_id, owner_id, changes, place
+    )
+    RETURNING id
+)
+INSERT INTO audit_pending (tenant_id, entry_ids) SELECT :tenant_id, array_agg(e.id) FROM entries AS e;
 
 -- runs_of_project :many
 SELECT n.* FROM rule_runs AS n

@@ -22,7 +22,7 @@ RETURNING last_number AS number, key AS prefix;
 -- tasks_of_family :many
 SELECT t.* FROM tasks AS t WHERE t.tenant_id = :tenant_id AND t.id = ANY(:task_ids::uuid []);
 
--- Everything that names the project beside a task goes with it; tests/work/test_transfer.py asks the catalogue whether
+-- Everything that names the project beside a task goes with it, a series with its current task alone; tests/work/test_transfer.py asks the catalogue whether
 -- anything is left out.
 -- transfer_tasks :exec
 WITH old AS (
@@ -76,7 +76,7 @@ SET
     fields = t.fields - ARRAY(
         SELECT f.key FROM project_fields AS f WHERE f.tenant_id = :tenant_id AND f.project_id = :from_project_id
     ),
-    sprint_id = NULL, backlog_position = NULL,
+    sprint_id = NULL, backlog_position = NULL, series_id = (SELECT r.id FROM recurring AS r WHERE r.id = t.series_id),
     version = t.version + 1, updated_by = :actor_id, updated_at = :now
 FROM moved AS m
 WHERE t.tenant_id = :tenant_id AND t.id = m.id;

@@ -114,10 +114,13 @@ async def _families(world: World, alice: Person) -> None:
     ).success
 
 
-async def _asked(world: World, alice: Person) -> None:
+async def _asked(world: World, person: Person) -> None:
+    """The owner asks whoever is to answer."""
+    alice = world.person("alice")
     for task_id in world.tasks[:2]:
-        people = {"approver_ids": [world.user_ids["alice"]]}
+        people = {"approver_ids": [world.user_ids[person.name]]}
         assert (await alice.send("task.request_approval", task_id=task_id, **people)).success
+    await alice.disconnect()
 
 
 async def _recurring(world: World, alice: Person) -> None:

@@ -131,6 +131,31 @@ def test_who_has_gone_or_is_slow_troubles_nobody(way: str, lines: list[Line]) ->
     assert some[7].reads() == b""
 
 
+def test_a_crowd_is_looked_at_anew_when_something_has_changed(way: str, lines: list[Line]) -> None:
+    some = lines[:520]
+    crowd = fanout.Crowd(some)
+    for turn in range(3):
+        assert crowd.write(b"%d" % turn, HARD) == []
+    assert {line.reads() for line in some} == {b"012"}
+    large = b"x" * 3_000_000
+    assert crowd.write(large, HARD) == []
+    kept = [line.transport.held for line in some]
+    assert all(kept), "no socket takes as much at once"
+    assert crowd.write(b"y" * HARD, 10**9) == [], "behind what is left"
+    assert [line.transport.held for line in some] == [held + b"y" * HARD for held in kept]
+    assert crowd.write(b"z", HARD) == some, "now they have too much"
+    for line in some:
+        line.reads()
+        line.transport.held = b""
+    assert crowd.write(b"again", HARD) == []
+    assert {line.reads() for line in some} == {b"again"}
+    some[7].transport = None
+    some[9].transport.closing = True
+    fanout.changed()
+    assert crowd.write(b"hello", HARD) == [some[7]]
+    assert [line.reads() for line in some] == [b"" if at in (7, 9) else b"hello" for at in range(520)]
+
+
 def test_a_closed_descriptor_is_an_error_of_its_own(lines: list[Line]) -> None:
     try:
         ring = Ring()

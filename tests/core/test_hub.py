@@ -226,6 +226,47 @@ async def test_who_has_left_hears_nothing(alice: Person, bob: Person, board: Boa
     await bob.hears_nothing("task.moved")
 
 
+async def test_who_comes_in_the_place_of_somebody_who_has_gone_hears_nothing_of_his_rooms(
+    world: World, alice: Person, board: Board
+) -> None:
+    token = (await world.person("bob").sign_in()).access_token
+
+    async def window() -> Raw:
+        raw = Raw(await world.http.ws_connect(f"{world.url}/socket.io/?EIO=4&transport=websocket"))
+        await raw.packet()
+        await raw.sign_in(token)
+        return raw
+
+    def descriptors() -> set[int]:
+        return {connection.socket.descriptor for connection in world.node.gateway.connections.values()}
+
+    async def change() -> str:
+        reply = await alice.send("task.update", task_id=board.first, changes={"title": str(uuid4())})
+        return f'42["task.updated",{{"room":"{board.room}","seq":{reply.meta.seq},'
+
+    members = [await window() for _ in range(12)]
+    for member in members:
+        await member.call("room.join", {"room": board.room})
+    changed = await change()
+    for member in members:
+        await member.until(changed)
+    gone, members = members[:6], members[6:]
+    taken = descriptors()
+    for one in gone:
+        connection: Any = one.ws._response.connection
+        connection.transport.abort()
+    await until(lambda: len(descriptors()) == len(taken) - 6)
+    left = taken - descriptors()
+    strangers = [await window() for _ in range(6)]
+    assert left & descriptors(), "some have got the descriptors of those before"
+    changed = await change()
+    for member in members:
+        await member.until(changed)
+    for stranger in strangers:
+        await stranger.still_works()
+        assert not any("task.updated" in str(packet) for packet in stranger.heard)
+
+
 async def test_a_room_nobody_is_in_is_forgotten(world: World, alice: Person, bob: Person) -> None:
     assert any(key.kind == "project" for key in world.node.hub.rooms)
     await alice.disconnect()
@@ -267,6 +308,7 @@ async def test_a_few_missed_events_come_as_events(alice: Person, bob: Person, bo
     joined = await bob.join(board.room, since=place)
     assert joined.mode == "events"
     assert [event.seq for event in joined.events] == [reply.meta.seq for reply in replies]
+    await alice.hears("task.moved", seq=replies[-1].meta.seq)
     live = [data for name, data in alice.journal if name == "task.moved"]
     assert joined.events == live, "what is replayed is what was live"
     after = await alice.send("task.move", task_id=board.second, column_id=board.doing)

@@ -26,8 +26,9 @@ async function connections() {
 }
 
 test("the clients are spread over both workers", async () => {
+  let counts;
   await until(async () => {
-    const counts = await connections();
+    counts = await connections();
     if (Object.keys(counts).length < 2) return false; // the second is still starting
     if (counts[1] > 0 && counts[2] > 0) {
       assert.equal(counts[1] + counts[2], everybody.length);
@@ -36,7 +37,7 @@ test("the clients are spread over both workers", async () => {
     const more = await atrium.connect("bob");
     bobs.push(more);
     everybody.push(more);
-  }, "a client on each worker");
+  }, () => `a client on each worker: ${JSON.stringify(counts)}\n${atrium.log}`);
 });
 
 test("clients that poll need no proxy: whichever worker a poll reaches", async () => {

@@ -127,3 +127,26 @@ async def test_nobody_reads_of_what_he_may_not_see(
     assert [entry.text for entry in told] == [
         "Alice changed the name of the project Kitchen, new from Kitchen to Kitchen, new"
     ]
+
+
+async def test_tasks_of_projects_that_one_does_not_see_have_no_names(
+    world: World, alice: Person, board: Board
+) -> None:
+    """Links are told in both rooms, and what goes to another project is called otherwise there."""
+    bathroom = (await alice.send("project.create", name="Bathroom", key="BATH")).data.project.id
+    secret = (await alice.send("task.create", room=f"project:{bathroom}", title="Secret tiles")).data.task.id
+    link = {"project_id": board.project, "task_id": board.first, "other_id": secret}
+    assert (await alice.call("link.add", link)).success
+    way = {"project_id": board.project, "task_id": board.second, "to_project_id": bathroom}
+    assert (await alice.call("task.transfer", way)).success
+    assert (await alice.send("task.update", task_id=board.second, changes={"title": "Hidden oven"})).success
+    carol = await world.person("carol").connect()
+    for ask in ({"project_id": board.project}, {}):
+        feed = await carol.call("activity.list" if ask else "activity.list_all", {**ask, "limit": 50})
+        for hidden in ("BATH", "Secret", "Hidden"):
+            assert hidden not in str(feed.data.entries), (ask, hidden)
+        assert "Alice linked KIT-1 with a task" in [entry.text for entry in feed.data.entries]
+    seen = (await alice.send("activity.list", project_id=board.project)).data.entries
+    assert "Alice linked KIT-1 with BATH-1" in [entry.text for entry in seen]
+    of_other = (await alice.send("activity.list", task_id=secret)).data.entries
+    assert of_other[0].text == "Alice linked KIT-1 with BATH-1", "it is in the feed of both"

@@ -76,6 +76,51 @@ async def test_what_must_be_approved_is_not_done_before(
     assert (await alice.send("task.get", task_id=board.first)).data.task.completed_at is not None
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_copy_is_not_done_before_it_is_approved_either(
+    alice: Person, board: Board, world: World, elsewhere: bool
+) -> None:
+    bathroom = (await alice.send("project.create", name="Bathroom", key="BATH")).data.project.id
+    to_id = bathroom if elsewhere else board.project
+    columns = (await alice.snapshot(f"project:{to_id}")).snapshot.columns
+    copy = {
+        "project_id": board.project, "task_id": board.first, "to_project_id": to_id,
+        "column_id": next(column.id for column in columns if column.name == "Done"),
+    }  # fmt: skip
+    assert (await alice.call("task.copy", copy)).data.task.completed_at is not None
+    asks = {"project_id": to_id, "settings": {"require_approval": True}}
+    assert (await alice.call("project.update", asks)).success
+    refused = await alice.call("task.copy", copy)
+    assert (refused.error.code, refused.error.details) == ("CONFLICT", {"approval": "none"})
+
+
+async def test_nobody_answers_what_she_has_asked_for_herself(
+    alice: Person, bob: Person, board: Board, world: World
+) -> None:
+    await _ask(bob, board.first, world.user_ids["bob"], world.user_ids["viewer"])
+    for call, more in (("task.approve", {}), ("task.reject", {"note": "No"})):
+        refused = await bob.call(call, {"task_id": board.first, **more})
+        assert (refused.error.code, refused.error.details) == ("FORBIDDEN", {"permission": "task.approve"})
+    viewer = await world.person("viewer").connect()
+    assert (await viewer.send("task.approve", task_id=board.first)).success, "whoever is asked answers"
+    await _ask(alice, board.second, world.user_ids["bob"])
+    assert (await bob.send("task.approve", task_id=board.second)).success
+    await _ask(alice, board.third, world.user_ids["alice"])
+    assert (await alice.send("task.approve", task_id=board.third)).success, "she has the permission"
+
+
+@pytest.mark.parametrize("some", [1, 2])
+async def test_an_undo_does_not_bring_it_about(alice: Person, board: Board, some: int) -> None:
+    tasks = {"project_id": board.project, "task_ids": board.tasks[:some]}
+    for column in (board.done, board.todo):
+        assert (await alice.call("tasks.update", {**tasks, "column_id": column})).data.done == some
+    asks = {"project_id": board.project, "settings": {"require_approval": True}}
+    assert (await alice.call("project.update", asks)).success
+    refused = await alice.send("history.undo", task_id=board.first)
+    assert (refused.error.code, refused.error.details.get("approval")) == ("CONFLICT", "none")
+    assert (await alice.send("task.get", task_id=board.first)).data.task.completed_at is None
+
+
 async def test_no_change_of_the_workflow_makes_unapproved_tasks_done(
     alice: Person, board: Board, world: World
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from handlers.identity.locale import TenantSettings
-from handlers.work.burndown import _ideal
+from handlers.work.burndown import MOST_DAYS, _ideal
 from handlers.work.working_calendar import WorkingCalendar
 from storage.postgres import Session
 from tests.reducer import fold, store_of
@@ -336,3 +336,15 @@ def test_the_ideal_goes_down_on_working_days() -> None:
     assert [round(part, 3) for part in ideal.values()] == [0.667, 0.667, 0.667, 0.333, 0.333, 0.0]
     weekend = _ideal(calendar, date(2026, 12, 5), date(2026, 12, 6))
     assert list(weekend.values()) == [0.5, 0.0], "a sprint of free days alone has no other"
+
+
+async def test_what_ends_far_away_is_told_of_as_far_as_its_days(alice: Person, board: Board) -> None:
+    """It was planned for another century, and is begun today."""
+    dates = {"start_on": "2199-01-01", "end_on": "2199-12-31"}
+    made = await do(alice, "sprint.create", project_id=board.project, name="Far", **dates)
+    sprint = {"project_id": board.project, "sprint_id": made.data.sprint.id}
+    await do(alice, "sprint.add_tasks", **sprint, task_ids=board.tasks[:2])
+    await do(alice, "sprint.start", **sprint)
+    days = (await do(alice, "sprint.burndown", **sprint)).data.days
+    assert len(days) == MOST_DAYS.days + 1
+    assert (days[0].ideal_tasks > days[300].ideal_tasks > 0, days[-1].ideal_tasks) == (True, 0)

@@ -7,7 +7,9 @@ from typing import Any
 
 from handlers.work import positions
 from handlers.work.history import Change, derive
+from handlers.work.sprint_facts import MOST_TASKS
 from storage.rooms import timestamp
+from tests.reducer import fold, store_of
 from tests.world import Board, Person, World
 
 SEEDS, STEPS = 3, 50
@@ -466,3 +468,92 @@ def test_the_stack_is_that_of_any_editor() -> None:
     assert (at_night.undo, at_night.redo) == (stack.undo, stack.redo), (
         "what the server does is no change of hers"
     )
+
+
+async def test_many_come_back_within_the_rules_of_one(world: World, alice: Person, board: Board) -> None:
+    """A sprint holds no more than it may, and values are those that their fields still have."""
+    here = {"project_id": board.project, "task_ids": board.tasks[:2]}
+    fields: list[dict[str, Any]] = [
+        {"key": "size", "name": "Size", "type": "select", "applies_to": "task", "options": ["S", "M"]},
+        {"key": "hours", "name": "Hours", "type": "number", "applies_to": "task"},
+        {"key": "cost", "name": "Cost", "type": "formula", "applies_to": "task", "formula": "hours * 10"},
+    ]  # fmt: skip
+    assert (await alice.send("tenant.update_settings", room=world.tenant, custom_fields=fields)).success
+    for values in ({"size": "S", "hours": 1}, {"size": "M", "hours": 2}):
+        assert (await alice.call("tasks.update", {**here, "changes": {"fields": values}})).data.done == 2
+    assert (await _undo(alice, board)).success
+    assert (await _tasks(alice, board.room))[board.first].fields == {"size": "S", "hours": 1, "cost": 10}
+    assert (await _redo(alice, board)).success
+    fields[0]["options"] = ["M", "L"]
+    assert (await alice.send("tenant.update_settings", room=world.tenant, custom_fields=fields)).success
+    refused = await _undo(alice, board)
+    assert (refused.error.code, list(refused.error.field_errors)) == ("CONFLICT", ["fields.size"])
+    await alice.send("task.update", task_id=board.third, changes={"fields": {"hours": 3}})
+    await alice.send("task.update", task_id=board.third, changes={"fields": {"hours": 4}})
+    assert (await _undo(alice, board)).success
+    assert (await _tasks(alice, board.room))[board.third].fields == {"hours": 3, "cost": 30}
+    assert (await _undo(alice, board)).success
+    sprint = (await alice.send("sprint.create", project_id=board.project, name="First")).data.sprint.id
+    for to in (sprint, None):
+        assert (await alice.call("tasks.update", {**here, "changes": {"sprint_id": to}})).data.done == 2
+    for held, fits in ((MOST_TASKS - 1, False), (MOST_TASKS - 2, True)):
+        async with world.sql() as db:
+            await db.execute("DELETE FROM tasks WHERE number > 100")
+            await db.execute(
+                "INSERT INTO tasks SELECT (t).* FROM (SELECT jsonb_populate_record(t, jsonb_build_object("
+                "'id', gen_random_uuid(), 'number', 100 + n, 'key', 'KIT-' || 100 + n, 'sprint_id', $2::uuid)) AS t "
+                "FROM tasks AS t, generate_series(1, $3) AS n WHERE t.id = $1) AS made",
+                board.third, sprint, held,
+            )  # fmt: skip
+        step = await _undo(alice, board)
+        assert step.success is fits, step
+        assert fits or step.error.details.limit == MOST_TASKS
+
+
+async def test_all_that_rules_have_made_goes_with_a_task(alice: Person, board: Board) -> None:
+    then = [{"do": "create_task", "title": title} for title in ("Clean", "Dry")]
+    rule = {"room": board.room, "name": "After it", "when": {"on": "task.created"}, "then": then}
+    assert (await alice.call("rule.create", rule)).success
+    before = set(await _tasks(alice, board.room))
+    assert (await alice.send("task.create", room=board.room, title="Plaster")).success
+    made = await _tasks(alice, board.room)
+    assert len(made) == len(before) + 3
+    assert (await _undo(alice, board)).success
+    assert set(await _tasks(alice, board.room)) == before
+    assert (await _redo(alice, board)).success
+    assert set(await _tasks(alice, board.room)) == set(made)
+
+
+async def test_what_was_in_the_archive_is_there_again(alice: Person, bob: Person, board: Board) -> None:
+    first, second = board.first, board.second
+    below = (await alice.send("task.create", room=board.room, title="Below", parent_id=second)).data.task.id
+    for task in (first, below):
+        assert (await alice.send("task.archive", task_id=task)).success
+    start = await bob.snapshot(board.room)
+    some = {"project_id": board.project, "task_ids": [first, second]}
+    for name, payload in (
+        ("task.delete", {"task_id": first}), ("task.delete", {"task_id": second}), ("tasks.delete", some),
+    ):  # fmt: skip
+        assert (await alice.call(name, payload)).success
+        undone = await _undo(alice, board)
+        assert undone.success, undone
+        shown = await bob.snapshot(board.room)
+        assert set(await _tasks(bob, board.room)) == {*board.tasks} - {first}
+        heard = await bob.rest("GET", f"/rooms/{board.room}/events", params={"since": start.seq})
+        assert fold(store_of(start.snapshot), heard.data.events) == store_of(shown.snapshot)
+        for task in (first, below):
+            assert (await bob.send("task.get", task_id=task)).data.task.archived_at is not None
+        assert (await _redo(alice, board)).success
+        assert (await _undo(alice, board)).success
+    assert (await alice.send("task.unarchive", task_id=below)).success
+
+
+async def test_a_column_comes_back_to_a_board_that_stands(alice: Person, board: Board) -> None:
+    made = await alice.send("board.create", room=board.room, name="Second", like_id=board.id)
+    second, column_id = made.data.board.id, made.data.columns[-1].id
+    assert (await alice.send("column.delete", column_id=column_id)).success
+    manager = await alice.world.person("manager").connect()
+    gone = await manager.send("board.delete", board_id=second)
+    assert gone.success, gone
+    refused = await _undo(alice, board)
+    assert (refused.error.code, refused.error.details.reason) == ("CONFLICT", "not_found")

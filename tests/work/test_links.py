@@ -66,3 +66,16 @@ async def test_rights_are_asked_for_on_both_sides(alice: Person, board: Board, w
     ).success
     refused = await viewer.call("link.add", link)
     assert (refused.error.code, refused.error.details) == ("FORBIDDEN", {"permission": "task.edit"})
+
+
+async def test_an_archived_project_is_linked_to_no_more(alice: Person, board: Board, world: World) -> None:
+    project, task = await _other_project(alice)
+    gus = await world.person("gus").connect()
+    part = {"project_id": board.project, "user_id": world.user_ids["gus"], "role": "member"}
+    assert (await alice.call("project.add_member", part)).success
+    link = {"project_id": board.project, "task_id": board.first, "other_id": task}
+    unseen, none = [(await gus.call("link.add", {**link, "other_id": one})).error for one in (task, project)]
+    assert (unseen.code, unseen.message) == (none.code, none.message), "not there and not seen is one answer"
+    assert (await alice.send("project.archive", project_id=project)).success
+    refused = await alice.call("link.add", link)
+    assert (refused.error.code, refused.error.details) == ("CONFLICT", {"reason": "project_archived"})

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.work.markdown import MOST_MENTIONS, Reference, parse, render, rendered, understood
+from handlers.work.markdown import MOST_LINKS, MOST_MENTIONS, Reference, parse, render, rendered, understood
 
 BOB = Reference("user", "0199c0de-0000-7000-8000-00000000b0b0")
 ALLOWED: dict[str, set[str]] = {
@@ -115,7 +115,7 @@ def checked(text: str, names: dict[Reference, str] | None = None) -> str:
         ("![wall](http://a.example/x.png)", "<p>wall</p>"),
         (
             "![wall](https://a.example/x.png)",
-            '<p><img src="https://a.example/x.png" alt="wall" referrerpolicy="no-referrer" loading="lazy"></p>',
+            '<p><img src="https://a.example/x.png" alt="wall" loading="lazy" referrerpolicy="no-referrer"></p>',
         ),
     ],
 )
@@ -240,7 +240,7 @@ JUNK: dict[str, Callable[[int], str]] = {
     piece: _repeated(piece)
     for piece in (
         "> ", "- ", "* a\n", "> - ", "[", "![", "](", "[a](", "[a][", "[a]: b\n", "[[]()", "`a", "``a`", "*", "_a", "**a ", "*a_",
-        "***a", "~~", "<", "<a ", "<!--", "<a@b.c>", "&", "&#1;", "\\", "@[", "@[a](user:", "a@b.c ", "https://a.b ", "//a.b ",
+        "***a", "_![a](![", "<http:// ", "~~", "<", "<a ", "<!--", "<a@b.c>", "&", "&#1;", "\\", "@[", "@[a](user:", "a@b.c ", "https://a.b ", "//a.b ",
         "|a|\n|-|\n", "- [ ] x\n",
     )
 } | {
@@ -279,6 +279,12 @@ def test_the_work_grows_with_the_text_and_no_faster(junk: str) -> None:
     assert large / many <= small / few * 1.5
     assert large <= many * 250
     assert size <= many * 12
+
+
+def test_so_many_links_and_no_more() -> None:
+    """Where each begins the rest of the text may be read: what is beyond stays text."""
+    page = shown("![a](https://b.c) " * (MOST_LINKS + 20))
+    assert page.count("<img") == MOST_LINKS
 
 
 def test_a_table_is_not_filled_up_without_end() -> None:

@@ -6,10 +6,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from dateutil.rrule import rrulestr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from handlers.work import rrule
 from handlers.work.rrule import MOST, Recurrence, RecurrenceRule
 from tests.world import Board, Person, World, eventually
 
@@ -76,6 +78,107 @@ def test_occurrences_are_those_of_a_calendar(
         shown = at.astimezone(place)
         exists = datetime.combine(day, hour, place).astimezone(UTC).astimezone(place).time() == hour
         assert shown.time() == hour or not exists, "the hour stays, whatever the clocks do"
+
+
+@st.composite
+def written(draw: Any) -> str:
+    """Whatever the grammar lets be, sensible or not."""
+
+    def some(values: Any, most: int = 4) -> str:
+        return ",".join(map(str, draw(st.lists(values, min_size=1, max_size=most, unique=True))))
+
+    nth = st.sampled_from(["", "", "1", "+2", "4", "5", "-1", "-5", "+9", "53", "60", "-99"])
+    days = st.tuples(nth, st.sampled_from(NAMES)).map("".join)
+    parts = {
+        "INTERVAL": st.builds(str, st.integers(1, 999)),
+        "BYDAY": st.builds(lambda: some(days)),
+        "BYMONTHDAY": st.builds(lambda: some(st.integers(-31, 31))),
+        "BYMONTH": st.builds(lambda: some(st.integers(1, 12))),
+        "BYSETPOS": st.builds(lambda: some(st.integers(-99, 99))),
+        "WKST": st.sampled_from(["MO", "SU"]),
+        "COUNT": st.just("3"),
+        "UNTIL": st.sampled_from(
+            ["00010101", "99991231", "20280229T235959Z", "99991231T235959Z", "20260230"]
+        ),
+    }
+    named = draw(st.sets(st.sampled_from(sorted(parts)), max_size=4))
+    freq = draw(st.sampled_from(("DAILY", "WEEKLY", "MONTHLY", "YEARLY")))
+    return ";".join([f"FREQ={freq}", *(f"{name}={draw(parts[name])}" for name in sorted(named))])
+
+
+@settings(max_examples=300, deadline=None)
+@given(rule=written(), first=st.dates(date(1900, 1, 1), date(2200, 12, 31)), zone=st.sampled_from(ZONES))
+def test_what_is_accepted_comes_to_an_end(rule: str, first: date, zone: str) -> None:
+    try:
+        RULE.validate_python(rule)
+    except ValidationError:
+        return
+    begins = datetime.combine(first, time(9), UTC)
+    found = list(Recurrence(rule, begins, ZoneInfo(zone)).after(begins))
+    assert len(found) <= 10 * 366
+    assert all(one < other for one, other in zip([begins, *found], found, strict=False))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    freq=st.sampled_from(("MONTHLY", "YEARLY")),
+    nth=st.lists(st.sampled_from((-5, -2, -1, 1, 2, 5)), min_size=1, max_size=3, unique=True),
+    plain=st.booleans(),
+    weekdays=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),
+    months=st.sets(st.integers(1, 12), max_size=4),
+    places=st.lists(st.sampled_from((-2, -1, 1, 3)), max_size=2, unique=True),
+    first=st.dates(date(2024, 1, 1), date(2027, 12, 31)),
+)
+def test_days_of_months_and_years_are_those_of_others(
+    freq: str,
+    nth: list[int],
+    plain: bool,
+    weekdays: list[str],
+    months: set[int],
+    places: list[int],
+    first: date,
+) -> None:
+    """As dateutil has them: the second Monday, the last but one of the days of May."""
+    days = weekdays if plain else [f"{at}{name}" for at in nth for name in weekdays]
+    parts = [f"FREQ={freq}", "BYDAY=" + ",".join(days)]
+    parts += ["BYMONTH=" + ",".join(map(str, sorted(months)))] if months else []
+    parts += ["BYSETPOS=" + ",".join(map(str, places))] if places else []
+    rule, begins = RULE.validate_python(";".join(parts)), datetime.combine(first, time(), UTC)
+    found = [f"{at:%Y-%m-%d}" for at in islice(Recurrence(rule, begins, ZoneInfo("UTC")).after(begins), 20)]
+    others = (day for day in rrulestr(rule, dtstart=datetime.combine(first, time())) if day.date() > first)
+    assert [f"{at:%Y-%m-%d}" for at in islice(others, len(found))] == found
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=31", "FREQ=DAILY;BYSETPOS=2;BYDAY=MO", "FREQ=WEEKLY;BYSETPOS=8;BYDAY=MO",
+        "FREQ=DAILY;INTERVAL=7;BYDAY=TU", "FREQ=MONTHLY;BYDAY=53MO", "FREQ=MONTHLY;BYDAY=+9TU", "FREQ=YEARLY;BYDAY=60MO",
+        "FREQ=DAILY;UNTIL=00010101",
+    ],
+)  # fmt: skip
+async def test_a_rule_that_names_no_day_is_refused(alice: Person, board: Board, rule: str) -> None:
+    await alice.send("task.update", task_id=board.first, changes={"due_at": "2150-03-04T17:00:00Z"})
+    refused = await alice.send(
+        "task.set_recurrence", task_id=board.first, rule=rule, time_zone="America/New_York"
+    )
+    assert (refused.error.code, list(refused.error.field_errors)) == ("VALIDATION_ERROR", ["rule"])
+
+
+def test_no_day_is_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, names = [], rrule._Days._names
+
+    def counted(days: Any, day: date) -> bool:
+        looked.append(day)
+        return names(days, day)
+
+    monkeypatch.setattr(rrule._Days, "_names", counted)
+    begins = datetime(2026, 1, 31, 9, tzinfo=UTC)
+    for freq in ("DAILY", "WEEKLY", "MONTHLY", "YEARLY"):
+        looked.clear()
+        rule = f"FREQ={freq};BYDAY=MO;BYSETPOS=99"
+        assert list(Recurrence(rule, begins, ZoneInfo("UTC")).after(begins)) == []
+        assert len(looked) == len(set(looked)) <= 11 * 366
 
 
 def test_nine_stays_nine_when_the_clocks_change() -> None:
@@ -208,6 +311,9 @@ async def test_skip_stop_and_the_end(alice: Person, bob: Person, board: Board, w
     assert (await alice.send("task.skip_occurrence", task_id=board.first)).error.code == "CONFLICT"
     await alice.send("task.move", task_id=board.first, column_id=board.done)
     assert (await bob.hears("task.recurrence_stopped")).data.series.made == 3
+    again = await alice.send("task.set_recurrence", task_id=board.first, rule="FREQ=DAILY;INTERVAL=2")
+    assert again.error.code == "CONFLICT", "it is done"
+    await alice.send("task.move", task_id=board.first, column_id=board.todo)
     await _weekly(alice, board, rule="FREQ=DAILY;INTERVAL=2")
     stopped = await alice.send("task.stop_recurrence", task_id=board.first)
     assert stopped.data.series.ended_at is not None

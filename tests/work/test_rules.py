@@ -166,6 +166,75 @@ async def test_rules_label_watch_and_create_from_templates(
     assert [deed.outcome for deed in run.actions] == ["done"] * 3
 
 
+async def _sprint(alice: Person, board: Board, *task_ids: str) -> str:
+    dates = {"start_on": "2026-12-07", "end_on": "2026-12-18"}
+    made = await alice.send("sprint.create", project_id=board.project, name="Tiles", **dates)
+    sprint_id = str(made.data.sprint.id)
+    if task_ids:
+        filled = {"project_id": board.project, "sprint_id": sprint_id, "task_ids": list(task_ids)}
+        assert (await alice.send("sprint.add_tasks", **filled)).data.done == len(task_ids)
+    return sprint_id
+
+
+async def test_rules_wait_for_sprints(alice: Person, board: Board) -> None:
+    """Once for the sprint, or on each task in it for which a condition holds; what goes on is planned anew."""
+    on_hand = {"field": "open", "op": "eq", "value": True}
+    await _rule(alice, board.room, {"on": "task.planned"}, {"do": "tag", "add": ["planned"]})
+    await _rule(alice, board.room, {"on": "sprint.started"}, {"do": "create_task", "title": "Plan the day"})
+    await _rule(
+        alice, board.room, {"on": "sprint.started"}, {"do": "tag", "add": ["begun"]}, condition=on_hand
+    )
+    await _rule(
+        alice,
+        board.room,
+        {"on": "sprint.completed"},
+        {"do": "tag", "add": ["over"]},
+        condition={"not": on_hand},
+    )
+    first, following = await _sprint(alice, board, *board.tasks[:2]), await _sprint(alice, board)
+
+    async def tags() -> list[list[str]]:
+        return [(await _task(alice, task_id)).tags for task_id in board.tasks[:4]]
+
+    assert (await alice.send("task.create", room=board.room, title="New", sprint_id=first)).success
+    assert (await alice.send("task.update", task_id=board.third, changes={"sprint_id": following})).success
+    assert await tags() == [["planned"], ["planned"], ["planned"], []]
+    assert (await alice.send("task.move", task_id=board.first, column_id=board.done)).success
+    which = {"project_id": board.project, "sprint_id": first}
+    assert (await alice.send("sprint.start", **which)).success
+    assert await tags() == [["planned"], ["planned", "begun"], ["planned"], []]
+    assert (await alice.send("task.update", task_id=board.second, changes={"tags": []})).success
+    assert (await alice.send("sprint.complete", **which)).success
+    assert await tags() == [["planned", "over"], ["planned"], ["planned"], []]
+    assert (await _task(alice, board.second)).sprint_id == following
+    titles = [task.title for task in (await alice.snapshot(board.room)).snapshot.tasks]
+    assert titles.count("Plan the day") == 1
+    senseless = {"name": "A rule", "when": {"on": "sprint.started"}, "then": [TAG]}
+    assert list((await alice.send("rule.create", room=board.room, **senseless)).error.field_errors) == [
+        "then"
+    ]
+
+
+async def test_rules_plan_tasks_into_sprints(alice: Person, board: Board) -> None:
+    named = await _sprint(alice, board)
+    rule = await _rule(alice, board.room, {"on": "comment.added"}, {"do": "plan"})
+    await _rule(alice, board.room, {"on": "task.assigned"}, {"do": "plan", "sprint_id": named})
+
+    async def comment(task_id: str) -> tuple[str | None, str | None]:
+        assert (await alice.send("comment.add", task_id=task_id, body="Hm")).success
+        [run, *_] = await _runs(alice, board.room, rule_id=rule)
+        return (await _task(alice, task_id)).sprint_id, run.message
+
+    assert await comment(board.first) == (None, "No sprint is active")
+    mine = {"assignee_ids": [alice.id]}
+    assert (await alice.send("task.update", task_id=board.second, changes=mine)).success
+    assert (await _task(alice, board.second)).sprint_id == named
+    assert (await alice.send("sprint.start", project_id=board.project, sprint_id=named)).success
+    assert await comment(board.first) == (named, None)
+    unknown = {"name": "A rule", "when": CREATED, "then": [{"do": "plan", "sprint_id": board.first}]}
+    assert (await alice.send("rule.create", room=board.room, **unknown)).error.code == "NOT_FOUND"
+
+
 async def test_what_a_rule_says_is_bounded(alice: Person, bob: Person, board: Board) -> None:
     notice = {"do": "notify", "user_ids": [bob.id], "text": "{title}" * 100}
     await _rule(alice, board.room, CREATED, notice)
@@ -174,6 +243,24 @@ async def test_what_a_rule_says_is_bounded(alice: Person, bob: Person, board: Bo
     long = [{"do": "comment", "body": "x" * 10_000}] * 7
     refused = await alice.send("rule.create", room=board.room, name="Long", when=CREATED, then=long)
     assert list(refused.error.field_errors) == ["then"]
+
+
+async def test_what_a_rule_does_is_in_the_audit_log(
+    alice: Person, bob: Person, world: World, board: Board
+) -> None:
+    """Under its owner, with whose command it was; what changed nothing, or failed, is in the history alone."""
+    rule = await _rule(alice, board.room, {"on": "task.completed"}, TAG, {"do": "set", "priority": "medium"})
+    assert (await bob.send("task.move", task_id=board.first, column_id=board.done)).success
+    assert (await bob.send("task.move", task_id=board.first, column_id=board.todo)).success
+    assert (await bob.send("task.move", task_id=board.first, column_id=board.done)).success
+    asked = {"room": world.tenant, "action": "rule.act"}
+    [entry] = (await alice.send("audit.list", **asked)).data.entries
+    assert (entry.resource, entry.actor_id, entry.outcome) == (f"rule:{rule}", alice.id, "ok")
+    assert entry.changes == {
+        "trigger": "task.completed", "task_id": board.first, "cause_id": bob.id, "did": ["tag"],
+    }  # fmt: skip
+    moved = (await alice.send("audit.list", room=world.tenant, action="task.move")).data.entries
+    assert entry.command_id == moved[-1].command_id
 
 
 async def test_a_rule_can_be_tried_out(world: World, alice: Person, board: Board) -> None:

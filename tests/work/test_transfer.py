@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from handlers.work.checklists import MOST as MOST_CHECKLISTS
 from tests.reducer import fold, store_of
 from tests.world import Board, Cluster, Person, World, second_node
 
@@ -202,3 +205,58 @@ async def test_labels_become_those_of_the_same_name(
     told = await bob.rest("GET", f"/rooms/project:{bathroom}/events", params={"since": old.seq})
     fresh = await bob.snapshot(f"project:{bathroom}")
     assert fold(store_of(old.snapshot), told.data.events) == store_of(fresh.snapshot)
+
+
+@pytest.mark.parametrize("way", [0, 1])
+async def test_what_is_linked_already_is_merged_too(alice: Person, board: Board, way: int) -> None:
+    ends = board.tasks[:2]
+    link = {
+        "project_id": board.project,
+        "task_id": ends[way],
+        "other_id": ends[1 - way],
+        "type": "duplicates",
+    }
+    there = await alice.call("link.add", link)
+    merged = await alice.send("task.merge", task_id=ends[0], into_id=ends[1])
+    assert merged.success, merged
+    assert merged.data.link == there.data.link
+    assert len((await alice.send("link.list", task_id=ends[1])).data.links) == 1
+
+
+async def test_who_has_unwatched_a_task_is_not_brought_back_by_its_twin(
+    alice: Person, bob: Person, board: Board, world: World
+) -> None:
+    twin, kept = board.tasks[:2]
+    assert (await bob.send("task.watch", task_id=twin)).success
+    assert (await bob.send("task.unwatch", task_id=kept)).success
+    carol = {"task_id": twin, "user_id": world.user_ids["carol"]}
+    assert (await alice.call("task.watch", carol)).success
+    assert (await alice.send("task.merge", task_id=twin, into_id=kept)).success
+    found = (await alice.send("task.get", task_id=kept)).data.task.watcher_ids
+    assert world.user_ids["bob"] not in found
+    assert world.user_ids["carol"] in found
+
+
+async def test_a_task_does_not_get_more_checklists_than_it_may_have(alice: Person, board: Board) -> None:
+    twin, kept = board.tasks[:2]
+    for task, count in ((twin, 1), (kept, MOST_CHECKLISTS)):
+        for number in range(count):
+            assert (await alice.send("checklist.create", task_id=task, name=f"List {number}")).success
+    refused = await alice.send("task.merge", task_id=twin, into_id=kept)
+    assert (refused.error.code, refused.error.details) == ("CONFLICT", {"limit": MOST_CHECKLISTS})
+
+
+async def test_a_series_goes_with_its_current_task_alone(alice: Person, board: Board) -> None:
+    bathroom, _ = await _bathroom(alice)
+    changes = {"due_at": "2150-03-04T17:00:00Z"}
+    await alice.send("task.update", task_id=board.first, changes=changes)
+    made = await alice.send("task.set_recurrence", task_id=board.first, rule="FREQ=WEEKLY")
+    await alice.send("task.move", task_id=board.first, column_id=board.done)
+    following = (await alice.hears("task.created")).data.task.id
+    way = {"project_id": board.project, "to_project_id": bathroom}
+    done = await alice.call("task.transfer", {**way, "task_id": board.first})
+    assert done.success, done
+    assert (await alice.send("task.get", task_id=board.first)).data.task.series_id is None
+    assert (await alice.call("task.transfer", {**way, "task_id": following})).success
+    told = (await alice.send("task.get_recurrence", task_id=following)).data.series
+    assert (told.id, told.task_id) == (made.data.series.id, following)

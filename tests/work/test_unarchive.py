@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from tests.reducer import fold, store_of
+from tests.work.test_sprints import do, plan
 from tests.world import Board, Person
 
 
@@ -44,3 +45,13 @@ async def test_a_thousand_at_once(alice: Person, board: Board) -> None:
     assert time.monotonic() - began < 10, "it takes a handful of statements"
     events = [await alice.hears("tasks.unarchived") for _ in range(10)]
     assert {len(event.data.tasks) for event in events} == {100}
+
+
+async def test_sprints_count_them_again(alice: Person, board: Board) -> None:
+    sprint = {"project_id": board.project, "sprint_id": await plan(alice, board, tasks=board.tasks[:2])}
+    await do(alice, "sprint.start", **sprint)
+    some = {"project_id": board.project, "task_ids": board.tasks[:2]}
+    for name, left in (("tasks.archive", 0), ("tasks.unarchive", 2)):
+        await do(alice, name, **some)
+        days = (await do(alice, "sprint.burndown", **sprint)).data.days
+        assert [day.remaining_tasks for day in days if day.remaining_tasks is not None][-1] == left

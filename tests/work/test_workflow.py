@@ -300,6 +300,19 @@ async def test_random_ways_are_those_of_the_model(
     assert {task.id: names[task.status_id] for task in tasks} == model
 
 
+async def test_a_copy_has_what_its_status_asks_for(world: World, alice: Person, board: Board) -> None:
+    asks = {"status_id": world.statuses["Not started"], "required_fields": ["due_at"]}
+    assert (await alice.call("status.update", asks)).success
+    copy = {"project_id": board.project, "task_id": board.first}
+    refused = await alice.call("task.copy", copy)
+    assert (refused.error.code, refused.error.details.missing) == ("CONFLICT", ["due_at"])
+    changes = {"due_at": "2150-01-01T00:00:00Z"}
+    assert (await alice.send("task.update", task_id=board.first, changes=changes)).success
+    assert (await alice.call("task.copy", copy)).success
+    undated = await alice.call("task.copy", {**copy, "include": ["subtasks"]})
+    assert undated.error.details.missing == ["due_at"], "it leaves its dates behind"
+
+
 async def test_so_many_tasks_at_rest_keep_a_status_what_it_is(
     world: World, alice: Person, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
