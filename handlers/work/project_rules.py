@@ -329,6 +329,7 @@ async def _settle(tx: Tx, row: Row) -> datetime | None:
     tx.session.values["triggers"] = await tx.value("settle_triggers")
     tx.session.values.pop("rules", None)
     await forget_strikes(tx, row["id"])
+    await tx.exec("forget_dues", rule_id=row["id"])
     when = definition(row["definition"]).when
     if row["enabled"] and isinstance(when, WhenScheduled):
         return await plan_strike(tx, row["id"], when, tx.now)

@@ -280,6 +280,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "waits_for_due": {},
     "tasks_due_for_rules": {},
     "remember_due": {},
+    "forget_dues": {},
     # Sprints and the backlog.
     "sprint": {},
     "open_sprints": {},
