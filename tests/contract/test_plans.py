@@ -138,6 +138,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "task_by_key": {"key": "S1-1", "prefix": "S1", "number": 1},
     # Links, approval.
     "link_ends": {"type": "relates"},
+    "bring_back_items": {"items": "[]"},
     "link_between": {"type": "relates"},
     "add_link": {"type": "relates"},
     "link": {},
@@ -302,6 +303,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "backlog": {},
     "backlog_context": {},
     "backlog_before": {},
+    "backlog_from": {},
     "backlog_after": {},
     "place_in_backlog": {},
     # Projects.
