@@ -4,6 +4,8 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from server.frames import JSON, MSGPACK
+
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 
@@ -62,6 +64,8 @@ CANARY_AGE = Gauge(
     registry=REGISTRY,
 )  # fmt: skip
 CONNECTIONS = Gauge("atrium_connections", "Open Socket.IO connections.", ["format"], registry=REGISTRY)
+for codec in (JSON, MSGPACK):
+    CONNECTIONS.labels(codec.name)  # 0 of a format is a figure too
 ROOMS = Gauge("atrium_rooms", "Rooms with members on this node.", registry=REGISTRY)
 QUEUED = Gauge("atrium_queued_commands", "Commands waiting in the queues of their rooms.", registry=REGISTRY)
 GROUPS = Histogram(

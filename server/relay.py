@@ -72,12 +72,16 @@ class Relay:
         transport = request.transport
         if transport is None or not is_between_requests(request):
             return None
+        # Whoever has the connection next may be answered, and hear the client again, before we know that it was taken.
+        transport.pause_reading()
         descriptor = os.dup(transport.get_extra_info("socket").fileno())
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._give(number, descriptor, _raw(request, body))
         except (OSError, TimeoutError) as error:
             log.info("relay.failed", worker=number, error=repr(error))
+            if not transport.is_closing():
+                transport.resume_reading()
             return None
         finally:
             os.close(descriptor)

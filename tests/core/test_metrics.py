@@ -32,6 +32,11 @@ def test_every_figure_says_what_it_is() -> None:
         assert metric.documentation.endswith("."), metric.name
 
 
+async def test_nobody_is_a_figure_too(world: World) -> None:
+    figures = await _figures(world)
+    assert {labels for name, labels in figures if name == "atrium_connections"} == {("json",), ("msgpack",)}
+
+
 async def test_rooms_members_and_joins(world: World) -> None:
     before = await _figures(world)
     alice = await world.person("alice").connect()

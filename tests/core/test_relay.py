@@ -80,6 +80,28 @@ async def test_an_id_says_whose_it_is(pair: tuple[Worker, Worker]) -> None:
         assert one.owner(own) is None
 
 
+async def test_who_hands_a_connection_over_hears_nothing_more_of_it(
+    pair: tuple[Worker, Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client may be answered, and go on, before the worker that has handed it over gets to know that."""
+    one, _ = pair
+    give = one.relay._give
+    reading = list[bool]()
+
+    async def watched(number: int, descriptor: int, raw: bytes) -> None:
+        assert one.runner.server is not None
+        lines = [protocol.transport for protocol in one.runner.server.connections]
+        reading.extend(line is not None and line.is_reading() for line in lines)
+        await give(number, descriptor, raw)
+
+    monkeypatch.setattr(one.relay, "_give", watched)
+    async with ClientSession(f"http://127.0.0.1:{one.port}", connector=TCPConnector(limit=1)) as http:
+        for sid, worker in (("w3.x", 1), ("w2.x", 2), ("w2.x", 2)):  # nobody has the first
+            async with asyncio.timeout(5), http.get(f"/echo?sid={sid}") as reply:
+                assert (await reply.json())["worker"] == worker
+    assert reading == [False, False]
+
+
 @pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])
 async def test_a_request_goes_on_whole(pair: tuple[Worker, Worker], size: int) -> None:
     one, _ = pair

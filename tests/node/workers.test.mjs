@@ -52,7 +52,7 @@ test("clients that poll need no proxy: whichever worker a poll reaches", async (
     await client.agrees(board.room, fresh);
     assert.equal(client.events(board.room).length, replies.length);
     assert.deepEqual(client.ends, [], "it has been there all the time");
-    assert.equal(client.socket.io.engine.transport.name, n % 4 < 2 ? "polling" : "websocket");
+    await until(() => client.socket.io.engine.transport.name === (n % 4 < 2 ? "polling" : "websocket"), () => `the upgrade of ${n}:\n${atrium.log}`);
   }
   const ids = new Set(clients.map((client) => client.socket.io.engine.id.split(".")[0]));
   assert.deepEqual([...ids].sort(), ["w1", "w2"], "they are on both workers");
