@@ -11,12 +11,11 @@ from typing import Final
 
 import structlog
 
-from handlers.access import of_role
 from handlers.alarms import due
-from handlers.context import Principal
 from handlers.dispatch import Dispatcher
 from handlers.errors import AtriumError, Internal, Unavailable
 from server import metrics
+from server.deputy import acting_for
 from storage.postgres import LOST, Database, Row
 from storage.rooms import RoomKey
 from storage.settings import Settings
@@ -71,7 +70,8 @@ class AlarmClock:
         try:
             spec, payload = due(row["name"], row["key"], row["command_id"], row["payload"])
             room = RoomKey(row["tenant_id"], row["kind"], row["room_id"])
-            await self._dispatcher.submit(spec, payload, _principal(row), room, command_id=row["command_id"])
+            actor = acting_for(row["actor_id"], row["tenant_id"], row["tenant_name"], row["slug"])
+            await self._dispatcher.submit(spec, payload, actor, room, command_id=row["command_id"])
         except Unavailable as error:  # the lease runs out, and it is due again
             log.warning("alarm.postponed", name=row["name"], error=repr(error))
             outcome = "postponed"
@@ -97,12 +97,3 @@ class AlarmClock:
             "alarm.failed", name=row["name"], key=row["key"], tries=row["tries"] + 1, outcome=outcome, error=repr(said)
         )  # fmt: skip
         return outcome
-
-
-def _principal(row: Row) -> Principal:
-    """Whoever set the alarm, with all rights in the room: what she may do now is for the command to ask."""
-    return Principal(
-        user_id=row["actor_id"], name="", email="", tenant_id=row["tenant_id"], tenant_name=row["tenant_name"],
-        tenant_slug=row["slug"], role="owner", session_id=row["actor_id"], expires_at=float("inf"),
-        authority=of_role("owner"),
-    )  # fmt: skip

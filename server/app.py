@@ -105,6 +105,7 @@ import handlers.work.sprint_tasks
 import handlers.work.sprints
 import handlers.work.subtasks
 import handlers.work.taking_back
+import handlers.work.taking_back_checklists
 import handlers.work.task_lists
 import handlers.work.task_templates
 import handlers.work.tasks
@@ -246,6 +247,7 @@ NOUNS: Final = (
     handlers.work.find,
     handlers.work.schedule,
     handlers.work.taking_back,
+    handlers.work.taking_back_checklists,
     handlers.work.history,
     handlers.work.activity,
     handlers.work.sprints,

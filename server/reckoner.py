@@ -11,12 +11,11 @@ from uuid import UUID
 
 import structlog
 
-from handlers.access import of_role
-from handlers.context import Principal
 from handlers.dispatch import Dispatcher
 from handlers.errors import AtriumError
 from handlers.registry import INTERNAL
 from handlers.work.progress import Reckon
+from server.deputy import acting_for
 from storage.postgres import LOST, Database
 from storage.rooms import RoomKey
 from storage.settings import Settings
@@ -87,17 +86,9 @@ class Reckoner:
         tenant = RoomKey(room.tenant_id, "tenant", room.tenant_id)
         try:
             await self._dispatcher.submit(
-                INTERNAL[COMMAND], Reckon(project_id=room.id), _principal(room.tenant_id, actor_id), tenant
+                INTERNAL[COMMAND], Reckon(project_id=room.id), acting_for(actor_id, room.tenant_id), tenant
             )
         except AtriumError as error:  # the tenant is gone, or the node is ending
             log.warning("progress.left", room=room.name, error=repr(error))
             return False
         return True
-
-
-def _principal(tenant_id: UUID, actor_id: UUID) -> Principal:
-    """Whoever changed the project last."""
-    return Principal(
-        user_id=actor_id, name="", email="", tenant_id=tenant_id, tenant_name="", tenant_slug="", role="owner",
-        session_id=actor_id, expires_at=float("inf"), authority=of_role("owner"),
-    )  # fmt: skip

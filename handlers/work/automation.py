@@ -22,10 +22,11 @@ from handlers.errors import AtriumError, Internal, ValidationFailed
 from handlers.groups import add_reactions, as_json
 from handlers.registry import Entity, Event, rules
 from handlers.subjects import parts_of
-from handlers.work.filters import Filter, condition, tasks_matching
+from handlers.work.filter_sql import condition, tasks_matching
+from handlers.work.filters import Filter
 from handlers.work.project_rules import Definition, RuleDeed
-from handlers.work.rule_actions import Work, perform
 from handlers.work.rule_clock import due_moments, look_for_due, tells_of_due
+from handlers.work.rule_deeds import Work, perform
 from handlers.work.rule_rates import MINUTE, Rated, acts_too_often, enabled_rules
 from handlers.work.rule_triggers import Happening, WhenDue, WhenScheduled, fits, happenings
 from storage.ids import new_id

@@ -3,9 +3,11 @@
 They are read task by task and never with the board; the task carries how many items there are and how many are done.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
+import orjson
 from pydantic import Field, model_validator
 
 from handlers.context import Tx
@@ -81,6 +83,8 @@ class ChecklistWas(Entity):
     position: str | None = None
     checklist_id: UUID | None = None
     text: str | None = None
+    done_at: Timestamp | None = None
+    done_by: UUID | None = None
 
 
 class ChecklistCounts(Entity):
@@ -112,7 +116,8 @@ class ChecklistUpdated(Event, name="checklist.updated"):
 class ChecklistDeleted(Event, name="checklist.deleted"):
     """A checklist is no more, and its items with it."""
 
-    checklist: ChecklistPart
+    checklist: ChecklistPart = Field(description="Removed, with the name and the place that it had.")
+    checklist_items: list[ChecklistItemPart] = Field(description="Its items as they were, removed.")
     task: ChecklistCounts
 
 
@@ -141,6 +146,7 @@ class ItemTicked(Event, name="checklist.item_ticked"):
 
     checklist_item: ChecklistItemPart
     task: ChecklistCounts
+    was: ChecklistWas
 
 
 class ItemUnticked(Event, name="checklist.item_unticked"):
@@ -148,12 +154,13 @@ class ItemUnticked(Event, name="checklist.item_unticked"):
 
     checklist_item: ChecklistItemPart
     task: ChecklistCounts
+    was: ChecklistWas
 
 
 class ItemRemoved(Event, name="checklist.item_removed"):
     """An item is no more."""
 
-    checklist_item: ChecklistItemPart
+    checklist_item: ChecklistItemPart = Field(description="Removed, as it was.")
     task: ChecklistCounts
 
 
@@ -240,7 +247,7 @@ async def create(tx: Tx, cmd: CreateChecklist) -> ChecklistCreated:
 @command("checklist.update", needs="task.edit", rest="PUT /tasks/{task_id}/checklists/{checklist_id}")
 async def update(tx: Tx, cmd: RenameChecklist) -> ChecklistUpdated:
     """Give a checklist another name."""
-    row = await _checklist(tx, cmd.task_id, cmd.checklist_id)
+    row = await find_checklist(tx, cmd.task_id, cmd.checklist_id)
     tx.defer("place_checklist", cmd, position=row["position"])
     part = ChecklistPart(id=cmd.checklist_id, task_id=cmd.task_id, name=cmd.name)
     return ChecklistUpdated(checklist=part, was=ChecklistWas(name=row["name"]))
@@ -251,7 +258,7 @@ async def update(tx: Tx, cmd: RenameChecklist) -> ChecklistUpdated:
 )  # fmt: skip
 async def move(tx: Tx, cmd: MoveChecklist) -> ChecklistUpdated:
     """Put a checklist before another one of its task, or at the end."""
-    row = await _checklist(tx, cmd.task_id, cmd.checklist_id)
+    row = await find_checklist(tx, cmd.task_id, cmd.checklist_id)
     others = [other for other in await tx.many("checklists_of", cmd) if other["id"] != cmd.checklist_id]
     position, moved = _place(others, cmd.before_id, "checklist")
     tx.defer("place_checklist", cmd, name=row["name"], position=position)
@@ -266,10 +273,15 @@ async def move(tx: Tx, cmd: MoveChecklist) -> ChecklistUpdated:
 @command("checklist.delete", needs="task.edit", rest="DELETE /tasks/{task_id}/checklists/{checklist_id}")
 async def delete(tx: Tx, cmd: OneChecklist) -> ChecklistDeleted:
     """Take a checklist away, with its items."""
-    await _checklist(tx, cmd.task_id, cmd.checklist_id)
+    row = await find_checklist(tx, cmd.task_id, cmd.checklist_id)
+    items = [item for item in await tx.many("items_of_task", cmd) if item["checklist_id"] == cmd.checklist_id]
     await tx.exec("delete_checklist", cmd)
-    part = ChecklistPart(id=cmd.checklist_id, task_id=cmd.task_id, removed=True)
-    return ChecklistDeleted(checklist=part, task=await _counts(tx, cmd.task_id))
+    part = ChecklistPart(
+        id=cmd.checklist_id, task_id=cmd.task_id, removed=True, name=row["name"], position=row["position"]
+    )
+    return ChecklistDeleted(
+        checklist=part, checklist_items=[_gone(item) for item in items], task=await _counts(tx, cmd.task_id)
+    )
 
 
 @command(
@@ -280,7 +292,7 @@ async def delete(tx: Tx, cmd: OneChecklist) -> ChecklistDeleted:
 )
 async def add_item(tx: Tx, cmd: AddItem) -> ItemAdded:
     """Put something more on a checklist."""
-    row = await _checklist(tx, cmd.task_id, cmd.checklist_id)
+    row = await find_checklist(tx, cmd.task_id, cmd.checklist_id)
     _check_room(row, 1)
     others = await tx.many("items_of_checklist", cmd)
     position, moved = _place(others, cmd.before_id, "item")
@@ -293,7 +305,7 @@ async def add_item(tx: Tx, cmd: AddItem) -> ItemAdded:
 @command("checklist.update_item", needs="task.edit", rest="PUT /tasks/{task_id}/checklist-items/{item_id}")
 async def update_item(tx: Tx, cmd: UpdateItem) -> ItemUpdated:
     """Give an item another text."""
-    row = await _item(tx, cmd.task_id, cmd.item_id)
+    row = await find_item(tx, cmd.task_id, cmd.item_id)
     tx.defer("write_item", **{**dict(row), "text": cmd.text})
     part = ChecklistItemPart(id=cmd.item_id, task_id=cmd.task_id, text=cmd.text)
     return ItemUpdated(checklist_item=part, was=ChecklistWas(text=row["text"]))
@@ -304,9 +316,9 @@ async def update_item(tx: Tx, cmd: UpdateItem) -> ItemUpdated:
 )
 async def move_item(tx: Tx, cmd: MoveItem) -> ItemUpdated:
     """Put an item before another one, or at the end, of its checklist or of another one of the task."""
-    row = await _item(tx, cmd.task_id, cmd.item_id)
+    row = await find_item(tx, cmd.task_id, cmd.item_id)
     checklist_id = cmd.checklist_id or row["checklist_id"]
-    await _checklist(tx, cmd.task_id, checklist_id)
+    await find_checklist(tx, cmd.task_id, checklist_id)
     rows = await tx.many("items_of_checklist", checklist_id=checklist_id)
     position, moved = _place([other for other in rows if other["id"] != cmd.item_id], cmd.before_id, "item")
     place = {"checklist_id": checklist_id, "position": position}
@@ -322,23 +334,20 @@ async def move_item(tx: Tx, cmd: MoveItem) -> ItemUpdated:
 @command("checklist.tick", needs="task.edit", rest="POST /tasks/{task_id}/checklist-items/{item_id}/tick")
 async def tick(tx: Tx, cmd: OneItem) -> ItemTicked:
     """Tick an item off. Whoever was first stays the one who did."""
-    row = await _item(tx, cmd.task_id, cmd.item_id)
-    by, at = row["done_by"] or tx.actor.user_id, row["done_at"] or tx.now
-    return ItemTicked(checklist_item=_done(tx, row, by, at), task=await _counts(tx, cmd.task_id))
+    row = await find_item(tx, cmd.task_id, cmd.item_id)
+    return ItemTicked(**await done(tx, row, row["done_by"] or tx.actor.user_id, row["done_at"] or tx.now))
 
 
 @command("checklist.untick", needs="task.edit", rest="POST /tasks/{task_id}/checklist-items/{item_id}/untick")
 async def untick(tx: Tx, cmd: OneItem) -> ItemUnticked:
     """Say that an item is to be done after all."""
-    row = await _item(tx, cmd.task_id, cmd.item_id)
-    return ItemUnticked(checklist_item=_done(tx, row, None, None), task=await _counts(tx, cmd.task_id))
+    return ItemUnticked(**await done(tx, await find_item(tx, cmd.task_id, cmd.item_id), None, None))
 
 
 @command("checklist.remove_item", needs="task.edit", rest="DELETE /tasks/{task_id}/checklist-items/{item_id}")
 async def remove_item(tx: Tx, cmd: OneItem) -> ItemRemoved:
     """Take an item off its checklist."""
-    await _item(tx, cmd.task_id, cmd.item_id)
-    return await _removed(tx, cmd)
+    return await _removed(tx, await find_item(tx, cmd.task_id, cmd.item_id))
 
 
 @command(
@@ -350,9 +359,9 @@ async def remove_item(tx: Tx, cmd: OneItem) -> ItemRemoved:
 async def convert_item(tx: Tx, cmd: OneItem) -> list[TaskCreated | ItemRemoved]:
     """Make a subtask of an item, which leaves its checklist. It takes the permission `task.create` as well."""
     tx.require("task.create")
-    row = await _item(tx, cmd.task_id, cmd.item_id)
+    row = await find_item(tx, cmd.task_id, cmd.item_id)
     created = await create_task(tx, CreateTask(title=row["text"], parent_id=cmd.task_id))
-    return [created, await _removed(tx, cmd)]
+    return [created, await _removed(tx, row)]
 
 
 @query("checklist.list", needs="project.view", rest="GET /tasks/{task_id}/checklists")
@@ -366,14 +375,14 @@ async def list_checklists(tx: Tx, ask: ChecklistsOf) -> ChecklistList:
     )
 
 
-async def _checklist(tx: Tx, task_id: UUID, checklist_id: UUID) -> Row:
+async def find_checklist(tx: Tx, task_id: UUID, checklist_id: UUID | None) -> Row:
     row = await tx.maybe("checklist", task_id=task_id, checklist_id=checklist_id)
     if row is None:
         raise NotFound("There is no such checklist")
     return row
 
 
-async def _item(tx: Tx, task_id: UUID, item_id: UUID) -> Row:
+async def find_item(tx: Tx, task_id: UUID, item_id: UUID) -> Row:
     row = await tx.maybe("checklist_item", task_id=task_id, item_id=item_id)
     if row is None:
         raise NotFound("There is no such item")
@@ -432,15 +441,61 @@ def _spread(tx: Tx, task_id: UUID, moved: dict[UUID, str]) -> list[ChecklistItem
     return _moved(ChecklistItemPart, task_id, moved)
 
 
-def _done(tx: Tx, row: Row, by: UUID | None, at: Any) -> ChecklistItemPart:
+async def done(tx: Tx, row: Row, by: UUID | None, at: datetime | None) -> dict[str, Any]:
+    """Say by whom and when an item was ticked off, or with None that it is to be done; what an event tells of it."""
     tx.defer("write_item", **{**dict(row), "done_by": by, "done_at": at})
-    return ChecklistItemPart(id=row["id"], task_id=row["task_id"], done_by=by, done_at=at)
+    return {
+        "checklist_item": ChecklistItemPart(id=row["id"], task_id=row["task_id"], done_by=by, done_at=at),
+        "task": await _counts(tx, row["task_id"]),
+        "was": ChecklistWas(done_by=row["done_by"], done_at=row["done_at"]),
+    }
 
 
-async def _removed(tx: Tx, cmd: OneItem) -> ItemRemoved:
-    await tx.exec("remove_item", cmd)
-    part = ChecklistItemPart(id=cmd.item_id, task_id=cmd.task_id, removed=True)
-    return ItemRemoved(checklist_item=part, task=await _counts(tx, cmd.task_id))
+async def _removed(tx: Tx, row: Row) -> ItemRemoved:
+    await tx.exec("remove_item", task_id=row["task_id"], item_id=row["id"])
+    return ItemRemoved(checklist_item=_gone(row), task=await _counts(tx, row["task_id"]))
+
+
+def _gone(row: Row) -> ChecklistItemPart:
+    names = ("id", "task_id", "checklist_id", "text", "position", "done_at", "done_by")
+    return ChecklistItemPart(removed=True, **{name: row[name] for name in names})
+
+
+async def bring_back(tx: Tx, checklist: ChecklistPart, items: list[ChecklistItemPart]) -> ChecklistCreated:
+    """A checklist again as it was, with these items."""
+    task = await standing(tx, checklist.task_id)
+    held = await tx.many("checklists_of", task_id=checklist.task_id)
+    if len(held) >= MOST:
+        raise Conflict(f"A task has at most {MOST} checklists", details={"limit": MOST})
+    _check_room(task, len(items))
+    [position] = positions.fit([row["position"] for row in held], [checklist.position or ""])
+    row = await tx.one(
+        "create_checklist", task_id=checklist.task_id, id=checklist.id, name=checklist.name, position=position
+    )
+    back = await _bring_items(tx, items)
+    counts = await _counts(tx, checklist.task_id)
+    return ChecklistCreated(checklist=Checklist.of(row), checklist_items=back, task=counts)
+
+
+async def bring_item_back(tx: Tx, item: ChecklistItemPart) -> ItemAdded:
+    """An item again as it was, on its checklist."""
+    row = await find_checklist(tx, item.task_id, item.checklist_id)
+    _check_room(row, 1)
+    rows = await tx.many("items_of_checklist", checklist_id=item.checklist_id)
+    [position] = positions.fit([row["position"] for row in rows], [item.position or ""])
+    [back] = await _bring_items(tx, [item.model_copy(update={"position": position})])
+    return ItemAdded(checklist_item=back, task=await _counts(tx, item.task_id))
+
+
+async def _bring_items(tx: Tx, items: list[ChecklistItemPart]) -> list[ChecklistItem]:
+    if not items:
+        return []
+    rows = await tx.many(
+        "bring_back_items",
+        task_id=items[0].task_id,
+        items=orjson.dumps([item.model_dump(mode="json") for item in items]).decode(),
+    )
+    return [ChecklistItem.of(row) for row in rows]
 
 
 async def _counts(tx: Tx, task_id: UUID) -> ChecklistCounts:

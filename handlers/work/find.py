@@ -11,7 +11,9 @@ from handlers.context import Tx
 from handlers.errors import ValidationFailed
 from handlers.identity.people import Timezone
 from handlers.registry import Ids, Page, Pagination, Paging, Payload, Reply, no_nul, query
-from handlers.work.filters import LISTS, Filter, Known, Work, condition, custom_fields, known_field
+from handlers.work.filter_fields import LISTS, Known, custom_fields, known_field
+from handlers.work.filter_sql import Work, condition
+from handlers.work.filters import Filter
 from handlers.work.sorting import Sort, SortKey, order_of
 from handlers.work.task_lists import TaskList
 from handlers.work.tasks import Task

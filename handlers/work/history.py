@@ -18,13 +18,25 @@ from handlers.errors import Conflict
 from handlers.groups import add_reactions
 from handlers.registry import Entity, Event, Outcome, Page, Payload, Reply, Timestamp, command, query
 from handlers.work.archive import TaskArchived, TasksArchived, TaskUnarchived
+from handlers.work.backlog import BacklogMoved
 from handlers.work.boards import BoardUpdated
 from handlers.work.bulk import TasksDeleted, TasksUpdated
+from handlers.work.checklists import (
+    ChecklistCreated,
+    ChecklistDeleted,
+    ChecklistUpdated,
+    ItemAdded,
+    ItemRemoved,
+    ItemTicked,
+    ItemUnticked,
+    ItemUpdated,
+)
 from handlers.work.columns import ColumnCreated, ColumnDeleted, ColumnUpdated
 from handlers.work.dependencies import DependencyAdded, DependencyRemoved, DependencyUpdated
 from handlers.work.entries import Doer, Entry, entries
 from handlers.work.feeds import Feed, WideFeed, check_task, read_feed, read_wide_feed
 from handlers.work.inverses import BARS, replay, undoable
+from handlers.work.labels import LabelCreated, LabelDeleted, LabelUpdated
 from handlers.work.past import Past, changed_tasks
 from handlers.work.returns import TasksRestored
 from handlers.work.rule_clock import look_at_what_is_told
@@ -37,13 +49,21 @@ MOST_EVENTS: Final = 1_000
 MOST_BEHIND: Final = 1_000
 """Events that rules may have added behind one's own (count)."""
 MOST_VALUES: Final = 100
-SINGULARS: Final = {"tasks": "task", "dependencies": "dependency", "members": "member", "shares": "share"}
+SINGULARS: Final = {
+    "tasks": "task",
+    "dependencies": "dependency",
+    "checklist_items": "checklist_item",
+    "members": "member",
+    "shares": "share",
+}
 SHOWN: Final = 20
 """Changes that `history.stack` shows of each side (count)."""
 
 Replayed = (
     TaskArchived | TaskUnarchived | TasksArchived | TaskUpdated | TaskMoved | TaskDeleted | TaskRestored | TasksUpdated | TasksDeleted | TasksRestored
     | DependencyAdded | DependencyUpdated | DependencyRemoved | ColumnCreated | ColumnUpdated | ColumnDeleted | BoardUpdated
+    | BacklogMoved | LabelCreated | LabelUpdated | LabelDeleted | ChecklistCreated | ChecklistUpdated | ChecklistDeleted
+    | ItemAdded | ItemUpdated | ItemTicked | ItemUnticked | ItemRemoved
 )  # fmt: skip
 """What undo and redo come to."""
 
@@ -283,7 +303,8 @@ def _values(past: Past) -> Iterable[Values]:
                 continue
             kind = SINGULARS.get(noun, noun)
             if one.get("removed"):
-                yield Values(type=kind, id=one["id"], was=past.was or None)
+                had = {name: value for name, value in one.items() if name not in ("id", "removed")}
+                yield Values(type=kind, id=one["id"], was=had or past.was or None)
             else:
                 now = {name: one.get(name) for name in past.was} if past.was else one
                 yield Values(type=kind, id=one["id"], was=past.was or None, now=now)

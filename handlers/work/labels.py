@@ -90,7 +90,7 @@ class LabelUpdated(Event, name="label.updated"):
 class LabelDeleted(Event, name="label.deleted"):
     """A label is no more, and no task has it."""
 
-    label: LabelPart
+    label: LabelPart = Field(description="Removed, with the name and the colour that it had.")
     tasks: list[Labelled] | None = Field(None, description="The tasks that had it.")
 
 
@@ -154,7 +154,8 @@ async def delete(tx: Tx, cmd: OneLabel) -> LabelDeleted:
             f"{held} tasks have this label: take it off some with tasks.update first",
             details={"held": held, "limit": MOST_TAKEN},
         )
-    event = LabelDeleted(label=LabelPart(id=cmd.label_id, removed=True))
+    part = LabelPart(id=cmd.label_id, removed=True, name=row["name"], colour=row["colour"])
+    event = LabelDeleted(label=part)
     if tasks := [Labelled.of(task) for task in await tx.many("take_label_off", cmd) if task["stands"]]:
         event.tasks = tasks
     await tx.exec("delete_label", cmd)

@@ -52,7 +52,7 @@ def changed_tasks(past: Past) -> dict[str, tuple[dict[str, Any], dict[str, Any]]
     if isinstance(was, list):
         pairs = {one["id"]: _values(before, one) for one, before in zip(tasks or [], was, strict=True)}
         return {task_id: pair for task_id, pair in pairs.items() if pair[0]}
-    if isinstance(was, dict) and task is not None:
+    if isinstance(was, dict) and task is not None and "checklist_item" not in past.data:
         return {task["id"]: _values(was, task)}
     return {}
 

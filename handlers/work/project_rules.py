@@ -30,7 +30,8 @@ from handlers.registry import (
     locator,
     query,
 )
-from handlers.work.filters import Filter, condition
+from handlers.work.filter_sql import condition
+from handlers.work.filters import Filter
 from handlers.work.rule_actions import MOST, NEEDS, Action, Named, needs_task
 from handlers.work.rule_clock import forget_strikes, look_for_due, plan_strike
 from handlers.work.rule_triggers import OF_NO_TASK, Trigger, WhenDue, WhenMoved, WhenScheduled
@@ -328,6 +329,7 @@ async def _settle(tx: Tx, row: Row) -> datetime | None:
     tx.session.values["triggers"] = await tx.value("settle_triggers")
     tx.session.values.pop("rules", None)
     await forget_strikes(tx, row["id"])
+    await tx.exec("forget_dues", rule_id=row["id"])
     when = definition(row["definition"]).when
     if row["enabled"] and isinstance(when, WhenScheduled):
         return await plan_strike(tx, row["id"], when, tx.now)

@@ -6,7 +6,7 @@ from handlers.context import Tx
 from handlers.errors import AtriumError
 from handlers.registry import Event, Outcome, Reply, internal
 from handlers.work.automation import Chain
-from handlers.work.filters import condition
+from handlers.work.filter_sql import condition
 from handlers.work.rule_clock import (
     LOOK_AGAIN,
     LookForDue,

@@ -103,11 +103,13 @@ def due_moments(events: Iterable[Event], rules: Sequence[WhenDue], now: datetime
         return []
     found = list[datetime]()
     for part in (part for event in events for part in parts_of(event)):
-        told = part.model_fields_set
-        if part.due_at is not None and "due_at" in told and (part.completed_at is None):
-            found += [part.due_at + timedelta(minutes=when.minutes) for when in rules]
-        elif "completed_at" in told and "due_at" not in told and part.completed_at is None:
+        told = part.model_fields_set & {"due_at", "completed_at"}
+        if not told or part.completed_at is not None:
+            continue
+        if "due_at" not in told:
             found.append(now)
+        elif part.due_at is not None:
+            found += [part.due_at + timedelta(minutes=when.minutes) for when in rules]
     return found
 
 

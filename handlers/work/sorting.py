@@ -15,7 +15,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 from handlers.errors import ValidationFailed
 from handlers.paging import decode_cursor, encode_cursor, moment
 from handlers.registry import Payload, no_nul
-from handlers.work.filters import Known, Work, known_field
+from handlers.work.filter_fields import Known, known_field
+from handlers.work.filter_sql import Work
 from storage.postgres import Row
 from storage.statements import Clause
 

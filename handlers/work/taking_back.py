@@ -1,4 +1,4 @@
-"""How changes of dependencies, columns and boards are taken back, and brought again."""
+"""How changes of dependencies, columns, boards, labels and the backlog are taken back, and brought again."""
 
 from typing import Any
 from uuid import UUID
@@ -7,7 +7,9 @@ from handlers.errors import Conflict, NotFound
 from handlers.work import positions
 from handlers.work.columns import Column, ColumnCreated
 from handlers.work.inverses import MOST_FOUND, Clash, Replay, clashes_of, inverse, named_clashes
+from handlers.work.labels import MOST_ON_A_TASK
 from handlers.work.past import Past
+from handlers.work.returns import set_many
 from storage.postgres import Row
 
 # Dependencies.
@@ -36,7 +38,7 @@ async def _add(this: Replay, past: Past) -> None:
 
 async def _change_dependency(this: Replay, past: Past) -> None:
     dependency = past.data["dependency"]
-    values = _side(this, past, dependency)
+    values = side(this, past, dependency)
     if values:
         await this.send(
             "dependency.update", task_id=dependency["task_id"], dependency_id=dependency["id"], **values
@@ -72,7 +74,7 @@ async def _bring_column(this: Replay, past: Past) -> None:
 
 async def _change_column(this: Replay, past: Past) -> None:
     column = past.data["column"]
-    values = _side(this, past, column)
+    values = side(this, past, column)
     names = {name: values[name] for name in ("name", "colour", "status_ids") if name in values}
     if names:
         await this.send("column.update", column_id=column["id"], **names)
@@ -83,27 +85,27 @@ async def _change_column(this: Replay, past: Past) -> None:
         )
     if "position" in values:
         others = await this.tx.many("columns_of_board", board_id=UUID(column["board_id"]))
-        before = _next(others, column["id"], values["position"])
+        before = at_or_after(others, column["id"], values["position"])
         await this.send("column.move", column_id=column["id"], before_id=before)
 
 
-def _next(rows: list[Row], own: str, position: str) -> UUID | None:
+def at_or_after(rows: list[Row], own: str, position: str) -> UUID | None:
     """What is at a place, or follows it; None for the end."""
     return next((row["id"] for row in rows if row["position"] >= position and str(row["id"]) != own), None)
 
 
 async def _change_board(this: Replay, past: Past) -> None:
     board = past.data["board"]
-    values = _side(this, past, board)
+    values = side(this, past, board)
     names = {name: values[name] for name in ("name", "swimlanes") if name in values}
     if names:
         await this.send("board.update", board_id=board["id"], **names)
     if "position" in values:
-        before = _next(await this.tx.many("boards_of"), board["id"], values["position"])
+        before = at_or_after(await this.tx.many("boards_of"), board["id"], values["position"])
         await this.send("board.move", board_id=board["id"], before_id=before)
 
 
-def _side(this: Replay, past: Past, entity: dict[str, Any]) -> dict[str, Any]:
+def side(this: Replay, past: Past, entity: dict[str, Any]) -> dict[str, Any]:
     """The values that the changed fields are to have: those before the change, or those after it."""
     return dict(past.was) if this.back else {name: entity.get(name) for name in past.was}
 
@@ -114,3 +116,66 @@ inverse("column.deleted", check=_of_column, undo=_bring_column, redo=_delete_col
 inverse("column.updated", check=_of_column, undo=_change_column, redo=_change_column)
 _of_board = named_clashes("board", "board.updated")
 inverse("board.updated", check=_of_board, undo=_change_board, redo=_change_board)
+
+
+# Labels.
+
+
+async def _delete_label(this: Replay, past: Past) -> None:
+    label_id = past.data["label"]["id"]
+    if past.name == "label.created" and await this.tx.value("count_labelled", label_id=UUID(label_id)):
+        raise Conflict("Tasks have this label by now")
+    await this.send("label.delete", project_id=this.tx.room.id, label_id=label_id)
+
+
+async def _bring_label(this: Replay, past: Past) -> None:
+    """A label again, on the tasks that lost it and are still on the board."""
+    label = past.data["label"]
+    if "name" not in label:
+        raise Conflict("It is not known any more what the label was called")
+    await this.send("label.create", **{name: label[name] for name in ("id", "name", "colour")})
+    task_ids = [UUID(task["id"]) for task in past.data.get("tasks") or ()]
+    rows = await this.tx.many("tasks_by_ids", task_ids=task_ids) if task_ids else []
+    again = {
+        str(row["id"]): {"label_ids": [*map(str, row["label_ids"]), label["id"]]}
+        for row in rows
+        if len(row["label_ids"]) < MOST_ON_A_TASK
+    }
+    if again:
+        this.tx.require("task.edit")
+        this.events.append(await set_many(this.tx, again))
+
+
+async def _change_label(this: Replay, past: Past) -> None:
+    label = past.data["label"]
+    if values := side(this, past, label):
+        await this.send("label.update", project_id=this.tx.room.id, label_id=label["id"], **values)
+
+
+_of_label = named_clashes("label", "label.created", "label.updated", "label.deleted")
+inverse("label.created", check=_of_label, undo=_delete_label, redo=_bring_label)
+inverse("label.deleted", check=_of_label, undo=_bring_label, redo=_delete_label)
+inverse("label.updated", check=_of_label, undo=_change_label, redo=_change_label)
+
+
+# The backlog.
+
+
+async def _backlog_clashes(this: Replay, past: Past) -> list[Clash]:
+    task_id = past.data["task"]["id"]
+    rows = await this.tx.many(
+        "done_by_others", task_ids=[UUID(task_id)], after_seq=this.since, most=MOST_FOUND
+    )
+    found = [each for each in map(Past.of, rows) if each.name == past.name]
+    return clashes_of("task", task_id, "the place of the task in the backlog", found, {"backlog_position"})
+
+
+async def _move_in_backlog(this: Replay, past: Past) -> None:
+    """Before the task that stands now where it stood, or at the end."""
+    task_id, place = past.data["task"]["id"], side(this, past, past.data["task"])["backlog_position"]
+    ask = {"task_id": UUID(task_id), "place": place, "place_number": positions.numbers_below(place) - 1}
+    beside = await this.tx.maybe("backlog_from", **ask)
+    await this.send("backlog.move", task_id=task_id, before_id=beside and beside["id"])
+
+
+inverse("backlog.moved", check=_backlog_clashes, undo=_move_in_backlog, redo=_move_in_backlog)

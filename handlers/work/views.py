@@ -31,7 +31,9 @@ from handlers.registry import (
     query,
 )
 from handlers.work.boards import Swimlanes, check_lanes
-from handlers.work.filters import Filter, Work, condition, custom_fields
+from handlers.work.filter_fields import custom_fields
+from handlers.work.filter_sql import Work, condition
+from handlers.work.filters import Filter
 from handlers.work.sorting import Sort, SortKey, order_of
 from handlers.work.tasks import Task
 from storage.ids import new_id

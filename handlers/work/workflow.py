@@ -19,7 +19,7 @@ from handlers.registry import Entity, Event, Gone, Name, Outcome, Payload, comma
 from handlers.work import positions
 from handlers.work.bulk import MOST, TasksUpdated
 from handlers.work.columns import Column
-from handlers.work.filters import key_of
+from handlers.work.filter_fields import key_of
 from handlers.work.rules import FieldNames, Transition, transitions_of
 from handlers.work.sprint_facts import settle_project
 from handlers.work.subtasks import recount

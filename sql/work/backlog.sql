@@ -89,6 +89,29 @@ SELECT t.id, t.number, t.backlog_position FROM (
 ORDER BY coalesce(t.backlog_position, 'l' || lpad(t.number::text, 10, '0') || '00') COLLATE "C"
 LIMIT :reach;
 
+-- The first task on the board that stands at a place or after it, beside one that goes there.
+-- backlog_from :maybe
+SELECT t.id FROM (
+    (
+        SELECT t.* FROM tasks AS t
+        WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.backlog_position >= :place AND t.id <> :task_id
+            AND t.deleted_at IS NULL AND t.archived_at IS NULL
+        ORDER BY t.backlog_position
+        LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT t.* FROM tasks AS t
+        WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.number > :place_number
+            AND t.backlog_position IS NULL AND t.id <> :task_id
+            AND t.deleted_at IS NULL AND t.archived_at IS NULL
+        ORDER BY t.number
+        LIMIT 1
+    )
+) AS t
+ORDER BY coalesce(t.backlog_position, 'l' || lpad(t.number::text, 10, '0') || '00') COLLATE "C"
+LIMIT 1;
+
 -- place_in_backlog :many
 UPDATE tasks AS t
 SET backlog_position = n.position, version = t.version + 1, updated_by = :actor_id, updated_at = :now

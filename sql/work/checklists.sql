@@ -89,3 +89,14 @@ WITH lists AS (
 )
 UPDATE tasks SET checklist_total = (SELECT count(*) FROM items)
 WHERE tenant_id = :tenant_id AND id = :task_id AND EXISTS (SELECT 1 FROM items);
+
+-- Items again as they were.
+-- bring_back_items :many
+INSERT INTO checklist_items (
+    tenant_id, task_id, checklist_id, id, text, position, done_at, done_by, created_by, created_at
+)
+SELECT :tenant_id, :task_id, i.checklist_id, i.id, i.text, i.position, i.done_at, i.done_by, :actor_id, :now
+FROM json_to_recordset(:items::json) AS i (
+    id uuid, checklist_id uuid, text text, position text, done_at timestamptz, done_by uuid
+)
+RETURNING *;

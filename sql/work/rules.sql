@@ -123,6 +123,10 @@ SELECT :tenant_id, d.rule_id, d.task_id, d.due_at
 FROM unnest(:rule_ids::uuid [], :task_ids::uuid [], :due_ats::timestamptz []) AS d (rule_id, task_id, due_at)
 ON CONFLICT (tenant_id, rule_id, task_id) DO UPDATE SET due_at = excluded.due_at;
 
+-- A rule that waits for something else has done nothing yet.
+-- forget_dues :exec
+DELETE FROM rule_dues WHERE tenant_id = :tenant_id AND rule_id = :rule_id;
+
 -- Of what rules name, how much there is.
 -- columns_there :value
 SELECT count(*) FROM board_columns

@@ -12,7 +12,9 @@ import orjson
 import pytest
 
 from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT
-from handlers.work.filters import Filter, Known, Work, compile_filter
+from handlers.work.filter_fields import Known
+from handlers.work.filter_sql import Work, compile_filter
+from handlers.work.filters import Filter
 from handlers.work.find import visible, way_in
 from handlers.work.sorting import SortKey, order_of
 from server.scale import SLUG, TABLES, Size, load
@@ -136,6 +138,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "task_by_key": {"key": "S1-1", "prefix": "S1", "number": 1},
     # Links, approval.
     "link_ends": {"type": "relates"},
+    "bring_back_items": {"items": "[]"},
     "link_between": {"type": "relates"},
     "add_link": {"type": "relates"},
     "link": {},
@@ -288,7 +291,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "count_task_templates": {},
     "templates_there": {},
     "record_rule_runs": {},
-    "audit_rule_runs": {},
+    "audit_rule_runs": {"command_id": FIRST_ID},
     "runs_of_project": {},
     "runs_of_rule": {},
     "set_next_strike": {},
@@ -299,6 +302,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "waits_for_due": {},
     "tasks_due_for_rules": {},
     "remember_due": {},
+    "forget_dues": {},
     # Sprints and the backlog.
     "sprint": {},
     "open_sprints": {},
@@ -321,6 +325,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "backlog": {},
     "backlog_context": {},
     "backlog_before": {},
+    "backlog_from": {},
     "backlog_after": {},
     "place_in_backlog": {},
     # Projects.

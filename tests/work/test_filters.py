@@ -1,5 +1,6 @@
 """Filters: SQL and plain Python agree on every filter, no text gets into SQL, pages follow any order, counts count."""
 
+import base64
 import random
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from handlers.errors import ValidationFailed
-from handlers.work.filters import FIELDS, OPS, Filter, compile_filter
+from handlers.paging import LAST_ID, encode_cursor
+from handlers.work.filter_fields import FIELDS, OPS
+from handlers.work.filter_sql import compile_filter
+from handlers.work.filters import Filter
 from handlers.work.workflow import Category
 from tests.world import Cluster, Person, World, fresh_world
 
@@ -304,6 +308,47 @@ async def test_a_cursor_of_another_order_is_refused_or_harmless(tasks: tuple[Wor
         "tasks.find", project_id=world.project_id, sort=[{"field": "all_day"}], cursor=cursor
     )
     assert other.error.field_errors == {"cursor": ["is not a cursor of this list"]}
+
+
+SORTED: Final = sorted(name for name, known in FIELDS.items() if known.rank or known.kind in (
+    "text", "choice", "number", "moment", "boolean",
+))  # fmt: skip
+
+
+async def test_no_cursor_whatever_stands_in_it_breaks_anything(tasks: tuple[World, Any]) -> None:
+    """Those of every order, for every other one, and what somebody has made up."""
+    world, _ = tasks
+    alice = await world.person("alice").connect()
+
+    async def ask(name: str, cursor: str | None = None) -> Any:
+        sort = [{"field": name}]
+        return await alice.post(
+            "tasks.find", {"project_id": world.project_id, "sort": sort, "limit": 1, "cursor": cursor}
+        )
+
+    first = [await (await ask(name)) for name in SORTED]
+    cursors = {page.meta.pagination.next for page in first}
+    cursors |= {encode_cursor(part, LAST_ID) for part in (None, 0, -1, 2**63, "", "x", "NaN", "-1e999")}
+    for text in (
+        "null",
+        "{}",
+        "[]",
+        "[null]",
+        "1",
+        '"ab"',
+        '[[],"x"]',
+        '[{"a":1},null]',
+        '{"a":1,"b":2}',
+        "[1e400,2]",
+        "[true,false]",
+    ):
+        cursors.add(base64.urlsafe_b64encode(text.encode()).decode().rstrip("="))
+    for name in SORTED:
+        for future in [await ask(name, cursor) for cursor in cursors]:
+            reply = await future
+            assert reply.success or reply.error.field_errors == {
+                "cursor": ["is not a cursor of this list"]
+            }, reply
 
 
 async def test_every_cursor_of_ours_is_taken_back(world: World, alice: Person) -> None:

@@ -557,3 +557,86 @@ async def test_a_column_comes_back_to_a_board_that_stands(alice: Person, board: 
     assert gone.success, gone
     refused = await _undo(alice, board)
     assert (refused.error.code, refused.error.details.reason) == ("CONFLICT", "not_found")
+
+
+async def test_checklists_labels_and_the_backlog(
+    world: World, alice: Person, bob: Person, board: Board
+) -> None:
+    """Each change goes back and comes again, and what others see is what there is."""
+    label = await alice.send("label.create", room=board.room, name="Wet", colour="#3b5bdb")
+    marked = {"label_ids": [label.data.label.id]}
+    assert (await alice.send("task.update", task_id=board.second, changes=marked)).success
+    task = {"task_id": board.first}
+    made = (
+        await alice.send("checklist.create", **task, name="Before", items=["Tape", "Cover", "Sweep"])
+    ).data
+    tape, cover, sweep = [item.id for item in made.checklist_items]
+    later = (await alice.send("checklist.create", **task, name="After")).data.checklist.id
+    before = {**task, "checklist_id": made.checklist.id}
+
+    async def state() -> Any:
+        snapshot = (await alice.snapshot(board.room)).snapshot
+        lists = (await alice.send("checklist.list", **task)).data
+        backlog = (await alice.send("backlog.list", project_id=board.project)).data.tasks
+        return (
+            [(one.id, one.name, one.colour) for one in snapshot.labels],
+            {one.id: (one.label_ids, one.checklist_total, one.checklist_done) for one in snapshot.tasks},
+            [(one.id, one.name) for one in lists.checklists],
+            sorted((one.checklist_id, one.position, one.id, one.text, one.done_at, one.done_by) for one in lists.checklist_items),
+            [one.id for one in backlog],
+        )  # fmt: skip
+
+    states: list[Any] = []
+    steps: list[tuple[str, Any]] = [
+        ("checklist.tick", {**task, "item_id": tape}), ("checklist.untick", {**task, "item_id": tape}),
+        ("checklist.update_item", {**task, "item_id": cover, "text": "Cover all"}),
+        ("checklist.move_item", {**task, "item_id": sweep, "before_id": tape}),
+        ("checklist.move_item", {**task, "item_id": sweep, "checklist_id": later}),
+        ("checklist.add_item", {**before, "text": "Last"}), ("checklist.tick", {**task, "item_id": cover}),
+        ("checklist.remove_item", {**task, "item_id": cover}), ("checklist.convert_item", {**task, "item_id": sweep}),
+        ("checklist.update", {**before, "name": "First"}), ("checklist.move", before),
+        ("checklist.tick", {**task, "item_id": tape}), ("checklist.delete", before),
+        ("checklist.create", {**task, "name": "New", "items": ["One"]}),
+        ("backlog.move", {"task_id": board.tasks[4], "before_id": board.first}),
+        ("backlog.move", {"task_id": board.first}),
+        ("label.update", {"project_id": board.project, "label_id": label.data.label.id, "name": "Damp"}),
+        ("label.delete", {"project_id": board.project, "label_id": label.data.label.id}),
+        ("label.create", {"room": board.room, "name": "Dry", "colour": "#ffffff"}),
+    ]  # fmt: skip
+    start = await bob.join(board.room)
+    for name, payload in steps:
+        states.append(await state())
+        assert (await alice.call(name, payload)).success, name
+    states.append(await state())
+    for (name, _), was in zip(reversed(steps), reversed(states[:-1]), strict=True):
+        reply = await _undo(alice, board)
+        assert reply.success, (name, reply)
+        assert await state() == was, name
+    for (name, _), now in zip(steps, states[1:], strict=True):
+        reply = await _redo(alice, board)
+        assert reply.success, (name, reply)
+        assert await state() == now, name
+    await bob.hears("label.created", seq=reply.meta.seq)
+    fresh = await bob.snapshot(board.room)
+    assert fold(store_of(start.snapshot), bob.events(board.room)) == store_of(fresh.snapshot)
+
+
+async def test_what_others_have_done_with_a_list_stays(
+    world: World, alice: Person, bob: Person, board: Board
+) -> None:
+    task = {"task_id": board.first}
+    made = (await alice.send("checklist.create", **task, name="Before", items=["Tape"])).data
+    item = {**task, "item_id": made.checklist_items[0].id}
+    assert (await bob.send("checklist.tick", **item)).success
+    refused = await _undo(alice, board)
+    assert refused.error.details.conflicts[0].by.name == "Bob"
+    assert (await alice.send("checklist.update_item", **item, text="Tape it")).success
+    assert (await bob.send("checklist.update_item", **item, text="Tape all")).success
+    assert (await _undo(alice, board)).error.details.conflicts[0].fields == ["text"]
+    assert (await alice.send("backlog.move", task_id=board.second, before_id=board.first)).success
+    assert (await bob.send("backlog.move", task_id=board.second)).success
+    assert (await _undo(alice, board)).error.details.conflicts[0].fields == ["backlog_position"]
+    label = (await alice.send("label.create", room=board.room, name="Wet", colour="#3b5bdb")).data.label
+    assert (await bob.send("task.update", task_id=board.third, changes={"label_ids": [label.id]})).success
+    kept = await _undo(alice, board)
+    assert (kept.error.code, kept.error.message) == ("CONFLICT", "Tasks have this label by now")

@@ -297,6 +297,43 @@ async def test_what_follows_uses_up_no_turns_for_good(worlds: Callable[..., Any]
     assert await _rounds(world, alice, board) == [2, 4, 5, 5]
 
 
+async def test_what_says_nothing_of_due_dates_leaves_the_clock_alone(quiet: World) -> None:
+    """Events that show of a task only how many comments, ticks or labels it has, or who watches it."""
+    alice, board = await quiet.person("alice").connect(), Board.of(quiet)
+    await _rule(alice, board, DUE, TAG)
+    label = (await alice.send("label.create", room=board.room, name="Wet", colour="#00f")).data.label.id
+    assert (await alice.send("task.update", task_id=board.first, changes={"label_ids": [label]})).success
+    await _later(quiet)
+    sent: list[tuple[str, dict[str, Any]]] = [
+        ("comment.add", {"task_id": board.first, "body": "Hm"}),
+        ("checklist.create", {"task_id": board.first, "name": "Tools", "items": ["Saw"]}),
+        ("task.unwatch", {"task_id": board.first}),
+        ("label.delete", {"label_id": label, "project_id": board.project}),
+    ]
+    for name, payload in sent:
+        reply = await alice.call(name, payload)
+        assert reply.success, (name, reply)
+    planned = await _planned(quiet, board.project)
+    assert planned is not None
+    assert planned.year == 2100
+
+
+async def test_a_rule_that_waits_for_another_moment_acts_again(quiet: World) -> None:
+    alice, board = await quiet.person("alice").connect(), Board.of(quiet)
+    soon = datetime.now(UTC) + timedelta(minutes=30)
+    assert (
+        await alice.send("task.update", task_id=board.first, changes={"due_at": soon.isoformat()})
+    ).success
+    rule = await _rule(alice, board, {"on": "task.due", "minutes": -60}, TAG)
+    async with quiet.sql() as db:
+        for minutes, runs in ((-60, 1), (-45, 2), (-45, 2)):
+            when = {"on": "task.due", "minutes": minutes}
+            assert (await alice.send("rule.update", rule_id=rule.id, when=when)).success
+            await db.execute("UPDATE rules SET enabled_at = enabled_at - interval '1 hour'")
+            await _ring(quiet)
+            assert len(await _runs(alice, board)) == runs
+
+
 async def test_another_name_leaves_the_clock_alone(quiet: World) -> None:
     """What was due before the new name is still acted upon, and what is left of an occurrence goes on."""
     alice, board = await quiet.person("alice").connect(), Board.of(quiet)
