@@ -1,18 +1,21 @@
 """Keeps the progress of projects up to date, a moment after their tasks have changed.
 
 A node remembers the projects in which its own commands had events, which costs a board nothing, and looks at them a
-little later: whatever many moves come to is told once. A node that dies forgets some; the next change, or what
-maintenance does, makes up for it.
+little later: whatever many moves come to is told once. What fails is tried again, later and later. What a node that died
+had noted is found in the log: each looks back when it starts, and once an hour.
 """
 
 import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
 from typing import Final
 from uuid import UUID
 
 import structlog
 
 from handlers.dispatch import Dispatcher
-from handlers.errors import AtriumError
+from handlers.errors import AtriumError, Internal, Unavailable
 from handlers.registry import INTERNAL
 from handlers.work.progress import Reckon
 from server.deputy import acting_for
@@ -25,6 +28,26 @@ log = structlog.get_logger(__name__)
 COMMAND: Final = "project.reckon"
 LAST_LOOK: Final = 2.0
 """How long the end of a node may wait for what is left (seconds)."""
+FIRST_PAUSE: Final = 2.0
+"""Before a project that could not be reckoned is looked at again; twice as long each time (seconds)."""
+LONGEST_PAUSE: Final = 300.0
+"""The longest such pause (seconds)."""
+LOOK_BACK: Final = 3600.0
+"""How often the log is searched for what others may have forgotten; it is for twice as long (seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A project to look at, because of what somebody did."""
+
+    actor_id: UUID
+    tries: int = 0
+    after: float = 0.0
+    """Not before this moment, by the clock of the process."""
+
+    def again(self) -> "_Due":
+        pause = min(FIRST_PAUSE * 2**self.tries, LONGEST_PAUSE)
+        return _Due(self.actor_id, self.tries + 1, monotonic() + pause)
 
 
 class Reckoner:
@@ -33,14 +56,14 @@ class Reckoner:
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
         self._delay = settings.progress_delay
-        self._due: dict[RoomKey, UUID] = {}
+        self._due: dict[RoomKey, _Due] = {}
         self._dispatcher: Dispatcher | None = None
         self._task: asyncio.Task[None] | None = None
 
     def note(self, room: RoomKey, actor_id: UUID) -> None:
         """A project had an event, which somebody has caused."""
         if self._delay:
-            self._due[room] = actor_id
+            self._due[room] = _Due(actor_id)
 
     def start(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
@@ -62,14 +85,36 @@ class Reckoner:
     async def once(self) -> int:
         """Look at every project that has changed; returns how many have come to another percent."""
         changed = 0
-        for room in list(self._due):
-            changed += await self._reckon(room, self._due.pop(room))
+        for room, due in list(self._due.items()):
+            if due.after > monotonic():
+                continue
+            del self._due[room]  # what happens from here on notes it again
+            try:
+                changed += await self._reckon(room, due.actor_id)
+            except (asyncio.CancelledError, *LOST):
+                self._due.setdefault(room, due)
+                raise
+            except Exception as error:
+                self._due.setdefault(room, due.again())
+                log.warning("progress.postponed", room=room.name, tries=due.tries + 1, error=repr(error))
         return changed
 
+    async def look_back(self) -> None:
+        """Note every project that had an event lately, or shortly before the last one that there was."""
+        async with self._db.transaction(None) as session:
+            rows = await session.many("active_projects", within=timedelta(seconds=2 * LOOK_BACK))
+        for row in rows:
+            room = RoomKey(row["tenant_id"], "project", row["room_id"])
+            self._due.setdefault(room, _Due(row["actor_id"]))
+
     async def _run(self) -> None:
+        look_at = monotonic()
         while True:
             await asyncio.sleep(self._delay)
             try:
+                if look_at <= monotonic():
+                    await self.look_back()
+                    look_at = monotonic() + LOOK_BACK
                 await self.once()
             except LOST as error:
                 log.warning("progress.postponed", error=repr(error))
@@ -88,7 +133,9 @@ class Reckoner:
             await self._dispatcher.submit(
                 INTERNAL[COMMAND], Reckon(project_id=room.id), acting_for(actor_id, room.tenant_id), tenant
             )
-        except AtriumError as error:  # the tenant is gone, or the node is ending
+        except (Internal, Unavailable):
+            raise
+        except AtriumError as error:  # the tenant is gone
             log.warning("progress.left", room=room.name, error=repr(error))
             return False
         return True

@@ -48,6 +48,11 @@ RETURNING true;
 -- release_alarm :exec
 UPDATE alarms SET try_at = at WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id;
 
+-- What slept in a project, or in the tenant, and is due, is due at once when that is back.
+-- wake_alarms :exec
+UPDATE alarms SET try_at = at
+WHERE tenant_id = :tenant_id AND (:project_id::uuid IS NULL OR room_id = :project_id) AND at <= :now AND try_at > at;
+
 -- postpone_alarm :exec
 UPDATE alarms SET try_at = now() + :pause::interval, tries = tries + 1
 WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id;

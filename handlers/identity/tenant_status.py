@@ -135,6 +135,8 @@ async def change(tx: Tx, cmd: ChangeStatus) -> Outcome[TenantUpdated, TenantRepl
     grace = timedelta(days=tx.settings.tenant_grace)
     purge_at = (before["purge_at"] or tx.now + grace) if after["status"] == "deleted" else None
     fresh = await tx.one("set_tenant_status", purge_at=purge_at, **after)
+    if cmd.to in ("active", "restored"):
+        await tx.exec("wake_alarms", project_id=None)
     await tx.rights_changed()
     if cmd.to in ("suspended", "deleted"):
         await _tell_owners(tx, fresh, cmd)

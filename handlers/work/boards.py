@@ -14,7 +14,7 @@ from handlers.registry import Entity, Event, Gone, Name, Outcome, Payload, comma
 from handlers.work import positions
 from handlers.work.bulk import MOST, TasksUpdated
 from handlers.work.columns import Column
-from handlers.work.rules import OverLimit, check_limit
+from handlers.work.ends import ends_of
 from handlers.work.task_values import check_keys
 from handlers.work.tasks import TaskPart, Was
 from storage.ids import new_id
@@ -197,24 +197,11 @@ async def _clear(tx: Tx, cmd: DeleteBoard) -> list[TasksUpdated]:
         raise Conflict(f"The board holds more than {MOST:,} tasks: move some first", details={"most": MOST})
     await _board(tx, cmd.move_to)
     columns = [row for row in await tx.many("columns_of") if row["board_id"] == cmd.move_to]
-    ends = {row["id"]: row for row in await tx.many("column_ends", column_ids=[row["id"] for row in columns])}
-    last = {column_id: row["last_position"] for column_id, row in ends.items()}
-    held = {column_id: row["held"] for column_id, row in ends.items()}
-    over: dict[UUID, OverLimit] = {}
+    ends = await ends_of(tx, columns)
     places: list[tuple[Row, UUID, str]] = []
     for task in tasks:
-        column = next((row for row in columns if task["status_id"] in row["status_ids"]), None)
-        if column is None:
-            raise Conflict(
-                "No column of that board shows the status of some tasks",
-                details={"status_id": task["status_id"]},
-            )
-        at: UUID = column["id"]
-        if more := check_limit(column, held[at]):
-            over[at] = more
-        held[at] = None if held[at] is None else held[at] + 1
-        last[at] = positions.between(last[at], None)
-        places.append((task, at, last[at]))
+        column_id = ends.showing(task["status_id"])
+        places.append((task, column_id, ends.take(column_id)))
     await tx.exec(
         "place_tasks",
         ids=[task["id"] for task, _, _ in places],
@@ -237,8 +224,8 @@ async def _clear(tx: Tx, cmd: DeleteBoard) -> list[TasksUpdated]:
             for task, _, _ in places
         ],
     )
-    if over:
-        event.over_limits = list(over.values())
+    if ends.over:
+        event.over_limits = list(ends.over.values())
     return [event]
 
 

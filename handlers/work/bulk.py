@@ -14,14 +14,14 @@ import orjson
 from pydantic import AfterValidator, Field, model_validator
 
 from handlers.context import Tx
-from handlers.errors import AtriumError, Conflict, NotFound, ValidationFailed, VersionConflict
+from handlers.errors import AtriumError, NotFound, ValidationFailed, VersionConflict
 from handlers.registry import Entity, Event, Ids, Outcome, Payload, Reply, Version, command, unique
-from handlers.work import positions
 from handlers.work.bulk_values import values_of
 from handlers.work.dates import settled
 from handlers.work.dependencies import DependencyPart, removed_with
+from handlers.work.ends import Ends, ends_of
 from handlers.work.labels import MOST_ON_A_TASK, LabelIds, check_labels
-from handlers.work.rules import OverLimit, check_limit, check_step, next_status, transitions_of
+from handlers.work.rules import OverLimit, check_step, next_status, transitions_of
 from handlers.work.sprint_facts import Filling, settle, sprint_to_fill
 from handlers.work.subtasks import recount
 from handlers.work.tasks import SharedChanges, Tags, TaskPart, Was, check_people, parents_told, unapproved
@@ -112,43 +112,17 @@ class BulkReply(Reply):
 
 
 @dataclass(slots=True)
-class _Place:
-    """The end of a column that tasks go to, as those before have left it."""
-
-    column: Row
-    held: int | None
-    last: str | None
-    over: OverLimit | None = None
-
-    def take(self, row: Row) -> dict[str, Any]:
-        """Where a task comes to lie that goes there; CONFLICT where there is no room."""
-        if row["column_id"] != self.column["id"]:
-            self.over = check_limit(self.column, self.held)
-            self.held = None if self.held is None else self.held + 1
-        self.last = positions.between(self.last, None)
-        return {"column_id": self.column["id"], "position": self.last}
-
-
-@dataclass(slots=True)
 class _Board:
     """What has to be known of the project to decide where tasks go."""
 
     columns: Mapping[UUID, Row]
     """In the order of the boards, and on each in its own."""
     statuses: Mapping[UUID, Mapping[str, Any]]
-    places: Mapping[UUID, _Place]
-    """By column: where tasks may go."""
+    ends: Ends
+    """Of the columns where tasks may go."""
     asks_approval: bool = False
     """Whether a task must be approved before it is done."""
     sprint: Filling | None = None
-
-    def place_of(self, status_id: UUID, column_id: UUID) -> _Place | None:
-        """Where a task goes with a new status: on its own board, if a column of that shows it."""
-        own = self.columns[column_id]["board_id"] if column_id in self.columns else None
-        showing = [place for place in self.places.values() if status_id in place.column["status_ids"]]
-        return next((place for place in showing if place.column["board_id"] == own), None) or next(
-            iter(showing), None
-        )
 
 
 @dataclass(slots=True)
@@ -213,7 +187,7 @@ async def update(tx: Tx, cmd: UpdateTasks) -> Outcome[TasksUpdated, BulkReply]:
     if not decided.tasks:
         return Outcome([], summed(outcomes))
     event, reply = TasksUpdated(tasks=decided.tasks, was=decided.was), summed(outcomes)
-    if over := [place.over for place in board.places.values() if place.over]:
+    if over := list(board.ends.over.values()):
         event.over_limits = reply.over_limits = over
     return Outcome([event], reply)
 
@@ -242,7 +216,7 @@ async def delete(tx: Tx, cmd: DeleteTasks) -> Outcome[TasksDeleted, BulkReply]:
 async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
     status_id = cmd.changes.status_id if cmd.changes else None
     if cmd.column_id is None and status_id is None:
-        return _Board({}, {}, {})
+        return _Board({}, {}, Ends({}, {}, {}))
     columns = {row["id"]: row for row in await tx.many("columns_of")}
     rows = await tx.many("statuses_of")
     statuses = {row["id"]: {**dict(row), "transitions": transitions_of(row)} for row in rows}
@@ -250,17 +224,10 @@ async def _board(tx: Tx, cmd: UpdateTasks) -> _Board:
         raise NotFound("There is no such status")
     if cmd.column_id is not None and cmd.column_id not in columns:
         raise NotFound("There is no such column")
-    open_to = [column_id for column_id, row in columns.items() if status_id in row["status_ids"]]
-    ends = {
-        row["id"]: row
-        for row in await tx.many("column_ends", column_ids=[cmd.column_id] if cmd.column_id else open_to)
-    }
-    places = {
-        column_id: _Place(row, ends[column_id]["held"], ends[column_id]["last_position"])
-        for column_id, row in columns.items()
-        if column_id in ends
-    }
-    return _Board(columns, statuses, places, bool(await tx.value("requires_approval")))
+    ends = await ends_of(
+        tx, (row for row in columns.values() if row["id"] == cmd.column_id or status_id in row["status_ids"])
+    )
+    return _Board(columns, statuses, ends, bool(await tx.value("requires_approval")))
 
 
 def _check_version(cmd: UpdateTasks, row: Row) -> None:
@@ -307,15 +274,12 @@ def _fresh(tx: Tx, cmd: UpdateTasks, board: _Board, row: Row, own: Mapping[str, 
 
 def _placed(cmd: UpdateTasks, board: _Board, row: Row, status_id: UUID) -> dict[str, Any]:
     """Where a task comes to lie: at the end of the named column, or of one that shows its new status."""
-    if cmd.column_id is not None:
-        return board.places[cmd.column_id].take(row)
     here = board.columns.get(row["column_id"])
-    if here is not None and status_id in here["status_ids"]:
+    if cmd.column_id is None and here is not None and status_id in here["status_ids"]:
         return {}
-    place = board.place_of(status_id, row["column_id"])
-    if place is None:
-        raise Conflict("No column of this project shows that status")
-    return place.take(row)
+    column_id = cmd.column_id or board.ends.showing(status_id, board_id=here["board_id"] if here else None)
+    position = board.ends.take(column_id, counts=row["column_id"] != column_id)
+    return {"column_id": column_id, "position": position}
 
 
 def _changed(values: list[Any], more: list[Any], fewer: list[Any]) -> list[Any]:

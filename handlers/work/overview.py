@@ -48,7 +48,7 @@ class Overview(Reply):
     progress: int = Field(description="How much is done (percent), reckoned now.")
     categories: list[CategoryCount] = Field(description="Those that there are tasks in.")
     open_tasks: int = Field(description="Neither done nor cancelled.")
-    overdue: int = Field(description="Open tasks that were due by now.")
+    overdue: int = Field(description="Tasks not completed that were due by now, as in lists.")
     unassigned: int = Field(description="Open tasks that nobody has.")
     milestones: list[NextMilestone] = Field(description="The next five, overdue ones first.")
     projects: list[Held] = Field(description="Of a portfolio or program: what is in it; at most 100 of them.")

@@ -1,7 +1,7 @@
 """Where tasks come to lie in another project: statuses and columns that answer to those they had, rights, and numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,9 +9,8 @@ from handlers.access import Rights
 from handlers.context import Tx
 from handlers.entry import read_rights
 from handlers.errors import Conflict, Forbidden, NotFound
-from handlers.work import positions
+from handlers.work.ends import Ends, ends_of
 from handlers.work.parts import lock_projects
-from handlers.work.rules import check_limit
 from storage.postgres import Row
 from storage.rooms import RoomKey
 
@@ -25,9 +24,7 @@ class Places:
 
     columns: list[Row]
     statuses: list[Row]
-    ends: dict[UUID, Row]
-    last: dict[UUID, str | None] = field(default_factory=dict)
-    arrived: dict[UUID, int] = field(default_factory=dict)
+    ends: Ends
 
     def status_like(self, old: Mapping[str, Any]) -> Row:
         """The status of the same name, else the first of the same category, else the first of all."""
@@ -47,14 +44,9 @@ class Places:
         if not self.columns:
             raise Conflict("The project has no column")
         column = (named or showing or self.columns)[0]
-        here: UUID = column["id"]
-        end = self.ends[here]
-        if shown and end["held"] is not None:
-            check_limit(column, end["held"] + self.arrived.get(here, 0))
-        self.arrived[here] = self.arrived.get(here, 0) + shown
-        self.last[here] = positions.between(self.last.get(here, end["last_position"]), None)
         at = status_id if status_id in column["status_ids"] else column["status_ids"][0]
-        return {"column_id": here, "status_id": at, "position": self.last[here]}
+        position = self.ends.take(column["id"], counts=shown)
+        return {"column_id": column["id"], "status_id": at, "position": position}
 
     def first_status(self, column_id: UUID | None) -> UUID:
         """The first status of a column, or of the first one."""
@@ -71,10 +63,8 @@ class Places:
 async def places_in(tx: Tx, project_id: UUID) -> Places:
     """The boards of a project as they are."""
     columns = await tx.many("columns_of", project_id=project_id)
-    ends = await tx.many("column_ends", project_id=project_id, column_ids=[row["id"] for row in columns])
-    return Places(
-        columns, await tx.many("statuses_of", project_id=project_id), {row["id"]: row for row in ends}
-    )
+    statuses = await tx.many("statuses_of", project_id=project_id)
+    return Places(columns, statuses, await ends_of(tx, columns, project_id=project_id))
 
 
 async def rights_there(tx: Tx, project_id: UUID, permission: str) -> Rights:

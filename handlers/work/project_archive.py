@@ -53,6 +53,7 @@ async def unarchive(tx: Tx, cmd: OneProject) -> list[ProjectUnarchived]:
     if row["archived_at"] is None:
         raise Conflict("This project is not archived")
     fresh = await tx.one("mark_project_archived", cmd, archived_at=None)
+    await tx.exec("wake_alarms", cmd)
     part, was = _parts(row, fresh)
     return both(tx, cmd.project_id, ProjectUnarchived(project=part, was=was))
 

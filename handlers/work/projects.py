@@ -414,8 +414,7 @@ async def read(tx: Tx, window: int) -> ProjectSnapshot:
 
 async def _dependencies(tx: Tx, shown: set[UUID]) -> list[Dependency]:
     """Those that a task in the snapshot has to do with."""
-    rows = await tx.many("dependencies_of_project")
-    return [Dependency.of(row) for row in rows if row["task_id"] in shown or row["depends_on_id"] in shown]
+    return [Dependency.of(row) for row in await tx.many("dependencies_of_shown", task_ids=list(shown))]
 
 
 def _windowed(rows: list[Row], window: int) -> tuple[list[Task], dict[UUID, str]]:

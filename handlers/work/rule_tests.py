@@ -9,8 +9,9 @@ from handlers.errors import AtriumError, NotFound
 from handlers.registry import Entity, Payload, Reply, query
 from handlers.work.automation import Chain, holds, owner_tx
 from handlers.work.project_rules import definition
-from handlers.work.rule_actions import NEEDS, Action, Named
+from handlers.work.rule_actions import NEEDS, Action, Named, needs_task
 from handlers.work.rule_rates import enabled_rules
+from storage.postgres import Row
 
 
 class TryRule(Payload):
@@ -65,7 +66,7 @@ async def test(tx: Tx, ask: TryRule) -> RuleTest:
     except AtriumError as error:  # it names a field that is gone
         found.append(Hindrance(reason=error.code, message=error.message))
     for at, action in enumerate(rule.then):
-        found += await _hindrances(owner, action, at)
+        found += await _hindrances(owner, action, task, at)
     return RuleTest(would_act=not found, hindrances=found)
 
 
@@ -74,13 +75,15 @@ async def _too_often(tx: Tx, rule_id: UUID) -> bool:
     return any(each.id == rule_id and chain.too_often(each) for each in chain.rules)
 
 
-async def _hindrances(owner: Tx, action: Action, at: int) -> list[Hindrance]:
+async def _hindrances(owner: Tx, action: Action, task: Row | None, at: int) -> list[Hindrance]:
     if not owner.rights.allow(NEEDS[action.do]):
         return [
             Hindrance(
                 reason="FORBIDDEN", message=f"Its owner lacks the permission {NEEDS[action.do]}", action=at
             )
         ]
+    if task is None and needs_task(action):
+        return [Hindrance(reason="NOT_FOUND", message="There is no task to act on", action=at)]
     named = Named()
     named.add(action)
     missing = await named.missing(owner)

@@ -28,6 +28,7 @@ from handlers.registry import (
 from handlers.work import positions
 from handlers.work.dates import settled
 from handlers.work.dependencies import Dependency, DependencyPart, back_with, removed_with
+from handlers.work.ends import ends_of
 from handlers.work.labels import LabelIds, check_labels
 from handlers.work.rules import OverLimit, check_entry, check_limit, check_step
 from handlers.work.sprint_facts import COUNTED, check_sprint, settle
@@ -543,23 +544,15 @@ async def _place_for(
 
 async def put_back(tx: Tx, items: Sequence[Row]) -> tuple[list[Task], OverLimit | None]:
     """Tasks at the ends of their columns again, and the last column that holds more than it should by them."""
-    back, over = list[Task](), None
-    for item in items:
-        task, more = await _put_back(tx, item)
-        back.append(task)
-        over = more or over
-    settle(tx, [{"id": task.id, "sprint_id": task.sprint_id} for task in back])
-    return back, over
-
-
-async def _put_back(tx: Tx, item: Row) -> tuple[Task, OverLimit | None]:
-    column_id = item["column_id"] if item["column_stands"] else None
-    column = await _landing(tx, column_id, item["status_id"], item["column_id"])
-    over = check_limit(column, column["held"])
-    row = await tx.one(
-        "restore_task",
-        task_id=item["id"],
-        column_id=column["id"],
-        position=positions.between(column["last_position"], None),
-    )
-    return Task.of(row), over
+    ends = await ends_of(tx, await tx.many("columns_of"))
+    column_ids = [
+        ends.showing(item["status_id"], own=item["column_id"], board_id=item["board_id"]) for item in items
+    ]
+    placed = [ends.take(column_id) for column_id in column_ids]
+    ids = [item["id"] for item in items]
+    rows = {
+        row["id"]: row
+        for row in await tx.many("put_back_tasks", ids=ids, column_ids=column_ids, positions=placed)
+    }
+    settle(tx, rows.values())
+    return [Task.of(rows[task_id]) for task_id in ids], next(reversed(ends.over.values()), None)

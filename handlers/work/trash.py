@@ -130,6 +130,7 @@ async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored | ProjectProg
     fresh = await tx.maybe("restore_project", cmd, parent_id=row["parent_id"] if fits else None)
     if fresh is None:  # it was to be removed just now
         raise NotFound("There is no such project in the trash")
+    await tx.exec("wake_alarms", cmd)
     await auto_archive.set_alarm(tx, fresh)
     told = both(tx, cmd.project_id, ProjectRestored.of(fresh))
     return [*told, *await settle_above(tx, {fresh["parent_id"]} - {None})]

@@ -11,11 +11,11 @@ from pydantic import Field
 from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound
 from handlers.registry import Event, Outcome, command
-from handlers.work import positions
 from handlers.work.archive import ArchiveTasks
 from handlers.work.bulk import BulkReply, TaskOutcome, refused, summed
 from handlers.work.dependencies import Dependency, back_with
-from handlers.work.rules import OverLimit, check_limit
+from handlers.work.ends import Ends, ends_of
+from handlers.work.rules import OverLimit
 from handlers.work.sprint_facts import settle
 from handlers.work.tasks import Task
 from storage.postgres import Row
@@ -35,40 +35,22 @@ class TasksUnarchived(Event, name="tasks.unarchived"):
 
 
 @dataclass(slots=True)
-class _Ends:
-    """Where columns end and how full they are, as the tasks placed so far have left them."""
+class _Placed:
+    """Where the tasks come to lie that are taken out."""
 
-    columns: Sequence[Row]
-    last: dict[UUID, str | None]
-    held: dict[UUID, int | None]
-    placed: dict[UUID, tuple[UUID, str]] = field(default_factory=dict)
+    ends: Ends
+    at: dict[UUID, tuple[UUID, str]] = field(default_factory=dict)
     """By task: its column and position."""
-    over: dict[UUID, OverLimit] = field(default_factory=dict)
 
     def take(self, family: Sequence[Row]) -> None:
         """Place a task with its subtasks; CONFLICT, and nothing placed, where one of them has no room."""
-        before = dict(self.last), dict(self.held), dict(self.placed), dict(self.over)
-        try:
-            for row in family:
-                if row["id"] not in self.placed:
-                    self._place(row)
-        except Conflict:
-            self.last, self.held, self.placed, self.over = before
-            raise
-
-    def _place(self, row: Row) -> None:
-        showing = [column for column in self.columns if row["status_id"] in column["status_ids"]]
-        if not showing:
-            raise Conflict("No column of this project shows that status")
-        own = [column for column in showing if column["board_id"] == row["board_id"]]
-        column = next((one for one in showing if one["id"] == row["column_id"]), (own or showing)[0])
-        column_id: UUID = column["id"]
-        held = self.held[column_id]
-        if over := check_limit(column, held):
-            self.over[column_id] = over
-        self.held[column_id] = None if held is None else held + 1
-        position = positions.between(self.last[column_id], None)
-        self.last[column_id], self.placed[row["id"]] = position, (column_id, position)
+        trial, at = self.ends.copy(), dict[UUID, tuple[UUID, str]]()
+        for row in family:
+            if row["id"] not in self.at:
+                column_id = trial.showing(row["status_id"], own=row["column_id"], board_id=row["board_id"])
+                at[row["id"]] = column_id, trial.take(column_id)
+        self.ends = trial
+        self.at |= at
 
 
 @command("tasks.unarchive", needs="task.edit", rest="POST /projects/{project_id}/tasks/unarchive")
@@ -77,32 +59,28 @@ async def unarchive_many(tx: Tx, cmd: ArchiveTasks) -> Outcome[TasksUnarchived, 
     families: dict[UUID, list[Row]] = {}
     for row in await tx.many("archived_families", cmd):
         families.setdefault(row["top"], []).append(row)
-    columns = await tx.many("columns_of")
-    rows = await tx.many("column_ends", column_ids=[row["id"] for row in columns])
-    ends = _Ends(
-        columns, {row["id"]: row["last_position"] for row in rows}, {row["id"]: row["held"] for row in rows}
-    )
+    placed = _Placed(await ends_of(tx, await tx.many("columns_of")))
     found: dict[UUID, TaskOutcome] = {}
     for task_id in _from_the_top(cmd.task_ids, families):
-        found[task_id] = _placed(task_id, families.get(task_id), ends)
+        found[task_id] = _outcome(task_id, families.get(task_id), placed)
     outcomes = [found[task_id] for task_id in cmd.task_ids]
     reply = summed(outcomes)
-    if not ends.placed:
+    if not placed.at:
         return Outcome([], reply)
-    reply.over_limits = list(ends.over.values())
-    return Outcome(await _written(tx, ends), reply)
+    reply.over_limits = list(placed.ends.over.values())
+    return Outcome(await _written(tx, placed), reply)
 
 
-def _placed(task_id: UUID, family: Sequence[Row] | None, ends: _Ends) -> TaskOutcome:
+def _outcome(task_id: UUID, family: Sequence[Row] | None, placed: _Placed) -> TaskOutcome:
     try:
         if family is None:
             raise NotFound("There is no such task in the archive")
         top = next(row for row in family if row["id"] == task_id)
-        if top["parent_archived"] and top["parent_id"] not in ends.placed:
+        if top["parent_archived"] and top["parent_id"] not in placed.at:
             raise Conflict(
                 "Its parent task is in the archive: take that one out", details={"task_id": top["parent_id"]}
             )
-        ends.take(family)
+        placed.take(family)
     except AtriumError as error:
         return refused(task_id, error)
     return TaskOutcome(id=task_id, outcome="done")
@@ -121,19 +99,19 @@ def _from_the_top(task_ids: Sequence[UUID], families: Mapping[UUID, Sequence[Row
     return sorted(task_ids, key=depth)
 
 
-async def _written(tx: Tx, ends: _Ends) -> list[TasksUnarchived]:
+async def _written(tx: Tx, placed: _Placed) -> list[TasksUnarchived]:
     rows = await tx.many(
-        "unarchive_tasks",
-        ids=list(ends.placed),
-        column_ids=[column_id for column_id, _ in ends.placed.values()],
-        positions=[position for _, position in ends.placed.values()],
+        "put_back_tasks",
+        ids=list(placed.at),
+        column_ids=[column_id for column_id, _ in placed.at.values()],
+        positions=[position for _, position in placed.at.values()],
     )
     settle(tx, rows)
     events = [TasksUnarchived(tasks=[Task.of(row) for row in some]) for some in _in_parts(rows)]
-    if edges := await back_with(tx, ends.placed):
+    if edges := await back_with(tx, placed.at):
         events[-1].dependencies = edges
-    if ends.over:
-        events[-1].over_limits = list(ends.over.values())
+    if placed.ends.over:
+        events[-1].over_limits = list(placed.ends.over.values())
     return events
 
 

@@ -4,6 +4,7 @@ A shared view belongs to the project and is in its room; whoever may edit boards
 owner's room and reaches nobody else, nor does the audit log tell what it shows.
 """
 
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -46,6 +47,11 @@ MOST_OWN: Final = 200
 """Private views that one person may have in a tenant (count)."""
 FILTER_SIZE: Final = 10_000
 """Length of a filter as JSON (bytes)."""
+SHARED_SIZE: Final = 200_000
+"""Filters, orders and fields of all shared views of a project, which its snapshot holds (bytes of JSON)."""
+
+LOOK: Final = ("filter", "sort", "fields")
+"""What a view weighs by."""
 
 Layout = Literal["board", "list", "calendar", "timeline"]
 
@@ -167,7 +173,10 @@ async def create(tx: Tx, cmd: CreateView) -> ViewCreated:
     await _check_look(tx, cmd.filter, cmd.sort)
     await check_lanes(tx, cmd.swimlanes)
     view_id = cmd.id or new_id()
-    row = await tx.one("create_view", cmd, id=view_id, filter=_filter(cmd.filter), sort=_sort(cmd.sort))
+    look = {"filter": _filter(cmd.filter), "sort": _sort(cmd.sort), "fields": cmd.fields}
+    if cmd.shared:
+        await _check_size(tx, view_id, look)
+    row = await tx.one("create_view", cmd, id=view_id, **look)
     _tell_audit(tx, view_id, private=not cmd.shared)
     return ViewCreated.of(row).to(_room(tx, row["shared"], row["owner_id"]))
 
@@ -197,7 +206,10 @@ async def update(tx: Tx, cmd: UpdateView) -> list[ViewUpdated | ViewDeleted]:
         changes["filter"] = _filter(cmd.filter)
     if cmd.sort is not None:
         changes["sort"] = _sort(cmd.sort)
-    fresh = await tx.one("update_view", **{**dict(row), **changes, "now": tx.now})
+    after = {**dict(row), **changes}
+    if shared and changes.keys() & {"shared", *LOOK}:
+        await _check_size(tx, cmd.view_id, after)
+    fresh = await tx.one("update_view", **{**after, "now": tx.now})
     _tell_audit(tx, cmd.view_id, private=not (shared and row["shared"]))
     events: list[ViewUpdated | ViewDeleted] = [ViewUpdated.of(fresh).to(_room(tx, shared, row["owner_id"]))]
     if shared != row["shared"]:
@@ -261,6 +273,15 @@ async def _check_room(tx: Tx, shared: bool) -> None:
         raise Conflict(f"A project has at most {MOST_SHARED} shared views")
     if not shared and await tx.value("count_own_views") >= MOST_OWN:
         raise Conflict(f"One person has at most {MOST_OWN} views of her own")
+
+
+async def _check_size(tx: Tx, view_id: UUID, look: Mapping[str, Any]) -> None:
+    size = sum(len(orjson.dumps(look[name])) for name in LOOK)
+    if size + await tx.value("size_of_shared_views", view_id=view_id) > SHARED_SIZE:
+        raise Conflict(
+            "The shared views of this project are too large together: keep this one for yourself, or make others smaller",
+            details={"limit": SHARED_SIZE},
+        )
 
 
 def _tell_audit(tx: Tx, view_id: UUID, *, private: bool) -> None:

@@ -34,7 +34,7 @@ WITH RECURSIVE back AS (
     JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.parent_id = b.id AND t.archived_with = b.archived_with
     WHERE t.deleted_at IS NULL
 )
-SELECT t.id, t.column_id, t.status_id, c.deleted_at IS NULL AND t.status_id = ANY(c.status_ids) AS column_stands
+SELECT t.id, t.column_id, t.status_id, c.board_id
 FROM back AS b
 JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.id = b.id
 JOIN board_columns AS c ON c.tenant_id = t.tenant_id AND c.id = t.column_id
@@ -60,12 +60,3 @@ JOIN tasks AS t ON t.tenant_id = :tenant_id AND t.id = b.id
 JOIN board_columns AS c ON c.tenant_id = t.tenant_id AND c.id = t.column_id
 LEFT JOIN tasks AS p ON p.tenant_id = t.tenant_id AND p.id = t.parent_id
 ORDER BY t.column_id, t.position, t.id;
-
--- unarchive_tasks :many
-UPDATE tasks AS t
-SET
-    archived_at = NULL, archived_with = NULL, column_id = p.column_id, position = p.position,
-    moved_by = :actor_id, moved_at = :now, version = t.version + 1, updated_by = :actor_id, updated_at = :now
-FROM unnest(:ids::uuid [], :column_ids::uuid [], :positions::text []) AS p (id, column_id, position)
-WHERE t.tenant_id = :tenant_id AND t.id = p.id
-RETURNING t.*;

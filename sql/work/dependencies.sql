@@ -105,6 +105,17 @@ WHERE d.tenant_id = :tenant_id AND d.project_id = :project_id
     AND o.tenant_id = :tenant_id AND o.project_id = :project_id AND o.deleted_at IS NULL AND o.archived_at IS NULL
 ORDER BY d.id;
 
+-- The same, of some of the tasks.
+-- dependencies_of_shown :many
+SELECT d.* FROM dependencies AS d
+JOIN tasks AS t ON t.tenant_id = d.tenant_id AND t.id = d.task_id
+JOIN tasks AS o ON o.tenant_id = d.tenant_id AND o.id = d.depends_on_id
+WHERE d.tenant_id = :tenant_id AND d.project_id = :project_id
+    AND (d.task_id = ANY(:task_ids::uuid []) OR d.depends_on_id = ANY(:task_ids::uuid []))
+    AND t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_at IS NULL AND t.archived_at IS NULL
+    AND o.tenant_id = :tenant_id AND o.project_id = :project_id AND o.deleted_at IS NULL AND o.archived_at IS NULL
+ORDER BY d.id;
+
 -- Those of some tasks, whose other tasks stand too: what goes to the trash with them, or comes back.
 -- dependencies_of_tasks :many
 SELECT d.* FROM dependencies AS d

@@ -4,7 +4,7 @@
 SELECT
     s.category, count(*) AS tasks,
     count(*) FILTER (WHERE s.category NOT IN ('done', 'cancelled')) AS open,
-    count(*) FILTER (WHERE s.category NOT IN ('done', 'cancelled') AND t.due_at < :now) AS overdue,
+    count(*) FILTER (WHERE t.completed_at IS NULL AND t.due_at < :now) AS overdue,
     count(*) FILTER (WHERE s.category NOT IN ('done', 'cancelled') AND t.assignee_ids = '{}') AS unassigned
 FROM tasks AS t
 JOIN statuses AS s ON s.tenant_id = t.tenant_id AND s.project_id = :project_id AND s.id = t.status_id

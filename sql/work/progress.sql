@@ -28,3 +28,6 @@ WHERE p.tenant_id = :tenant_id AND p.id = ANY(:project_ids::uuid []) AND p.delet
 UPDATE projects AS p SET progress = n.progress
 FROM unnest(:ids::uuid [], :values::bigint []) AS n (id, progress)
 WHERE p.tenant_id = :tenant_id AND p.id = n.id;
+
+-- active_projects :many
+SELECT * FROM active_projects(:within::interval);

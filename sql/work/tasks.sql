@@ -237,20 +237,22 @@ FROM tasks AS t LEFT JOIN tasks AS p ON p.tenant_id = t.tenant_id AND p.id = t.p
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_id AND t.deleted_at IS NOT NULL;
 
 -- deleted_with :many
-SELECT t.id, t.column_id, t.status_id, c.deleted_at IS NULL AND t.status_id = ANY(c.status_ids) AS column_stands
+SELECT t.id, t.column_id, t.status_id, c.board_id
 FROM tasks AS t JOIN board_columns AS c ON c.tenant_id = t.tenant_id AND c.id = t.column_id
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.deleted_with = :task_id
     AND t.deleted_at IS NOT NULL
 ORDER BY t.column_id, t.position, t.id;
 
--- restore_task :one
-UPDATE tasks
+-- Out of the trash or the archive, to the ends of columns.
+-- put_back_tasks :many
+UPDATE tasks AS t
 SET
     deleted_at = NULL, deleted_with = NULL, archived_at = NULL, archived_with = NULL,
-    column_id = :column_id, position = :position,
-    moved_by = :actor_id, moved_at = :now, version = version + 1, updated_by = :actor_id, updated_at = :now
-WHERE tenant_id = :tenant_id AND id = :task_id
-RETURNING *;
+    column_id = p.column_id, position = p.position,
+    moved_by = :actor_id, moved_at = :now, version = t.version + 1, updated_by = :actor_id, updated_at = :now
+FROM unnest(:ids::uuid [], :column_ids::uuid [], :positions::text []) AS p (id, column_id, position)
+WHERE t.tenant_id = :tenant_id AND t.id = p.id
+RETURNING t.*;
 
 -- column_order :many
 SELECT id FROM tasks

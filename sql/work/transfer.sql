@@ -62,7 +62,7 @@ WITH old AS (
 ), moved AS (
     SELECT m.* FROM json_to_recordset(:tasks::json) AS m (
         id uuid, number bigint, prefix text, column_id uuid, status_id uuid, position text, parent_id uuid,
-        completed_at timestamptz, assignee_ids uuid [], watcher_ids uuid []
+        completed_at timestamptz, assignee_ids uuid [], watcher_ids uuid [], label_ids uuid []
     )
 ), given AS (
     DELETE FROM task_assignees AS a USING moved AS m
@@ -72,7 +72,7 @@ UPDATE tasks AS t
 SET
     project_id = :to_project_id, number = m.number, key = m.prefix || '-' || m.number, column_id = m.column_id,
     status_id = m.status_id, position = m.position, parent_id = m.parent_id, completed_at = m.completed_at,
-    assignee_ids = m.assignee_ids, watcher_ids = m.watcher_ids, label_ids = '{}',
+    assignee_ids = m.assignee_ids, watcher_ids = m.watcher_ids, label_ids = m.label_ids,
     fields = t.fields - ARRAY(
         SELECT f.key FROM project_fields AS f WHERE f.tenant_id = :tenant_id AND f.project_id = :from_project_id
     ),
@@ -102,7 +102,8 @@ SELECT
     :tenant_id, :to_project_id, m.id, m.number, m.prefix || '-' || m.number, m.title, t.description, t.type, t.priority,
     m.column_id, m.status_id, m.position, m.parent_id, m.assignee_ids,
     ARRAY(SELECT DISTINCT w FROM unnest(array_prepend(:actor_id::uuid, m.assignee_ids)) AS w),
-    t.tags, m.label_ids, CASE t.project_id WHEN :to_project_id THEN t.file_ids ELSE '{}' END, m.start_at, m.due_at, t.time_zone, t.all_day, t.estimate_minutes,
+    t.tags, m.label_ids, CASE t.project_id WHEN :to_project_id THEN t.file_ids ELSE '{}' END, m.start_at, m.due_at,
+    t.time_zone, t.all_day, t.estimate_minutes,
     t.fields - ARRAY(
         SELECT f.key FROM project_fields AS f
         WHERE f.tenant_id = :tenant_id AND f.project_id = t.project_id AND t.project_id <> :to_project_id

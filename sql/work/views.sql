@@ -35,6 +35,12 @@ DELETE FROM views WHERE tenant_id = :tenant_id AND project_id = :project_id AND 
 -- count_shared_views :value
 SELECT count(*) FROM views WHERE tenant_id = :tenant_id AND project_id = :project_id AND shared;
 
+-- What the other shared ones weigh (bytes of JSON).
+-- size_of_shared_views :value
+SELECT coalesce(sum(length(v.filter::text) + length(v.sort::text) + length(to_json(v.fields)::text)), 0)::bigint
+FROM views AS v
+WHERE v.tenant_id = :tenant_id AND v.project_id = :project_id AND v.shared AND v.id <> :view_id;
+
 -- count_own_views :value
 SELECT count(*) FROM views AS v
 JOIN projects AS p ON p.tenant_id = v.tenant_id AND p.id = v.project_id AND p.deleted_at IS NULL

@@ -86,7 +86,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "is_below": {"parent_id": "task"},
     "whereabouts": {},
     "archived_families": {},
-    "unarchive_tasks": {},
+    "put_back_tasks": {},
     "board_layout": {},
     "board_layouts_of": {},
     "keep_board_layout": {"column_ids": []},
@@ -248,6 +248,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "dependencies_of_task": {},
     "dependencies_of_project": {},
     "dependencies_of_tasks": {},
+    "dependencies_of_shown": {},
     "tasks_to_schedule": {},
     # History and activity.
     "append_event_tasks": {},

@@ -181,10 +181,10 @@ async def test_what_goes_away_between_lease_and_hearing_is_heard_when_it_is_back
 
 async def test_a_tenant_out_of_use_sleeps(quiet: World) -> None:
     await _set(quiet, _alarm(quiet, "Asleep"))
-    async with quiet.sql() as db:
-        await db.execute("UPDATE tenants SET status = 'inactive' WHERE id = $1::uuid", quiet.tenant_id)
-        assert await quiet.node.alarms.once() == 0
-        await db.execute("UPDATE tenants SET status = 'active' WHERE id = $1::uuid", quiet.tenant_id)
+    alice, tenant = quiet.person("alice"), f"/tenants/{quiet.tenant_id}"
+    assert (await alice.rest("POST", f"{tenant}/deactivate")).success
+    assert await quiet.node.alarms.once() == 0
+    assert (await alice.rest("POST", f"{tenant}/activate")).success
     assert await quiet.node.alarms.once() == 1
 
 
@@ -192,3 +192,27 @@ async def test_no_client_can_send_one(quiet: World) -> None:
     alice = await quiet.person("alice").connect()
     reply = await alice.call("test.ring", {"board_id": quiet.board_id, "name": "x", "room": quiet.project})
     assert (reply.success, reply.error.code) == (False, "UNKNOWN_COMMAND")
+
+
+async def test_alarms_that_sleep_are_read_once_and_not_at_each_search(quiet: World) -> None:
+    alice = await quiet.person("alice").connect()
+    attic = (await alice.send("project.create", name="Attic")).data.project.id
+    await _set(quiet, _alarm(quiet, "Awake"))
+    async with quiet.sql() as db:
+        await db.execute(
+            "INSERT INTO alarms SELECT (jsonb_populate_record(a, jsonb_build_object('key', 'asleep:' || n, 'room_id', "
+            "$1::uuid, 'command_id', gen_random_uuid(), 'try_at', a.at - interval '1 day', 'at', a.at - interval '1 day'))).* "
+            "FROM alarms AS a, generate_series(1, 600) AS n WHERE a.key = 'test:1'",
+            UUID(attic),
+        )  # fmt: skip
+    assert (await alice.send("project.archive", project_id=attic)).success
+    assert [await quiet.node.alarms.once() for _ in range(2)] == [0, 1]
+    due = "SELECT count(*) FROM alarms WHERE try_at <= now()"
+    async with quiet.sql() as db:
+        assert await db.fetchval(due) == 0
+        assert (await alice.send("project.unarchive", project_id=attic)).success
+        assert await db.fetchval(due) == 600
+        assert (await alice.send("project.delete", project_id=attic)).success
+        assert await quiet.node.alarms.once() == 0
+        assert (await alice.send("project.restore", project_id=attic)).success
+        assert await db.fetchval(due) == 600

@@ -147,3 +147,20 @@ async def test_no_change_of_the_workflow_makes_unapproved_tasks_done(
     await _ask(alice, board.second, alice.id)
     assert (await alice.send("task.approve", task_id=board.second)).success
     assert (await alice.send("status.update", status_id=begun, category="done")).success
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_undoing_makes_nothing_done_that_must_be_approved(
+    alice: Person, board: Board, many: bool
+) -> None:
+    some = {"project_id": board.project, "task_ids": board.tasks[:2]}
+    for column in (board.done, board.doing):
+        if many:
+            assert (await alice.call("tasks.update", {**some, "column_id": column})).success
+        else:
+            assert (await alice.send("task.move", task_id=board.first, column_id=column)).success
+    assert (
+        await alice.send("project.update", project_id=board.project, settings={"require_approval": True})
+    ).success
+    undone = await alice.send("history.undo", project_id=board.project)
+    assert (undone.error.code, undone.error.details) == ("CONFLICT", {"approval": "none"})

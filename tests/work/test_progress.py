@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from handlers.errors import Unavailable
 from server.reckoner import Reckoner
 from tests.contract.examples import NEW_ID, OTHER_ID
 from tests.reducer import fold, store_of
@@ -124,3 +127,46 @@ async def test_an_overview(world: World, alice: Person, bob: Person, carol: Pers
     assert (await alice.send("project.update", project_id=board.project, parent_id=NEW_ID)).success
     held = (await alice.send("project.overview", project_id=NEW_ID)).data
     assert [(one.id, one.name) for one in held.projects] == [(board.project, "Kitchen")]
+
+
+async def test_what_could_not_be_reckoned_is_tried_again(
+    world: World, alice: Person, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reckoner = _by_hand(world)
+    monkeypatch.setattr("server.reckoner.FIRST_PAUSE", 0.0, raising=False)
+    assert (await alice.send("task.move", task_id=board.first, column_id=board.done)).success
+    submit, tries = world.node.dispatcher.submit, list[Exception]([RuntimeError("x"), Unavailable("x")])
+
+    async def fails_at_first(*given: Any, **more: Any) -> Any:
+        if tries:
+            raise tries.pop()
+        return await submit(*given, **more)
+
+    monkeypatch.setattr(world.node.dispatcher, "submit", fails_at_first)
+    assert [await reckoner.once() for _ in range(3)] == [0, 0, 1]
+    assert await _progress(alice, board.project) == 20
+
+
+async def test_what_a_node_that_died_had_noted_is_found_again(
+    world: World, alice: Person, board: Board
+) -> None:
+    reckoner = _by_hand(world)
+    assert (await alice.send("task.move", task_id=board.first, column_id=board.done)).success
+    reckoner._due.clear()
+    assert await reckoner.once() == 0
+    await reckoner.look_back()
+    assert await reckoner.once() == 1
+    assert await _progress(alice, board.project) == 20
+
+
+async def test_overdue_means_the_same_everywhere(world: World, alice: Person, board: Board) -> None:
+    past = {"due_at": "2020-01-01T00:00:00Z"}
+    for task, status in zip(board.tasks[:3], ("In progress", "Completed", "Cancelled"), strict=True):
+        changes = {**past, "status_id": world.statuses[status]}
+        assert (await alice.send("task.update", task_id=task, changes=changes)).success
+    asked = {"project_id": board.project}
+    shown = (await alice.send("project.overview", **asked)).data.overdue
+    listed = (await alice.send("task.list", **asked, overdue=True)).data.tasks
+    wanted = {"field": "overdue", "op": "eq", "value": True}
+    counted = (await alice.send("tasks.count", **asked, filter=wanted)).data.count
+    assert shown == len(listed) == counted == 2

@@ -274,6 +274,8 @@ async def test_a_rule_can_be_tried_out(world: World, alice: Person, board: Board
     assert (tried.would_act, [one.reason for one in tried.hindrances]) == (False, ["condition"])
     assert (await alice.send("task.update", task_id=board.first, changes={"priority": "high"})).success
     assert (await alice.call("rule.test", asked)).data.would_act
+    on_none = (await alice.call("rule.test", {**asked, "task_id": None})).data
+    assert [(one.reason, one.action) for one in on_none.hindrances] == [("NOT_FOUND", 0), ("NOT_FOUND", 1)]
     assert (await alice.send("rule.disable", rule_id=rule)).success
     assert (await alice.send("column.delete", column_id=board.hold)).success
     part = {"project_id": board.project, "user_id": world.user_ids["manager"]}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from handlers.work.checklists import MOST as MOST_CHECKLISTS
+from tests.reducer import fold, store_of
 from tests.world import Board, Cluster, Person, World, second_node
 
 CARRIED = {"approvals", "checklists", "comments", "dependencies", "reminders", "series"}
@@ -177,6 +178,33 @@ async def test_nothing_of_a_task_is_left_behind(shared: World) -> None:
         )
     assert {row["table_name"] for row in tables} == CARRIED | LEFT
     assert {row["column_name"] for row in fields} == BOUND | FREE
+
+
+async def test_labels_become_those_of_the_same_name(
+    alice: Person, bob: Person, board: Board, world: World
+) -> None:
+    """Those that there are not are made, where the mover may do that, or are left behind and named."""
+    bathroom, _ = await _bathroom(alice, world.user_ids["bob"])
+    there = await alice.send("label.create", room=f"project:{bathroom}", name="wet", colour="#0f0")
+    ids = [
+        (await alice.send("label.create", room=board.room, name=name, colour="#00f")).data.label.id
+        for name in ("Dry", "Wet")
+    ]
+    for task in board.tasks[:2]:
+        assert (await alice.send("task.update", task_id=task, changes={"label_ids": ids})).success
+    way = {"project_id": board.project, "to_project_id": bathroom}
+    first = await bob.send("task.transfer", task_id=board.first, **way)
+    assert (first.data.task.label_ids, first.data.left_labels) == ([there.data.label.id], ["Dry"])
+    await bob.join(f"project:{bathroom}")
+    old = await bob.snapshot(f"project:{bathroom}")
+    second = await alice.send("task.transfer", task_id=board.second, **way)
+    assert second.data.left_labels == []
+    made = (await bob.hears("label.created", room=f"project:{bathroom}")).data.label
+    assert (made.name, made.colour, made.project_id) == ("Dry", "#0000ff", bathroom)
+    assert second.data.task.label_ids == [made.id, there.data.label.id]
+    told = await bob.rest("GET", f"/rooms/project:{bathroom}/events", params={"since": old.seq})
+    fresh = await bob.snapshot(f"project:{bathroom}")
+    assert fold(store_of(old.snapshot), told.data.events) == store_of(fresh.snapshot)
 
 
 @pytest.mark.parametrize("way", [0, 1])

@@ -1,10 +1,12 @@
 """Views that people keep, and what each has collapsed: shared ones reach everybody, one's own nobody else."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from orjson import dumps
 
-from handlers.work.views import MOST_OWN
+from handlers.work.views import MOST_OWN, SHARED_SIZE
 from tests.world import Board, Person, World
 
 
@@ -149,3 +151,23 @@ async def test_views_of_a_project_in_the_trash_leave_room_for_others(alice: Pers
     assert (await alice.call("view.create", more)).error.code == "CONFLICT"
     assert (await alice.send("project.delete", project_id=attic)).success
     assert (await alice.call("view.create", more)).success
+
+
+async def test_shared_views_are_not_larger_than_a_snapshot_should_be(alice: Person, board: Board) -> None:
+    ids = {"field": "id", "op": "in", "value": [str(uuid4()) for _ in range(100)]}
+    shared = {"project_id": board.project, "shared": True, "filter": {"and": [ids, ids]}}
+    made = [await alice.call("view.create", {**shared, "name": f"{number}"}) for number in range(30)]
+    refused = [reply for reply in made if not reply.success]
+    assert {reply.error.details.limit for reply in refused} == {SHARED_SIZE}
+    assert (
+        SHARED_SIZE - 20_000
+        < sum(len(dumps(one.data.view.filter)) for one in made if one.success)
+        < SHARED_SIZE
+    )
+    small = await alice.call("view.create", {**shared, "name": "Small", "filter": None})
+    assert small.success
+    grown = await alice.send("view.update", view_id=small.data.view.id, filter=shared["filter"])
+    assert grown.error.details.limit == SHARED_SIZE
+    renamed = await alice.send("view.update", view_id=made[0].data.view.id, name="Another name")
+    assert renamed.success
+    assert (await alice.call("view.create", {**shared, "name": "Mine", "shared": False})).success

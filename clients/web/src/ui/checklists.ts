@@ -9,9 +9,7 @@ import { byPosition } from '../order'
 import type { Room } from '../room'
 import { bin, cross, plus } from './icons'
 import { LightElement } from './light'
-import { ReadAlong } from './read-along'
-
-const TOLD_BY = ['checklist', 'checklists', 'checklist_item', 'checklist_items']
+import { aboutChecklists, ReadAlong } from './read-along'
 
 /** The checklists of one task, ticked off by everybody at once. */
 @customElement('atrium-checklists')
@@ -27,7 +25,7 @@ export class Checklists extends LightElement {
     () => this.#read(),
     (data) => {
       this.#take(data.checklist_item as Partial<ChecklistItem> | undefined)
-      return TOLD_BY.some((key) => key in data)
+      return aboutChecklists(data, this.task)
     },
   )
 

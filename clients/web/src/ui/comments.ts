@@ -55,7 +55,7 @@ export class Comments extends LightElement {
   async #readEarlier(): Promise<void> {
     const { task, earlier } = this
     const reply = await this.live.ask('comment.list', { task_id: task, limit: PAGE, cursor: earlier }).catch(() => null)
-    if (!reply?.success || task !== this.task) return
+    if (!reply?.success || task !== this.task || earlier !== this.earlier) return // read on or anew meanwhile
     this.comments = [...(reply.data.comments as Comment[]).reverse(), ...(this.comments ?? [])]
     this.earlier = reply.meta?.pagination?.next ?? null
   }
