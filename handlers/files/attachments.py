@@ -8,7 +8,7 @@ from pydantic import Field
 
 from handlers.context import Tx
 from handlers.errors import ValidationFailed
-from handlers.registry import Entity, Ids
+from handlers.registry import Entity, Ids, Timestamp
 
 MOST: Final = 20
 """Files that are attached together, and that one comment has (count)."""
@@ -33,6 +33,7 @@ class Attached(Entity):
     id: UUID
     file_ids: list[UUID]
     version: int
+    updated_at: Timestamp
 
 
 async def attachments(tx: Tx, file_ids: Iterable[UUID]) -> dict[UUID, Attachment]:

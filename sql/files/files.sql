@@ -102,7 +102,7 @@ WHERE f.tenant_id = :tenant_id AND f.id = ANY(:file_ids::uuid []) AND f.project_
 -- set_task_files :one
 UPDATE tasks SET file_ids = :new_ids, version = version + 1, updated_by = :actor_id, updated_at = :now
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :task_id
-RETURNING id, file_ids, version;
+RETURNING id, file_ids, version, updated_at;
 
 -- count_attached :value
 SELECT count(*) FROM tasks AS t
@@ -110,9 +110,12 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND :file_id::uuid
 
 -- Those in the trash or archive lose it as well. Comments show what there is of their files.
 -- take_file_off :many
-UPDATE tasks AS t SET file_ids = array_remove(t.file_ids, :file_id::uuid), version = t.version + 1
+UPDATE tasks AS t
+SET
+    file_ids = array_remove(t.file_ids, :file_id::uuid), version = t.version + 1, updated_by = :actor_id,
+    updated_at = :now
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND :file_id::uuid = ANY(t.file_ids)
-RETURNING t.id, t.file_ids, t.version, t.deleted_at IS NULL AND t.archived_at IS NULL AS stands;
+RETURNING t.id, t.file_ids, t.version, t.updated_at, t.deleted_at IS NULL AND t.archived_at IS NULL AS stands;
 
 -- Files that go to another project with tasks: what these and their comments have, and nothing that stays behind has too.
 -- files_to_transfer :many
