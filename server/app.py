@@ -66,6 +66,7 @@ import handlers.work.allocations
 import handlers.work.approval
 import handlers.work.archive
 import handlers.work.assignments
+import handlers.work.attaching
 import handlers.work.automation
 import handlers.work.backlog
 import handlers.work.boards
@@ -235,6 +236,7 @@ NOUNS: Final = (
     handlers.work.copying,
     handlers.work.merging,
     handlers.work.recurrence,
+    handlers.work.attaching,
     handlers.work.moves,
     handlers.work.bulk,
     handlers.work.columns,

@@ -1391,7 +1391,8 @@ CREATE TABLE public.comments (
     mentions jsonb DEFAULT '[]'::jsonb NOT NULL,
     reactions jsonb DEFAULT '[]'::jsonb NOT NULL,
     resolved_by uuid,
-    resolved_at timestamp with time zone
+    resolved_at timestamp with time zone,
+    file_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL
 );
 
 ALTER TABLE ONLY public.comments FORCE ROW LEVEL SECURITY;
@@ -2347,6 +2348,7 @@ CREATE TABLE public.tasks (
     sprint_id uuid,
     backlog_position text COLLATE pg_catalog."C",
     fields jsonb DEFAULT '{}'::jsonb NOT NULL,
+    file_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
     CONSTRAINT tasks_estimate_minutes_check CHECK ((estimate_minutes >= 0)),
     CONSTRAINT tasks_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text]))),
     CONSTRAINT tasks_type_check CHECK ((type = ANY (ARRAY['task'::text, 'milestone'::text, 'bug'::text, 'feature'::text, 'epic'::text, 'story'::text])))

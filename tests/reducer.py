@@ -42,6 +42,7 @@ BESIDE: Final = frozenset(
         "checklist_items",
         "comment",
         "file",
+        "files",
         "link",
         "over_limit",
         "over_limits",

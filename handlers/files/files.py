@@ -11,7 +11,8 @@ from pydantic import Field
 
 from handlers.context import Tx
 from handlers.entry import require_open
-from handlers.errors import NotFound, QuotaExceeded
+from handlers.errors import Conflict, NotFound, QuotaExceeded
+from handlers.files.attachments import Attached
 from handlers.files.intake import too_large
 from handlers.files.names import FileName
 from handlers.paging import LAST_ID, LAST_MOMENT, decode_cursor, encode_cursor, moment
@@ -40,6 +41,8 @@ from storage.postgres import Database, Row
 locator("file_id", "project_of_file")
 
 GONE: Final = "There is no such file"
+MOST_TAKEN: Final = 1_000
+"""Tasks that lose a file in one event when it is deleted (count)."""
 
 
 class File(Entity):
@@ -86,9 +89,10 @@ class FileRenamed(Event, name="file.renamed"):
 
 
 class FileDeleted(Event, name="file.deleted"):
-    """A file is no more; its bytes are removed a little later."""
+    """A file is no more; its bytes are removed a little later. Comments that had it show it no more."""
 
     file: Gone
+    tasks: list[Attached] | None = Field(None, description="The tasks that had it.")
 
 
 class UploadFile(Payload):
@@ -192,10 +196,20 @@ async def rename(tx: Tx, cmd: RenameFile) -> FileRenamed:
 
 @command("file.delete", needs="comment.add", rest="DELETE /files/{file_id}")
 async def delete(tx: Tx, cmd: OneFile) -> FileDeleted:
-    """Delete a file for good: whoever uploaded it, or with the permission `project.edit`."""
+    """Delete a file for good: whoever uploaded it, or with the permission `project.edit`. CONFLICT where more than 1,000
+    tasks have it.
+    """
     await _own(tx, cmd.file_id)
+    if (held := await tx.value("count_attached", cmd)) > MOST_TAKEN:
+        raise Conflict(
+            f"{held} tasks have this file: take it off some first",
+            details={"held": held, "limit": MOST_TAKEN},
+        )
     await tx.exec("delete_file", cmd)
-    return FileDeleted(file=Gone(id=cmd.file_id, removed=True))
+    event = FileDeleted(file=Gone(id=cmd.file_id, removed=True))
+    if held and (tasks := [Attached.of(row) for row in await tx.many("take_file_off", cmd) if row["stands"]]):
+        event.tasks = tasks
+    return event
 
 
 async def find_file(tx: Tx, file_id: UUID) -> Row:

@@ -5,7 +5,7 @@ project may delete it. Answers to a deleted comment stay. The body is Markdown, 
 HTML that may be shown as it is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from handlers.context import Tx
 from handlers.errors import Conflict, Forbidden, NotFound
+from handlers.files.attachments import Attachment, FileIds, attachments, check_files
 from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT, decode_cursor, encode_cursor, moment
 from handlers.registry import (
     Entity,
@@ -80,6 +81,7 @@ class Comment(Entity):
     body_html: str = Field(description="The same as HTML, safe to be shown as it is.")
     mentions: Mentions = Field(description="Whom it mentions, as far as they see the project.")
     reactions: Reactions
+    attachments: list[Attachment] = Field(description="Its files, as far as they are still there.")
     resolved_at: Timestamp | None = Field(description="When the thread that it begins was resolved.")
     resolved_by: UUID | None
     version: int
@@ -97,6 +99,7 @@ class CommentPart(Entity):
     body_html: str | None = None
     mentions: Mentions | None = None
     reactions: Reactions | None = None
+    attachments: list[Attachment] | None = None
     resolved_at: Timestamp | None = None
     resolved_by: UUID | None = None
     version: int | None = None
@@ -108,6 +111,7 @@ class CommentWas(Entity):
 
     body: str
     edited_at: Timestamp | None
+    attachments: list[Attachment] | None = Field(None, description="Where it has others now.")
 
 
 class CommentCount(Entity):
@@ -176,12 +180,16 @@ class AddComment(Payload):
     task_id: UUID
     body: Body = Field(description=BODY)
     parent_id: UUID | None = Field(None, description="The comment of the same task that this one answers.")
+    file_ids: FileIds = Field([], description="Files of the project that are attached to it.")
 
 
 class EditComment(Payload):
     task_id: UUID
     comment_id: UUID
     body: Body = Field(description=BODY)
+    file_ids: FileIds | None = Field(
+        None, description="The files that it has from now on. Unset: those that it has."
+    )
 
 
 class OneComment(Payload):
@@ -212,6 +220,7 @@ async def add(tx: Tx, cmd: AddComment) -> list[CommentAdded | CommentMentioned]:
     """Comment on a task, or answer a comment. Who does watches the task, and so does whom she mentions by name."""
     if cmd.parent_id is not None:
         await find_comment(tx, cmd.task_id, cmd.parent_id)
+    files = await check_files(tx, cmd.file_ids, "file_ids")
     html, found = await _written(tx, cmd.body)
     row = await tx.maybe(
         "add_comment",
@@ -227,7 +236,8 @@ async def add(tx: Tx, cmd: AddComment) -> list[CommentAdded | CommentMentioned]:
     task = _count(cmd.task_id, row)
     if row["more_watch"]:
         task.watcher_ids = row["watcher_ids"]
-    return [CommentAdded(comment=Comment.of(row), task=task), *told(tx, row["id"], cmd.task_id, found)]
+    comment = Comment.of({**dict(row), "attachments": files})
+    return [CommentAdded(comment=comment, task=task), *told(tx, row["id"], cmd.task_id, found)]
 
 
 @command("comment.edit", needs="comment.add", rest="PUT /tasks/{task_id}/comments/{comment_id}")
@@ -236,6 +246,7 @@ async def edit(tx: Tx, cmd: EditComment) -> list[CommentEdited | CommentMentione
     row = await find_comment(tx, cmd.task_id, cmd.comment_id)
     if row["author_id"] != tx.actor.user_id:
         raise Forbidden("Only whoever wrote a comment edits it", details={"author_id": row["author_id"]})
+    files = await check_files(tx, cmd.file_ids or [], "file_ids")
     html, found = await _written(tx, cmd.body)
     fresh = await tx.one("edit_comment", cmd, body_html=html, mentions=_json(found.mentions))
     part = {
@@ -244,6 +255,9 @@ async def edit(tx: Tx, cmd: EditComment) -> list[CommentEdited | CommentMentione
     }
     was = CommentWas(body=row["body"], edited_at=row["edited_at"])
     event = CommentEdited(comment=CommentPart(**part), was=was)
+    if cmd.file_ids is not None and cmd.file_ids != row["file_ids"]:
+        event.comment.attachments = files
+        was.attachments = list((await attachments(tx, row["file_ids"])).values())
     people = watching(row, found.by_themselves)
     if people != row["watcher_ids"]:
         tx.defer("set_watchers", cmd, watcher_ids=people, unwatched_ids=row["unwatched_ids"])
@@ -305,7 +319,8 @@ async def list_comments(tx: Tx, ask: ListComments) -> Page[CommentList]:
     )  # fmt: skip
     last = rows[ask.limit - 1] if len(rows) > ask.limit else None
     more = encode_cursor(last["created_at"], last["id"]) if last else None
-    comments = [await _shown(row) for row in rows[: ask.limit]]
+    files = await attachments(tx, (file_id for row in rows[: ask.limit] for file_id in row["file_ids"]))
+    comments = [await _shown(row, files) for row in rows[: ask.limit]]
     return Page(
         CommentList(comments=comments), Pagination(limit=ask.limit, next=more, total=task["comment_count"])
     )
@@ -340,12 +355,12 @@ async def _written(tx: Tx, body: str) -> tuple[str, Reach]:
     return await rendered(body, parsed, found.names), found
 
 
-async def _shown(row: Row) -> Comment:
+async def _shown(row: Row, files: Mapping[UUID, Attachment]) -> Comment:
     """A comment as it is read; one from before there was HTML is rendered now."""
-    if row["body_html"] is not None:
-        return Comment.of(row)
-    html = await rendered(row["body"], await understood(row["body"]), {})
-    return Comment.of({**dict(row), "body_html": html})
+    has = {**dict(row), "attachments": [files[file_id] for file_id in row["file_ids"] if file_id in files]}
+    if row["body_html"] is None:
+        has["body_html"] = await rendered(row["body"], await understood(row["body"]), {})
+    return Comment.of(has)
 
 
 def _json(mentions: Iterable[Mention]) -> str:

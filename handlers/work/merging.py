@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from handlers.context import Tx
 from handlers.errors import Conflict, NotFound
+from handlers.files.attachments import MOST_ON_A_TASK
 from handlers.registry import Event, Payload, command, unique
 from handlers.work import dependencies
 from handlers.work.assignments import Assignment, AssignmentEnded, TaskAssigned, TaskUnassigned
@@ -94,7 +95,12 @@ def _taken_over(kept: Row, twin: Row) -> dict[str, Any]:
     """The fields that grow by those of the other task, each as long as it may be."""
     lists = {
         name: unique([*kept[name], *twin[name]])[:most]
-        for name, most in (("assignee_ids", MOST_ASSIGNEES), ("tags", MOST_TAGS), ("label_ids", MOST_TAGS))
+        for name, most in (
+            ("assignee_ids", MOST_ASSIGNEES),
+            ("tags", MOST_TAGS),
+            ("label_ids", MOST_TAGS),
+            ("file_ids", MOST_ON_A_TASK),
+        )
     }
     return {**lists, "watcher_ids": watching(kept, twin["watcher_ids"])}
 

@@ -40,7 +40,7 @@ class Past:
 
 
 DERIVED: Final = frozenset({
-    "subtask_total", "subtask_done", "comment_count", "checklist_total", "checklist_done", "watcher_ids", "version",
+    "subtask_total", "subtask_done", "comment_count", "checklist_total", "checklist_done", "watcher_ids", "file_ids", "version",
     "updated_at",
 })  # fmt: skip
 """Fields of a task that follow from something else. Who has come to watch it goes on until she says otherwise."""

@@ -213,6 +213,8 @@ sentence("column.created", "created", "{actor} added the column {column}")
 sentence("column.updated", "changed", _column_updated)
 sentence("column.deleted", "deleted", "{actor} removed the column {column}")
 
+sentence("task.attached", "attached", "{actor} attached files to {task}")
+sentence("task.detached", "detached", "{actor} took files off {task}")
 sentence("file.added", "uploaded", "{actor} uploaded {file}")
 sentence("file.renamed", "renamed", "{actor} renamed the file {was.name} to {now.name}")
 sentence("file.deleted", "deleted", "{actor} deleted a file")

@@ -86,6 +86,7 @@ class Task(Entity):
     watcher_ids: list[UUID]
     tags: list[str]
     label_ids: list[UUID]
+    file_ids: list[UUID] = Field(description="Files that are attached to it.")
     start_at: Timestamp | None
     due_at: Timestamp | None = Field(
         description="With `all_day` the last millisecond of that day in `time_zone`. Overdue: past, and not completed."
@@ -139,6 +140,7 @@ class TaskPart(Entity):
     watcher_ids: list[UUID] | None = None
     tags: list[str] | None = None
     label_ids: list[UUID] | None = None
+    file_ids: list[UUID] | None = None
     start_at: Timestamp | None = None
     due_at: Timestamp | None = None
     time_zone: str | None = None

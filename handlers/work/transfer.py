@@ -5,6 +5,7 @@ become those of the same name or category, labels those of the same name. What b
 its parent, and dependencies on tasks that do not come along. Whoever cannot see the new project is not given it any more.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,8 @@ from pydantic import Field
 
 from handlers.context import Tx
 from handlers.errors import ValidationFailed
-from handlers.registry import Entity, Event, Outcome, Payload, Reply, command
+from handlers.files.files import File
+from handlers.registry import Entity, Event, Gone, Outcome, Payload, Reply, command
 from handlers.work.assignments import Assignment, AssignmentEnded, TaskAssigned, TaskUnassigned
 from handlers.work.dependencies import Dependency, DependencyPart
 from handlers.work.labels import MOST as MOST_LABELS
@@ -43,6 +45,7 @@ class TaskLeft(Event, name="task.left"):
         None, description="The subtasks that went with it, and the parent that has one less."
     )
     dependencies: list[DependencyPart] | None = Field(None, description="What waited for them, or they for.")
+    files: list[Gone] | None = Field(None, description="Their files that went with them.")
     transfer: Transfer
 
 
@@ -52,6 +55,7 @@ class TaskArrived(Event, name="task.arrived"):
     task: Task
     tasks: list[Task] | None = Field(None, description="The subtasks that came with it.")
     dependencies: list[Dependency] | None = Field(None, description="Those among them.")
+    files: list[File] | None = Field(None, description="The files that came with them.")
     transfer: Transfer
 
 
@@ -102,6 +106,7 @@ async def transfer(
     edges = await tx.many("dependencies_of_tasks", task_ids=task_ids)
     inner = [row for row in edges if row["task_id"] in task_ids and row["depends_on_id"] in task_ids]
     dropped = [row["id"] for row in edges if row not in inner]
+    going = await tx.many("files_to_transfer", project_id=cmd.project_id, task_ids=task_ids)
     await tx.exec(
         "transfer_tasks",
         tasks=orjson.dumps(moved, default=str).decode(),
@@ -110,11 +115,18 @@ async def transfer(
         to_project_id=cmd.to_project_id,
         drop_ids=dropped,
     )
+    files = await _take_files(tx, cmd, going, task_ids)
     settle(tx, rows)
     counted = await parents_told(tx, {rows[0]["parent_id"], *task_ids})
     fresh = {row["id"]: row for row in await tx.many("tasks_of_family", task_ids=task_ids)}
     left = [part for part in counted if part.id not in fresh]
     events = _events(tx, cmd, rows, fresh, inner, [row["id"] for row in edges], left)
+    if files:
+        for event in events:
+            if isinstance(event, TaskLeft):
+                event.files = [Gone(id=file.id, removed=True) for file in files]
+            elif isinstance(event, TaskArrived):
+                event.files = files
     events[1:1] = labels.made  # after it has left, before it arrives
     reply = TransferReply(task=Task.of(fresh[cmd.task_id]), dropped=dropped, left_labels=labels.left)
     return Outcome(events, reply)
@@ -159,6 +171,17 @@ async def _labels(tx: Tx, cmd: TransferTask, rows: list[Row], *, may_make: bool)
         else:
             found.left.append(row["name"])
     return found
+
+
+async def _take_files(tx: Tx, cmd: TransferTask, going: Sequence[Row], task_ids: list[UUID]) -> list[File]:
+    """Files that nothing else has go along; those that something else has stay, and are taken off what goes."""
+    along = [row["id"] for row in going if row["goes"]]
+    if left := [row["id"] for row in going if not row["goes"]]:
+        await tx.exec("leave_files", task_ids=task_ids, file_ids=left)
+    if not along:
+        return []
+    where = {"from_project_id": cmd.project_id, "to_project_id": cmd.to_project_id}
+    return [File.of(row) for row in await tx.many("transfer_files", file_ids=along, **where)]
 
 
 async def _moved(tx: Tx, cmd: TransferTask, rows: list[Row], places: Places) -> list[dict[str, Any]]:

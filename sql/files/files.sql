@@ -94,3 +94,54 @@ WHERE u.tenant_id = :tenant_id;
 -- strange_blobs :many
 SELECT b.id FROM unnest(:ids::uuid []) AS b (id)
 WHERE NOT EXISTS (SELECT 1 FROM files AS f WHERE f.tenant_id = :tenant_id AND f.blob_id = b.id);
+
+-- files_by_ids :many
+SELECT f.id, f.name, f.size, f.content_type FROM files AS f
+WHERE f.tenant_id = :tenant_id AND f.id = ANY(:file_ids::uuid []) AND f.project_id = :project_id AND f.status = 'ready';
+
+-- set_task_files :one
+UPDATE tasks SET file_ids = :new_ids, version = version + 1, updated_by = :actor_id, updated_at = :now
+WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :task_id
+RETURNING id, file_ids, version, updated_at;
+
+-- count_attached :value
+SELECT count(*) FROM tasks AS t
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND :file_id::uuid = ANY(t.file_ids);
+
+-- Those in the trash or archive lose it as well. Comments show what there is of their files.
+-- take_file_off :many
+UPDATE tasks AS t
+SET
+    file_ids = array_remove(t.file_ids, :file_id::uuid), version = t.version + 1, updated_by = :actor_id,
+    updated_at = :now
+WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND :file_id::uuid = ANY(t.file_ids)
+RETURNING t.id, t.file_ids, t.version, t.updated_at, t.deleted_at IS NULL AND t.archived_at IS NULL AS stands;
+
+-- Files that go to another project with tasks: what these and their comments have, and nothing that stays behind has too.
+-- files_to_transfer :many
+WITH going AS (
+    SELECT unnest(t.file_ids) AS id FROM tasks AS t
+    WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = ANY(:task_ids::uuid [])
+    UNION
+    SELECT unnest(c.file_ids) FROM comments AS c
+    WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.task_id = ANY(:task_ids)
+        AND c.deleted_at IS NULL
+), staying AS (
+    SELECT unnest(t.file_ids) AS id FROM tasks AS t
+    WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id <> ALL(:task_ids)
+    UNION
+    SELECT unnest(c.file_ids) FROM comments AS c
+    WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.task_id <> ALL(:task_ids)
+        AND c.deleted_at IS NULL
+)
+SELECT g.id, g.id NOT IN (SELECT s.id FROM staying AS s) AS goes FROM going AS g;
+
+-- transfer_files :many
+UPDATE files AS f SET project_id = :to_project_id, version = f.version + 1, updated_by = :actor_id, updated_at = :now
+WHERE f.tenant_id = :tenant_id AND f.id = ANY(:file_ids::uuid []) AND f.project_id = :from_project_id AND f.status = 'ready'
+RETURNING f.*;
+
+-- leave_files :exec
+UPDATE tasks AS t
+SET file_ids = ARRAY(SELECT f.id FROM unnest(t.file_ids) WITH ORDINALITY AS f (id, n) WHERE f.id <> ALL(:file_ids) ORDER BY f.n)
+WHERE t.tenant_id = :tenant_id AND t.id = ANY(:task_ids::uuid []) AND t.file_ids && :file_ids::uuid [];

@@ -19,10 +19,11 @@ WITH counted AS (
     RETURNING t.id, t.comment_count, t.watcher_ids, t.watcher_ids <> o.watcher_ids AS more_watch
 ), added AS (
     INSERT INTO comments (
-        tenant_id, project_id, task_id, id, parent_id, author_id, body, body_html, mentions, created_at
+        tenant_id, project_id, task_id, id, parent_id, author_id, body, body_html, mentions, file_ids, created_at
     )
     SELECT
-        :tenant_id, :project_id, c.id, :id, :parent_id, :actor_id, :body, :body_html, :mentions::text::jsonb, :now
+        :tenant_id, :project_id, c.id, :id, :parent_id, :actor_id, :body, :body_html, :mentions::text::jsonb,
+        :file_ids, :now
     FROM counted AS c
     RETURNING *
 )
@@ -50,7 +51,8 @@ WITH kept AS (
 )
 UPDATE comments
 SET
-    body = :body, body_html = :body_html, mentions = :mentions::text::jsonb, edited_at = :now, version = version + 1
+    body = :body, body_html = :body_html, mentions = :mentions::text::jsonb,
+    file_ids = coalesce(:file_ids, file_ids), edited_at = :now, version = version + 1
 WHERE tenant_id = :tenant_id AND task_id = :task_id AND id = :comment_id AND deleted_at IS NULL
 RETURNING *;
 

@@ -95,14 +95,15 @@ WITH made AS (
 )
 INSERT INTO tasks (
     tenant_id, project_id, id, number, key, title, description, type, priority, column_id, status_id, position,
-    parent_id, assignee_ids, watcher_ids, tags, label_ids, start_at, due_at, time_zone, all_day, estimate_minutes,
-    fields, completed_at, created_by, created_at, updated_by, updated_at
+    parent_id, assignee_ids, watcher_ids, tags, label_ids, file_ids, start_at, due_at, time_zone, all_day,
+    estimate_minutes, fields, completed_at, created_by, created_at, updated_by, updated_at
 )
 SELECT
     :tenant_id, :to_project_id, m.id, m.number, m.prefix || '-' || m.number, m.title, t.description, t.type, t.priority,
     m.column_id, m.status_id, m.position, m.parent_id, m.assignee_ids,
     ARRAY(SELECT DISTINCT w FROM unnest(array_prepend(:actor_id::uuid, m.assignee_ids)) AS w),
-    t.tags, m.label_ids, m.start_at, m.due_at, t.time_zone, t.all_day, t.estimate_minutes,
+    t.tags, m.label_ids, CASE t.project_id WHEN :to_project_id THEN t.file_ids ELSE '{}' END, m.start_at, m.due_at,
+    t.time_zone, t.all_day, t.estimate_minutes,
     t.fields - ARRAY(
         SELECT f.key FROM project_fields AS f
         WHERE f.tenant_id = :tenant_id AND f.project_id = t.project_id AND t.project_id <> :to_project_id
@@ -147,6 +148,7 @@ SET
     watcher_ids = CASE t.id WHEN :into_id THEN :watcher_ids::uuid [] ELSE t.watcher_ids END,
     tags = CASE t.id WHEN :into_id THEN :tags::text [] ELSE t.tags END,
     label_ids = CASE t.id WHEN :into_id THEN :label_ids::uuid [] ELSE t.label_ids END,
+    file_ids = CASE t.id WHEN :into_id THEN :file_ids::uuid [] ELSE t.file_ids END,
     parent_id = CASE t.parent_id WHEN d.id THEN :into_id ELSE t.parent_id END,
     archived_at = CASE t.id WHEN d.id THEN :now ELSE t.archived_at END,
     archived_with = CASE t.id WHEN d.id THEN d.id ELSE t.archived_with END,

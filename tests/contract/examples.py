@@ -286,6 +286,16 @@ async def _files(world: World, alice: Person) -> None:
         world.made[name] = made.data.file.id
 
 
+async def _attached(world: World, alice: Person) -> None:
+    await _files(world, alice)
+    both = [world.made["file"], world.made["other_file"]]
+    assert (await alice.send("task.attach", task_id=world.tasks[0], file_ids=both)).success
+
+
+def _attaching(made: str) -> Callable[[World], Payload]:
+    return lambda w: {"task_id": w.tasks[0], "file_ids": [w.made.get(made, NEW_ID)]}
+
+
 def _on_file(made: str, **more: Any) -> Callable[[World], Payload]:
     return lambda w: {"file_id": w.made.get(made, NEW_ID), **more}
 
@@ -1821,7 +1831,9 @@ EXAMPLES: Final[dict[str, Example]] = {
         before=_files,
         touch=("file.rename", _on_file("file", name="Touched.txt")),
     ),
-    "file.delete": Example(_on_file("file"), another=_on_file("other_file"), before=_files),
+    "file.delete": Example(_on_file("file"), another=_on_file("other_file"), before=_attached),
+    "task.attach": Example(_attaching("file"), another=_attaching("other_file"), before=_files),
+    "task.detach": Example(_attaching("file"), another=_attaching("other_file"), before=_attached),
     # Rooms.
     "room.snapshot": Example(lambda w: {"room": w.project}),
     "room.events": Example(lambda w: {"room": w.project, "since": 1, "limit": 2}),

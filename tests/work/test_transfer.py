@@ -12,7 +12,7 @@ CARRIED = {"approvals", "checklists", "comments", "dependencies", "reminders", "
 """Tables that name the project beside a task, which `transfer_tasks` takes along."""
 LEFT = {"rule_runs", "sprint_facts"}
 """Those that stay: what a sprint came to, and what rules of the project did."""
-BOUND = {"parent_id", "column_id", "status_id", "label_ids", "sprint_id"}
+BOUND = {"parent_id", "column_id", "status_id", "label_ids", "sprint_id", "file_ids"}
 """Fields of a task that mean things of its project, which a transfer maps or takes away."""
 FREE = {
     "tenant_id", "project_id", "id", "assignee_ids", "watcher_ids", "unwatched_ids", "created_by", "updated_by", "moved_by",
