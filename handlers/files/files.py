@@ -196,8 +196,9 @@ async def rename(tx: Tx, cmd: RenameFile) -> FileRenamed:
 
 @command("file.delete", needs="comment.add", rest="DELETE /files/{file_id}")
 async def delete(tx: Tx, cmd: OneFile) -> FileDeleted:
-    """Delete a file for good: whoever uploaded it, or with the permission `project.edit`. CONFLICT where more than 1,000
-    tasks have it.
+    """Delete a file for good: whoever uploaded it, or with the permission `project.edit`.
+
+    CONFLICT where more than 1,000 tasks have it.
     """
     await _own(tx, cmd.file_id)
     if (held := await tx.value("count_attached", cmd)) > MOST_TAKEN:
