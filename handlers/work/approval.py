@@ -106,7 +106,11 @@ async def request(tx: Tx, cmd: RequestApproval) -> list[ApprovalRequested | Appr
 
 
 @command(
-    "task.approve", needs="project.view", scope="task.approve", rest="POST /tasks/{task_id}/approve", versioned=True
+    "task.approve",
+    needs="project.view",
+    scope="task.approve",
+    rest="POST /tasks/{task_id}/approve",
+    versioned=True,
 )
 async def approve(tx: Tx, cmd: ApproveTask) -> TaskApproved:
     """Find a task good: for whoever was asked by somebody else, or has the permission `task.approve`."""
@@ -115,7 +119,11 @@ async def approve(tx: Tx, cmd: ApproveTask) -> TaskApproved:
 
 
 @command(
-    "task.reject", needs="project.view", scope="task.approve", rest="POST /tasks/{task_id}/reject", versioned=True
+    "task.reject",
+    needs="project.view",
+    scope="task.approve",
+    rest="POST /tasks/{task_id}/reject",
+    versioned=True,
 )
 async def reject(tx: Tx, cmd: RejectTask) -> TaskRejected:
     """Say why a task is not good yet: for whoever was asked by somebody else, or has the permission `task.approve`."""
