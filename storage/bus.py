@@ -7,14 +7,13 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
+
+from storage.redis_line import RedisLine
 
 log = structlog.get_logger(__name__)
 
@@ -23,9 +22,6 @@ CONTROL: Final = "atrium:control"
 
 OUTBOX: Final = 20_000
 """Messages kept for Redis while it is away (count); older ones are dropped, the log has them."""
-
-PIPELINE: Final = 256
-"""Messages sent to Redis in one go at most (count)."""
 
 RECONNECT_PAUSE: Final = 0.2
 """Pause before a lost connection to Redis is made anew (seconds)."""
@@ -137,9 +133,8 @@ class RedisBus:
         self._channels: set[str] = {CONTROL, self._canary_channel}
         self._confirmed: dict[str, asyncio.Future[None]] = {}
         self._outbox: deque[tuple[str, bytes]] = deque(maxlen=OUTBOX)
-        self._posted = asyncio.Event()
-        self._subscriber: AbstractConnection | None = None
-        self._publisher: AbstractConnection | None = None
+        self._subscriber: RedisLine | None = None
+        self._publisher: RedisLine | None = None
         self._last_canary = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._heard: Heard = lambda _channel, _message: None
@@ -163,8 +158,12 @@ class RedisBus:
 
     async def start(self, heard: Heard, reset: Reset) -> None:
         self._heard, self._reset = heard, reset
-        loops = (self._listen, self._post, self._watch)
-        self._tasks = [asyncio.create_task(loop(), name=f"bus{loop.__name__}") for loop in loops]
+        loops = (
+            self._keep(self._receive, self._began_to_hear),
+            self._keep(lambda _hearers: None, self._began_to_publish),
+            self._watch(),
+        )
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
         deadline = time.monotonic() + self._patience
         while not self.healthy and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
@@ -173,63 +172,55 @@ class RedisBus:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._cut()
         await self._redis.aclose()
 
     async def subscribe(self, channel: str) -> None:
         self._channels.add(channel)
         confirmed = self._confirmed.setdefault(channel, asyncio.get_running_loop().create_future())
         if self._subscriber is not None:
-            try:
-                await self._subscriber.send_command("SUBSCRIBE", channel)
-            except (RedisError, OSError):
-                return
+            self._subscriber.send("SUBSCRIBE", channel)
         await asyncio.wait([confirmed], timeout=SUBSCRIBE_PATIENCE if self.healthy else 0.1)
 
     def unsubscribe(self, channel: str) -> None:
         self._channels.discard(channel)
         self._confirmed.pop(channel, None)
         if self._subscriber is not None:
-            task = asyncio.ensure_future(self._quietly("UNSUBSCRIBE", channel))
-            self._tasks.append(task)
-            task.add_done_callback(self._tasks.remove)
+            self._subscriber.send("UNSUBSCRIBE", channel)
 
     def publish(self, channel: str, message: bytes) -> None:
         self._outbox.append((channel, self._node + message))
-        self._posted.set()
+        self._empty_outbox()
 
-    async def _quietly(self, command: str, channel: str) -> None:
-        if self._subscriber is not None and channel not in self._channels:
-            try:
-                await self._subscriber.send_command(command, channel)
-            except (RedisError, OSError):
-                return  # the connection is being replaced, and the new one will not subscribe to it
+    def _empty_outbox(self) -> None:
+        while self._outbox and self._publisher is not None and self._publisher.ready:
+            self._publisher.send("PUBLISH", *self._outbox.popleft())
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AbstractConnection]:
-        """A connection of our own, closed in the end whatever happened to it."""
-        connection: AbstractConnection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        try:
-            await connection.connect()  # type: ignore[no-untyped-call]
-            yield connection
-        finally:
-            await connection.disconnect()
-
-    async def _listen(self) -> None:
+    async def _keep(self, replied: Callable[[Any], None], began: Callable[[RedisLine], None]) -> None:
+        """Have a connection to Redis, and another one whenever it ends."""
         while True:
+            line: RedisLine | None = None
             try:
-                async with self._connection() as connection:
-                    await connection.send_command("SUBSCRIBE", *self._channels)
-                    self._subscriber = connection
-                    self.publish(self._canary_channel, b"")
-                    self._reset()
-                    while True:
-                        self._receive(await connection.read_response(disconnect_on_error=False))
-            except Exception as error:
-                log.warning("bus.disconnected", error=repr(error))
+                line = await RedisLine.open(self._redis, replied)
+                began(line)
+                error = await line.over
+            except Exception as failure:
+                error = failure
             finally:
-                self._subscriber = None
+                if line is not None:
+                    await line.close()
+            log.warning("bus.disconnected", error=repr(error))
             await asyncio.sleep(RECONNECT_PAUSE)
+
+    def _began_to_hear(self, line: RedisLine) -> None:
+        self._subscriber = line
+        line.send("SUBSCRIBE", *self._channels)
+        self.publish(self._canary_channel, b"")
+        self._reset()
+
+    def _began_to_publish(self, line: RedisLine) -> None:
+        self._publisher = line
+        line.drained = self._empty_outbox
+        self._empty_outbox()
 
     def _receive(self, reply: Any) -> None:
         kind, channel, content = reply
@@ -243,29 +234,6 @@ class RedisBus:
             elif content[:8] != self._node and name in self._channels:
                 self._heard(name, content[8:])
 
-    async def _post(self) -> None:
-        while True:
-            try:
-                async with self._connection() as connection:
-                    self._publisher = connection
-                    while True:
-                        await self._posted.wait()
-                        self._posted.clear()
-                        await self._empty_outbox(connection)
-            except Exception as error:
-                log.warning("bus.cannot_publish", error=repr(error))
-            finally:
-                self._publisher = None
-            await asyncio.sleep(RECONNECT_PAUSE)
-
-    async def _empty_outbox(self, connection: AbstractConnection) -> None:
-        while self._outbox:
-            batch = [self._outbox.popleft() for _ in range(min(len(self._outbox), PIPELINE))]
-            packed = connection.pack_commands([("PUBLISH", *item) for item in batch])
-            await connection.send_packed_command(packed)
-            for _ in batch:
-                await connection.read_response(disconnect_on_error=False)
-
     async def _watch(self) -> None:
         """Send the canary; tear the connections down when it does not come back."""
         cut_at = time.monotonic()
@@ -275,9 +243,6 @@ class RedisBus:
             quiet_since = max(self._last_canary, cut_at)
             if time.monotonic() - quiet_since > self._patience * 0.8:
                 cut_at = time.monotonic()
-                await self._cut()
-
-    async def _cut(self) -> None:
-        for connection in (self._subscriber, self._publisher):
-            if connection is not None:
-                await connection.disconnect(nowait=True)
+                for line in (self._subscriber, self._publisher):
+                    if line is not None:
+                        line.abort(TimeoutError("the canary stays away"))
