@@ -2,10 +2,11 @@
 
 A node remembers the projects in which its own commands had events, which costs a board nothing, and looks at them a
 little later: whatever many moves come to is told once. What fails is tried again, later and later. What a node that died
-had noted is found in the log: each looks back when it starts, and once an hour.
+had noted is found in the log: somebody looks back when a node starts, and once an hour.
 """
 
 import asyncio
+import random
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
@@ -33,7 +34,13 @@ FIRST_PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 300.0
 """The longest such pause (seconds)."""
 LOOK_BACK: Final = 3600.0
-"""How often the log is searched for what others may have forgotten; it is for twice as long (seconds)."""
+"""How often the log is searched for what others may have forgotten, by whoever comes first (seconds)."""
+FIRST_LOOK: Final = 60.0
+"""Who starts looks as well, unless somebody has looked so lately, and LOOK_BACK further than the last one (seconds)."""
+OVERLAP: Final = 600.0
+"""How much further than the last one the others look, who may have died with what she had found (seconds)."""
+SPREAD: Final = 60.0
+"""What is found is reckoned over so long, so that what has just changed does not wait for it (seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +106,27 @@ class Reckoner:
                 log.warning("progress.postponed", room=room.name, tries=due.tries + 1, error=repr(error))
         return changed
 
-    async def look_back(self) -> None:
-        """Note every project that had an event lately, or shortly before the last one that there was."""
+    async def look_back(self, *, first: bool) -> None:
+        """Note every project that had an event since the last look, or shortly before, unless somebody else does."""
+        pause, back = (FIRST_LOOK, LOOK_BACK) if first else (LOOK_BACK, OVERLAP)
         async with self._db.transaction(None) as session:
-            rows = await session.many("active_projects", within=timedelta(seconds=2 * LOOK_BACK))
+            rows = await session.many(
+                "forgotten_projects", pause=timedelta(seconds=pause), back=timedelta(seconds=back)
+            )
         for row in rows:
             room = RoomKey(row["tenant_id"], "project", row["room_id"])
-            self._due.setdefault(room, _Due(row["actor_id"]))
+            after = monotonic() + random.uniform(0, SPREAD)
+            self._due.setdefault(room, _Due(row["actor_id"], after=after))
 
     async def _run(self) -> None:
-        look_at = monotonic()
+        first, look_at = True, monotonic()
         while True:
-            await asyncio.sleep(self._delay)
+            await asyncio.sleep(self._delay * random.uniform(0.8, 1.2))
             try:
-                if look_at <= monotonic():
-                    await self.look_back()
-                    look_at = monotonic() + LOOK_BACK
                 await self.once()
+                if look_at <= monotonic():
+                    await self.look_back(first=first)
+                    first, look_at = False, monotonic() + LOOK_BACK * random.uniform(1.0, 1.2)
             except LOST as error:
                 log.warning("progress.postponed", error=repr(error))
             except Exception as error:

@@ -29,5 +29,5 @@ UPDATE projects AS p SET progress = n.progress
 FROM unnest(:ids::uuid [], :values::bigint []) AS n (id, progress)
 WHERE p.tenant_id = :tenant_id AND p.id = n.id;
 
--- active_projects :many
-SELECT * FROM active_projects(:within::interval);
+-- forgotten_projects :many
+SELECT * FROM forgotten_projects(:pause::interval, :back::interval);

@@ -733,6 +733,20 @@ async def test_rules_read_no_more_tasks_than_are_due(large: Large) -> None:
     assert sum(node["Actual Rows"] * node["Actual Loops"] for node in read) == 5, json.dumps(plan, indent=1)
 
 
+async def test_a_look_back_reads_one_event_of_each_project(large: Large) -> None:
+    read = "SELECT seq_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'room_events'"
+    async with large.world.sql() as db, db.transaction():
+        await db.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await db.execute("UPDATE progress_looks SET at = now() - interval '1 day'")
+        projects = await db.fetchval("SELECT count(*) FROM rooms WHERE kind = 'project'")
+        before = await db.fetchrow(read)
+        found = await db.fetch("SELECT * FROM forgotten_projects('1 hour', '1 hour')")
+        after = await db.fetchrow(read)
+    assert len(found) >= SIZE.projects
+    assert after["seq_scan"] == before["seq_scan"]
+    assert len(found) <= after["idx_tup_fetch"] - before["idx_tup_fetch"] <= projects
+
+
 @pytest.mark.parametrize(
     ("name", "table", "index"),
     [

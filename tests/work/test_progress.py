@@ -1,7 +1,10 @@
 """How much of a project is done: reckoned a moment after its tasks change, told once, and up to what it is in."""
 
+import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -17,6 +20,11 @@ def _by_hand(world: World) -> Reckoner:
     reckoner = world.node.reckoner
     reckoner._delay = 3600  # it notes what changes, and no task of it runs
     return reckoner
+
+
+async def _looked(world: World, ago: timedelta) -> None:
+    async with world.sql() as db:
+        await db.execute("UPDATE progress_looks SET at = now() - $1::interval", ago)
 
 
 async def _progress(person: Person, project_id: str) -> int:
@@ -148,15 +156,63 @@ async def test_what_could_not_be_reckoned_is_tried_again(
 
 
 async def test_what_a_node_that_died_had_noted_is_found_again(
-    world: World, alice: Person, board: Board
+    world: World, alice: Person, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("server.reckoner.SPREAD", 0.0)
     reckoner = _by_hand(world)
     assert (await alice.send("task.move", task_id=board.first, column_id=board.done)).success
     reckoner._due.clear()
     assert await reckoner.once() == 0
-    await reckoner.look_back()
+    await _looked(world, timedelta(hours=1))
+    await reckoner.look_back(first=True)
     assert await reckoner.once() == 1
     assert await _progress(alice, board.project) == 20
+
+
+async def test_one_looks_back_and_not_each(
+    world: World, cluster: Cluster, alice: Person, board: Board
+) -> None:
+    reckoner = _by_hand(world)
+    assert (await alice.send("task.move", task_id=board.first, column_id=board.done)).success
+    reckoner._due.clear()
+    await _looked(world, timedelta(hours=1))
+    async with second_node(world, cluster) as (node, _):
+        both = (reckoner, node.reckoner)
+        await asyncio.gather(*(one.look_back(first=True) for one in both))
+        assert sorted(len(one._due) for one in both)[0] == 0
+        found = {room.id for one in both for room in one._due}
+        assert UUID(board.project) in found
+        for one in both:
+            one._due.clear()
+            await one.look_back(first=True)
+            await one.look_back(first=False)
+            assert one._due == {}, "somebody has looked a moment ago"
+    await _looked(world, timedelta(minutes=30))
+    await reckoner.look_back(first=False)
+    assert reckoner._due == {}, "nor before an hour has passed"
+    await reckoner.look_back(first=True)
+    assert reckoner._due
+    assert await reckoner.once() == 0, "what is found has time"
+
+
+async def test_a_look_back_leaves_out_what_is_reckoned_and_what_was_long_before(
+    world: World, alice: Person, board: Board
+) -> None:
+    reckoner = _by_hand(world)
+    assert (await alice.send("task.move", task_id=board.first, column_id=board.done)).success
+    assert await reckoner.once() == 1
+    await _looked(world, timedelta(hours=1))
+    reckoner._due.clear()
+    await reckoner.look_back(first=False)
+    assert board.project not in {str(room.id) for room in reckoner._due}, "its last event is what was told"
+    assert (await alice.send("task.update", task_id=board.first, changes={"title": "x"})).success
+    async with world.sql() as db:
+        await db.execute("UPDATE room_events SET at = now() - interval '100 minutes'")
+    for first, found in ((False, False), (True, True)):
+        await _looked(world, timedelta(hours=1))
+        reckoner._due.clear()
+        await reckoner.look_back(first=first)
+        assert (board.project in {str(room.id) for room in reckoner._due}) is found
 
 
 async def test_overdue_means_the_same_everywhere(world: World, alice: Person, board: Board) -> None:
