@@ -38,7 +38,7 @@ LOOK_BACK: Final = 3600.0
 FIRST_LOOK: Final = 60.0
 """Who starts looks as well, unless somebody has looked so lately, and LOOK_BACK further than the last one (seconds)."""
 OVERLAP: Final = 600.0
-"""How much further than the last one the others look, who may have died with what she had found (seconds)."""
+"""How much further back than the last one the others go: whoever looked then may have died with it (seconds)."""
 SPREAD: Final = 60.0
 """What is found is reckoned over so long, so that what has just changed does not wait for it (seconds)."""
 
