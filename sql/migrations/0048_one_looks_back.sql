@@ -6,8 +6,6 @@ CREATE TABLE progress_looks (
 );
 INSERT INTO progress_looks (at) VALUES (now());
 
-DROP FUNCTION active_projects(interval);
-
 -- Projects whose last event is later than the last look less `back`, and says something else than how much of them is done.
 -- Nothing where the last look is less than `pause` ago, or somebody is looking.
 CREATE FUNCTION forgotten_projects(pause interval, back interval)
@@ -39,3 +37,9 @@ END
 $$;
 
 GRANT EXECUTE ON FUNCTION forgotten_projects(interval, interval) TO atrium_app;
+
+-- For nodes from before, while they are there.
+CREATE OR REPLACE FUNCTION active_projects(within interval)
+RETURNS TABLE (tenant_id uuid, room_id uuid, actor_id uuid)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$ SELECT * FROM forgotten_projects(within / 2, within / 2) $$;
