@@ -12,20 +12,22 @@ from storage.rooms import RoomKey
 
 VIEWS: Final = frozenset({"tenant.view", "project.view"})
 """A command that needs no more than this changes what is one's own: how one looks at a project, what one watches. It is for
-people in a session; a key that may only look changes nothing."""
+people in a session, unless it has a `scope`; a key that may only look changes nothing."""
 
 
 def permit(tx: Tx, spec: Spec) -> None:
-    """The permission that a call needs; one that needs none is open to an API key only where it says so."""
+    """The permission that a call needs; what needs none, or no more than to look, is open to an API key only by its `scope`."""
     if spec.needs:
         tx.require(spec.needs)
-        if spec.kind == "command" and spec.needs in VIEWS and tx.actor.scopes is not None:
-            raise Forbidden("An API key cannot do this", details={"reason": "session_needed"})
-    elif tx.actor.scopes is not None:
+        if spec.kind != "command" or spec.needs not in VIEWS:
+            return
+    if tx.actor.scopes is not None:
         if spec.scope is None:
             raise Forbidden("An API key cannot do this", details={"reason": "session_needed"})
-        if spec.scope != ROOMS_OWN:
-            tx.require(spec.scope)
+        if spec.scope != ROOMS_OWN and spec.scope not in tx.actor.scopes:
+            raise Forbidden(
+                f"An API key needs the scope {spec.scope} for this", details={"permission": spec.scope}
+            )
 
 
 def require_open(archived: bool) -> None:

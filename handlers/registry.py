@@ -300,7 +300,8 @@ class Spec:
     status: int = 200
     limit: Strict = ""
     scope: str | None = None
-    """For a call that needs no permission: the one that the scopes of an API key must hold. None: not for keys."""
+    """For a call that needs no permission, or a command that needs no more than to look: what the scopes of an API key must
+    hold. None: not for keys."""
     platform: bool = False
     """Whether an endpoint is for those who run the server."""
     file: str = ""

@@ -100,6 +100,8 @@ MAPPED: Final = (
     Mapped("Tasks", TEAM, "PUT /api/tasks/:id", "task.update"),
     Mapped("Tasks", TEAM, "DELETE /api/tasks/:id", "task.delete"),
     Mapped("Boards", KANBAN, "PUT /api/boards/{boardId}/tasks/{taskId}/move", "task.move"),
+    Mapped("Files", KANBAN, "POST /api/files/upload", "file.upload"),
+    Mapped("Files", KANBAN, "GET /api/files/{fileId}/download", "file.content"),
     Mapped("Live", TEAM, "Socket.IO /socket.io/", "/socket.io/"),
     Mapped("Health", BRANDS, "GET /health", "/health"),
     Mapped("Health", BRANDS, "GET /health/database", "/health/ready", "`checks.postgres`"),

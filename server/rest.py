@@ -144,7 +144,7 @@ def route(node: Node, spec: Spec, answer: Answer) -> Route:
             metrics.COMMANDS.labels(spec.name, outcome).inc()
             seconds = time.perf_counter() - started
             metrics.LATENCY.labels(spec.kind).observe(seconds)
-            if seconds > logs.SLOW_CALL:
+            if seconds > logs.SLOW_CALL and spec.kind not in STREAMED:  # those last as long as their bytes
                 logs.slow(spec.name, seconds, request[REQUEST_ID])
 
     return handle

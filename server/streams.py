@@ -33,6 +33,15 @@ FRAME: Final = 8192
 MOST_FIELDS: Final = 8
 LONGEST_FIELD: Final = 4096
 """Of the fields before the file (count, bytes)."""
+BAD_FORM: Final = (
+    ValueError,
+    AssertionError,
+    RuntimeError,
+    HttpProcessingError,
+    aiohttp.BadContentDispositionHeader,  # warnings, where those are errors
+    aiohttp.BadContentDispositionParam,
+)
+"""What aiohttp raises at a form that is none."""
 SANDBOX: Final = "default-src 'none'; sandbox"
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
@@ -104,7 +113,7 @@ async def _body(request: web.Request) -> _Body:
     try:
         form = await request.multipart()
         part = await _field(form, fields)
-    except (ValueError, AssertionError, RuntimeError):
+    except BAD_FORM:
         raise ValidationFailed("The form cannot be read") from None
     if part.filename:
         fields.setdefault("name", part.filename)
@@ -132,16 +141,18 @@ async def _bytes_of(form: MultipartReader, part: BodyPartReader) -> AsyncIterato
             yield chunk
         if await form.next() is not None:
             raise ValidationFailed.field(FIELD, "must be the last field of the form")
-    except (ValueError, AssertionError, RuntimeError):
+    except BAD_FORM:
         raise ValidationFailed("The form cannot be read") from None
 
 
 async def _whole(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same; a ConnectionError where it breaks off."""
+    """The same; VALIDATION_ERROR where it cannot be read, and a ConnectionError where it breaks off."""
     try:
         async for chunk in chunks:
             yield chunk
-    except (aiohttp.ClientError, HttpProcessingError, web.RequestPayloadError) as error:
+    except (HttpProcessingError, web.RequestPayloadError):
+        raise ValidationFailed("The body cannot be read: it is not as its headers say") from None
+    except aiohttp.ClientError as error:
         raise ConnectionResetError("the upload broke off") from error
 
 

@@ -1,8 +1,8 @@
 """Approval: somebody is asked whether a task is good, and says so or says why not.
 
 Who may answer is whoever was asked and sees the project, and whoever has the permission `task.approve`. Without that nobody
-approves what she has asked for herself. Where the project's setting
-`require_approval` is on, no task gets into a status of the category `done` before it is approved, in whatever way.
+approves what she has asked for herself. An API key answers only where its scopes hold `task.approve`. Where the project's
+setting `require_approval` is on, no task gets into a status of the category `done` before it is approved, in whatever way.
 """
 
 from typing import Annotated
@@ -105,14 +105,26 @@ async def request(tx: Tx, cmd: RequestApproval) -> list[ApprovalRequested | Appr
     return [ApprovalRequested(task=part, approval=approval, was=was), *told]
 
 
-@command("task.approve", needs="project.view", rest="POST /tasks/{task_id}/approve", versioned=True)
+@command(
+    "task.approve",
+    needs="project.view",
+    scope="task.approve",
+    rest="POST /tasks/{task_id}/approve",
+    versioned=True,
+)
 async def approve(tx: Tx, cmd: ApproveTask) -> TaskApproved:
     """Find a task good: for whoever was asked by somebody else, or has the permission `task.approve`."""
     approval, part, was = await _answer(tx, cmd, "approved")
     return TaskApproved(task=part, approval=approval, was=was)
 
 
-@command("task.reject", needs="project.view", rest="POST /tasks/{task_id}/reject", versioned=True)
+@command(
+    "task.reject",
+    needs="project.view",
+    scope="task.approve",
+    rest="POST /tasks/{task_id}/reject",
+    versioned=True,
+)
 async def reject(tx: Tx, cmd: RejectTask) -> TaskRejected:
     """Say why a task is not good yet: for whoever was asked by somebody else, or has the permission `task.approve`."""
     approval, part, was = await _answer(tx, cmd, "rejected")

@@ -7,8 +7,10 @@ import orjson
 from pydantic import AfterValidator, Field
 
 from handlers.context import Tx
-from handlers.registry import Event, Payload, Title, command
+from handlers.registry import Event, Outcome, Payload, Reply, Title, command
 from handlers.work.assignments import Assignment, TaskAssigned
+from handlers.work.label_match import LEFT, Match, match_labels
+from handlers.work.labels import LabelCreated
 from handlers.work.places import Places, family, places_in, rights_there
 from handlers.work.rules import check_entry
 from handlers.work.tasks import Task, TaskPart, parents_told, unapproved
@@ -42,6 +44,14 @@ class CopyTask(Payload):
     )
 
 
+class CopyReply(Reply):
+    task: Task
+    tasks: list[Task | TaskPart] | None = Field(
+        description="The copies of its subtasks, and the parent that has one more."
+    )
+    left_labels: list[str] = Field(description=LEFT)
+
+
 @command(
     "task.copy",
     needs="task.create",
@@ -50,15 +60,24 @@ class CopyTask(Payload):
     within="project_id",
     status=201,
 )
-async def copy(tx: Tx, cmd: CopyTask) -> list[TaskCopied | TaskAssigned]:
-    """Copy a task, with its subtasks and more if wanted, within its project or to another one."""
+async def copy(tx: Tx, cmd: CopyTask) -> Outcome[LabelCreated | TaskCopied | TaskAssigned, CopyReply]:
+    """Copy a task, with its subtasks and more if wanted, within its project or to another one.
+
+    Labels that there are not in another project are made, with the permission `board.edit` there.
+    """
     to_id = cmd.to_project_id or cmd.project_id
-    if to_id != cmd.project_id:
-        await rights_there(tx, to_id, "task.create")
+    away = to_id != cmd.project_id
+    rights = await rights_there(tx, to_id, "task.create") if away else tx.rights
     below = "subtasks" in cmd.include
     rows = _wanted(await family(tx, cmd.project_id, cmd.task_id), below=below)
     places = await places_in(tx, to_id)
     copies = await _copies(tx, cmd, to_id, rows, places)
+    labels = Match()
+    if away:
+        may_make = rights.allow("board.edit")
+        labels = await match_labels(tx, cmd.project_id, to_id, rows, may_make=may_make)
+    for row, one in zip(rows, copies, strict=True):
+        one["label_ids"] = labels.of(row) if away else row["label_ids"]
     fresh_of = {one["from_id"]: one["id"] for one in copies}
     await tx.exec("copy_family", tasks=orjson.dumps(copies, default=str).decode(), to_project_id=to_id)
     if "checklists" in cmd.include:
@@ -79,7 +98,8 @@ async def copy(tx: Tx, cmd: CopyTask) -> list[TaskCopied | TaskAssigned]:
     if beside:
         event.tasks = beside
     room = RoomKey(tx.room.tenant_id, "project", to_id)
-    return [event.to(room), *_assigned(tx, copies, to_id)]
+    reply = CopyReply(task=event.task, tasks=event.tasks, left_labels=labels.left)
+    return Outcome([*labels.made, event.to(room), *_assigned(tx, copies, to_id)], reply)
 
 
 def _wanted(rows: list[Row], *, below: bool) -> list[Row]:
@@ -127,7 +147,6 @@ async def _copies(
                 if top
                 else fresh_of[row["parent_id"]],
                 "assignee_ids": [user_id for user_id in row["assignee_ids"] if user_id in seeing],
-                "label_ids": row["label_ids"] if keeps_parent else [],
                 "start_at": row["start_at"] if dates else None,
                 "due_at": row["due_at"] if dates else None,
             }

@@ -35,8 +35,11 @@ GONE: Final = frozenset({"task.deleted", "tasks.deleted", "task.archived", "task
 ARCHIVE: Final = frozenset({"task.archived", "task.unarchived", "tasks.archived", "tasks.unarchived"})
 CHANGED: Final = frozenset({"task.updated", "task.moved", "tasks.updated"})
 
-BARS: Final = frozenset({"board.deleted", "status.deleted", "status.updated", "status.created"})
-"""What cannot be taken back, nor anything else that was done with it: tasks made room for it."""
+BARS: Final = frozenset({
+    "board.deleted", "status.deleted", "status.updated", "status.created",
+    "task.arrived", "task.left", "task.copied",
+})  # fmt: skip
+"""What cannot be taken back, nor anything else that was done with it: tasks made room for it, or have it now."""
 
 Values: TypeAlias = dict[str, Any]
 
@@ -152,7 +155,7 @@ async def _carry_out(this: Replay, change: Sequence[Past]) -> None:
     if comes:
         this.tx.require("task.edit" if archived else "task.delete")
         this.events += await bring_back(this.tx, comes, many=_many(change), archived=archived)
-    others = [past for past in change if past.name in INVERSES]
+    others = _others(change, made)
     for past in reversed(others) if this.back else others:
         found = INVERSES[past.name]
         await (found.undo if this.back else found.redo)(this, past)
@@ -205,6 +208,18 @@ def _ids(change: Iterable[Past], names: frozenset[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _others(change: Iterable[Past], made: Iterable[str]) -> list[Past]:
+    """The events of other nouns that have to be taken back by themselves: checklists go and come with the tasks made."""
+    tasks = set(made)
+    return [past for past in change if past.name in INVERSES and _checklist_of(past) not in tasks]
+
+
+def _checklist_of(past: Past) -> str | None:
+    """The task whose checklist an event is about."""
+    about_one: Values = past.data.get("checklist") or past.data.get("checklist_item") or {}
+    return about_one.get("task_id")
+
+
 # What others have done since.
 
 
@@ -238,9 +253,8 @@ async def _clashes(this: Replay, change: Sequence[Past]) -> list[Clash]:
             found += _changed_since(task_id, row["key"], his, left, current)
     for task_id in goes:
         found += await _subtasks_of_others(this, task_id)
-    for past in change:
-        if past.name in INVERSES:
-            found += await INVERSES[past.name].check(this, past)
+    for past in _others(change, made):
+        found += await INVERSES[past.name].check(this, past)
     return found
 
 

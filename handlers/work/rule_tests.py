@@ -7,10 +7,10 @@ from pydantic import Field
 from handlers.context import Tx
 from handlers.errors import AtriumError, NotFound
 from handlers.registry import Entity, Payload, Reply, query
-from handlers.work.automation import Chain, holds, owner_tx
+from handlers.work.automation import holds, owner_tx
 from handlers.work.project_rules import definition
 from handlers.work.rule_actions import NEEDS, Action, Named, needs_task
-from handlers.work.rule_rates import enabled_rules
+from handlers.work.rule_rates import acts_too_often, enabled_rules
 from storage.postgres import Row
 
 
@@ -71,8 +71,8 @@ async def test(tx: Tx, ask: TryRule) -> RuleTest:
 
 
 async def _too_often(tx: Tx, rule_id: UUID) -> bool:
-    chain = Chain(tx, await enabled_rules(tx))
-    return any(each.id == rule_id and chain.too_often(each) for each in chain.rules)
+    rules = await enabled_rules(tx)
+    return any(each.id == rule_id and acts_too_often(each, rules, tx.now, tx.settings) for each in rules)
 
 
 async def _hindrances(owner: Tx, action: Action, task: Row | None, at: int) -> list[Hindrance]:

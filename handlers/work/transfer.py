@@ -6,7 +6,6 @@ its parent, and dependencies on tasks that do not come along. Whoever cannot see
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -19,12 +18,11 @@ from handlers.files.files import File
 from handlers.registry import Entity, Event, Gone, Outcome, Payload, Reply, command
 from handlers.work.assignments import Assignment, AssignmentEnded, TaskAssigned, TaskUnassigned
 from handlers.work.dependencies import Dependency, DependencyPart
-from handlers.work.labels import MOST as MOST_LABELS
+from handlers.work.label_match import LEFT, match_labels
 from handlers.work.labels import LabelCreated
 from handlers.work.places import Places, family, places_in, rights_there
 from handlers.work.sprint_facts import settle
 from handlers.work.tasks import Task, TaskPart, parents_told, unapproved
-from storage.ids import new_id
 from storage.postgres import Row
 from storage.rooms import RoomKey
 
@@ -73,9 +71,7 @@ class TransferReply(Reply):
     dropped: list[UUID] = Field(
         description="Dependencies on tasks that did not come along: they are no more."
     )
-    left_labels: list[str] = Field(
-        description="Names of labels that there are not in the other project, and that one may not make there."
-    )
+    left_labels: list[str] = Field(description=LEFT)
 
 
 @command(
@@ -97,11 +93,10 @@ async def transfer(
     rights = await rights_there(tx, cmd.to_project_id, "task.create")
     rows = await family(tx, cmd.project_id, cmd.task_id)
     moved = await _moved(tx, cmd, rows, await places_in(tx, cmd.to_project_id))
-    labels = await _labels(tx, cmd, rows, may_make=rights.allow("board.edit"))
+    may_make = rights.allow("board.edit")
+    labels = await match_labels(tx, cmd.project_id, cmd.to_project_id, rows, may_make=may_make)
     for row, one in zip(rows, moved, strict=True):
-        one["label_ids"] = list(
-            dict.fromkeys(labels.ids[old] for old in row["label_ids"] if old in labels.ids)
-        )
+        one["label_ids"] = labels.of(row)
     task_ids = [row["id"] for row in rows]
     edges = await tx.many("dependencies_of_tasks", task_ids=task_ids)
     inner = [row for row in edges if row["task_id"] in task_ids and row["depends_on_id"] in task_ids]
@@ -130,47 +125,6 @@ async def transfer(
     events[1:1] = labels.made  # after it has left, before it arrives
     reply = TransferReply(task=Task.of(fresh[cmd.task_id]), dropped=dropped, left_labels=labels.left)
     return Outcome(events, reply)
-
-
-@dataclass(slots=True)
-class _Labels:
-    """What labels become in another project."""
-
-    ids: dict[UUID, UUID] = field(default_factory=dict)
-    """Those of the old project -> those of the new one."""
-    made: list[LabelCreated] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    """Names of those that stay behind."""
-
-
-async def _labels(tx: Tx, cmd: TransferTask, rows: list[Row], *, may_make: bool) -> _Labels:
-    """For each label of these tasks the one of the same name there, made where it has to be and may be."""
-    found, used = _Labels(), {label_id for row in rows for label_id in row["label_ids"]}
-    if not used:
-        return found
-    there = {
-        row["name"].lower(): row["id"] for row in await tx.many("labels_of", project_id=cmd.to_project_id)
-    }
-    room = RoomKey(tx.room.tenant_id, "project", cmd.to_project_id)
-    for row in await tx.many("labels_of", project_id=cmd.project_id):
-        name = row["name"].lower()
-        if row["id"] not in used:
-            continue
-        if name not in there and may_make and len(there) < MOST_LABELS:
-            fresh = await tx.one(
-                "create_label",
-                project_id=cmd.to_project_id,
-                id=new_id(),
-                name=row["name"],
-                colour=row["colour"],
-            )
-            there[name] = fresh["id"]
-            found.made.append(LabelCreated.of(fresh).to(room))
-        if name in there:
-            found.ids[row["id"]] = there[name]
-        else:
-            found.left.append(row["name"])
-    return found
 
 
 async def _take_files(tx: Tx, cmd: TransferTask, going: Sequence[Row], task_ids: list[UUID]) -> list[File]:

@@ -26,6 +26,14 @@ VALUES (
 )
 RETURNING *;
 
+-- create_labels :many
+INSERT INTO labels (
+    tenant_id, project_id, id, name, colour, created_by, created_at, updated_by, updated_at
+)
+SELECT :tenant_id, :project_id, n.id, n.name, n.colour, :actor_id, :now, :actor_id, :now
+FROM unnest(:ids::uuid [], :names::text [], :colours::text []) AS n (id, name, colour)
+RETURNING *;
+
 -- update_label :one
 UPDATE labels
 SET name = :name, colour = :colour, version = version + 1, updated_by = :actor_id, updated_at = :now

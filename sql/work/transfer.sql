@@ -22,8 +22,8 @@ RETURNING last_number AS number, key AS prefix;
 -- tasks_of_family :many
 SELECT t.* FROM tasks AS t WHERE t.tenant_id = :tenant_id AND t.id = ANY(:task_ids::uuid []);
 
--- Everything that names the project beside a task goes with it, a series with its current task alone; tests/work/test_transfer.py asks the catalogue whether
--- anything is left out.
+-- Everything that names the project beside a task goes with it, a series with its current task alone;
+-- tests/work/test_transfer.py asks the catalogue whether anything is left out.
 -- transfer_tasks :exec
 WITH old AS (
     INSERT INTO task_keys (tenant_id, key, task_id)

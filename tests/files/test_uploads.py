@@ -1,6 +1,7 @@
 """Bytes go up: whole or not at all, whatever is sent, and by whomever."""
 
 import asyncio
+import gzip
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
@@ -74,6 +75,9 @@ END = b"--b--\r\n"
         part('name="name"', b"\xff\xfe") + FILE + END,
         part('name="surprise"') + FILE + END,
         part('name="file"') + END,
+        part('name="\x17"') + FILE + END,
+        part("name=;;=") + FILE + END,
+        FILE + part('name="\x17"') + END,
         b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--\r\n" + END,
     ],
 )
@@ -148,6 +152,18 @@ async def test_too_large_is_refused_and_leaves_nothing(
     assert reply.status == 413
     assert (await upload_form(world, form(os.urandom(1_000_000)))).status == 201
     assert len(await rows(world)) == len(await blobs(world)) == 2
+
+
+async def test_what_is_packed_is_unpacked_and_counted(worlds: Callable[..., Any], tmp_path: Any) -> None:
+    world = await worlds(data_dir=tmp_path, file_max_bytes=1_000_000)
+    packed = {"Content-Encoding": "gzip"}
+    file = (await upload(world, gzip.compress(b"x" * 999_999), headers=packed)).data.file
+    assert file.size == 999_999
+    bomb = await upload(world, gzip.compress(b"x" * 50_000_000), headers=packed)
+    assert (bomb.status, bomb.error.code) == (413, "PAYLOAD_TOO_LARGE")
+    broken = await upload(world, b"no gzip at all", headers=packed)
+    assert (broken.status, broken.error.code) == (422, "VALIDATION_ERROR")
+    assert len(await rows(world)) == len(await blobs(world)) == 1
 
 
 async def test_a_tenant_has_its_quota(worlds: Callable[..., Any], store: dict[str, Any]) -> None:

@@ -49,7 +49,8 @@ async def test_a_key_that_may_read_changes_nothing(shared: World, name: str) -> 
         assert not refused.success, name
         assert refused.error.code == "FORBIDDEN", refused
         own = spec.needs is None or spec.needs in VIEWS
-        expected = {"reason": "session_needed"} if own else {"permission": spec.needs}
+        needed = spec.scope if own else spec.needs
+        expected = {"permission": needed} if needed else {"reason": "session_needed"}
         assert refused.error.details == expected
 
 

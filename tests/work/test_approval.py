@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.keys.hands import make_key, make_tenant_key, program
 from tests.world import Board, Person, World
 
 
@@ -164,3 +165,22 @@ async def test_undoing_makes_nothing_done_that_must_be_approved(
     ).success
     undone = await alice.send("history.undo", project_id=board.project)
     assert (undone.error.code, undone.error.details) == ("CONFLICT", {"approval": "none"})
+
+
+async def test_a_key_answers_with_the_scope_alone(alice: Person, board: Board, world: World) -> None:
+    """An owner's key, and one of a service that was asked; without the scope neither does."""
+    looking = ["project.view", "comment.add"]
+    mute = await program(world, (await make_key(alice, *looking)).key)
+    await _ask(alice, board.first, alice.id)
+    for name, more in (("task.approve", {}), ("task.reject", {"note": "Crooked"})):
+        refused = await mute.send(name, task_id=board.first, **more)
+        assert (refused.error.code, refused.error.details) == ("FORBIDDEN", {"permission": "task.approve"})
+    bot = await program(world, (await make_key(alice, *looking, "task.approve")).key)
+    assert (await bot.send("task.reject", task_id=board.first, note="Crooked")).success
+    assert (await bot.send("task.approve", task_id=board.first)).success
+    made = await make_tenant_key(alice, *looking, "task.approve", role="viewer")
+    service = await program(world, made.key)
+    unasked = await service.send("task.reject", task_id=board.first, note="Crooked")
+    assert (unasked.error.code, unasked.error.details) == ("FORBIDDEN", {"permission": "task.approve"})
+    await _ask(alice, board.first, made.member.id)
+    assert (await service.send("task.approve", task_id=board.first)).success

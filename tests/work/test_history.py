@@ -9,6 +9,7 @@ from handlers.work import positions
 from handlers.work.history import Change, derive
 from handlers.work.sprint_facts import MOST_TASKS
 from storage.rooms import timestamp
+from tests.contract.examples import TEMPLATE
 from tests.reducer import fold, store_of
 from tests.world import Board, Person, World
 
@@ -640,3 +641,47 @@ async def test_what_others_have_done_with_a_list_stays(
     assert (await bob.send("task.update", task_id=board.third, changes={"label_ids": [label.id]})).success
     kept = await _undo(alice, board)
     assert (kept.error.code, kept.error.message) == ("CONFLICT", "Tasks have this label by now")
+
+
+async def test_a_label_that_came_with_a_task_does_not_bar_undo(alice: Person, board: Board) -> None:
+    """In the project to which tasks went, or were copied, with a label that had to be made there."""
+    made = await alice.send("project.create", name="Bathroom", key="BATH")
+    there = f"project:{made.data.project.id}"
+    label = await alice.send("label.create", room=board.room, name="Wet", colour="#3b5bdb")
+    other = await alice.send("label.create", room=board.room, name="Dry", colour="#3b5bdb")
+    for task, one in zip(board.tasks, (label, other), strict=False):
+        marked = {"label_ids": [one.data.label.id]}
+        assert (await alice.send("task.update", task_id=task, changes=marked)).success
+    before = await alice.send("task.create", room=there, title="Tiles")
+    about = {"task_id": before.data.task.id}
+    assert (await alice.send("task.update", **about, changes={"priority": "high"})).success
+    for call, task in zip(("task.transfer", "task.copy"), board.tasks, strict=False):
+        way = {"project_id": board.project, "to_project_id": made.data.project.id}
+        came = await alice.send(call, task_id=task, **way)
+        assert (came.success, len(came.data.task.label_ids)) == (True, 1), came
+    undone = await alice.send("history.undo", project_id=made.data.project.id)
+    assert undone.success, undone
+    assert (await alice.send("task.get", **about)).data.task.priority == before.data.task.priority
+    assert len((await alice.snapshot(there)).snapshot.labels) == 2
+
+
+async def test_what_a_template_made_goes_and_comes_with_its_checklists(
+    world: World, alice: Person, board: Board
+) -> None:
+    made = await alice.send("task_template.create", room=world.tenant, name="Wall", tasks=TEMPLATE)
+    template = {"project_id": board.project, "template_id": made.data.template.id}
+    root = (await alice.send("task.create_from_template", **template)).data.task.id
+
+    async def items() -> list[str]:
+        listed = await alice.send("checklist.list", task_id=root)
+        return [item.text for item in listed.data.checklist_items]
+
+    had = await items()
+    assert had == ["Tape", "Brush"]
+    assert (await _undo(alice, board)).success
+    await alice.hears_nothing("checklist.deleted")
+    assert (await _redo(alice, board)).success
+    assert await items() == had
+    assert (await _undo(alice, board)).success
+    assert (await alice.send("task.restore", task_id=root)).success
+    assert await items() == had

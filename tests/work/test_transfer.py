@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from handlers.work.checklists import MOST as MOST_CHECKLISTS
+from handlers.work.labels import MOST as MOST_LABELS
 from tests.reducer import fold, store_of
 from tests.world import Board, Cluster, Person, World, second_node
 
@@ -180,8 +181,9 @@ async def test_nothing_of_a_task_is_left_behind(shared: World) -> None:
     assert {row["column_name"] for row in fields} == BOUND | FREE
 
 
+@pytest.mark.parametrize("call", ["task.transfer", "task.copy"])
 async def test_labels_become_those_of_the_same_name(
-    alice: Person, bob: Person, board: Board, world: World
+    alice: Person, bob: Person, board: Board, world: World, call: str
 ) -> None:
     """Those that there are not are made, where the mover may do that, or are left behind and named."""
     bathroom, _ = await _bathroom(alice, world.user_ids["bob"])
@@ -193,11 +195,11 @@ async def test_labels_become_those_of_the_same_name(
     for task in board.tasks[:2]:
         assert (await alice.send("task.update", task_id=task, changes={"label_ids": ids})).success
     way = {"project_id": board.project, "to_project_id": bathroom}
-    first = await bob.send("task.transfer", task_id=board.first, **way)
+    first = await bob.send(call, task_id=board.first, **way)
     assert (first.data.task.label_ids, first.data.left_labels) == ([there.data.label.id], ["Dry"])
     await bob.join(f"project:{bathroom}")
     old = await bob.snapshot(f"project:{bathroom}")
-    second = await alice.send("task.transfer", task_id=board.second, **way)
+    second = await alice.send(call, task_id=board.second, **way)
     assert second.data.left_labels == []
     made = (await bob.hears("label.created", room=f"project:{bathroom}")).data.label
     assert (made.name, made.colour, made.project_id) == ("Dry", "#0000ff", bathroom)
@@ -205,6 +207,32 @@ async def test_labels_become_those_of_the_same_name(
     told = await bob.rest("GET", f"/rooms/project:{bathroom}/events", params={"since": old.seq})
     fresh = await bob.snapshot(f"project:{bathroom}")
     assert fold(store_of(old.snapshot), told.data.events) == store_of(fresh.snapshot)
+
+
+async def test_no_more_labels_are_made_than_a_project_may_have(
+    alice: Person, board: Board, world: World
+) -> None:
+    bathroom, _ = await _bathroom(alice)
+    ids = [
+        (await alice.send("label.create", room=board.room, name=name, colour="#00f")).data.label.id
+        for name in ("Wet", "Dry", "damp")
+    ]
+    assert (await alice.send("task.update", task_id=board.first, changes={"label_ids": ids})).success
+    async with world.sql() as db:
+        await db.execute(
+            "INSERT INTO labels (tenant_id, project_id, id, name, colour, created_by, created_at, updated_by, updated_at) "
+            "SELECT tenant_id, $1, gen_random_uuid(), 'Label ' || n, colour, created_by, now(), updated_by, now() "
+            "FROM labels, generate_series(1, $2) AS n WHERE id = $3",
+            bathroom,
+            MOST_LABELS - 2,
+            ids[0],
+        )
+    way = {"project_id": board.project, "task_id": board.first, "to_project_id": bathroom}
+    reply = await alice.call("task.transfer", way)
+    assert reply.data.left_labels == ["Wet"], "by name, as far as there is room"
+    named = {one.id: one.name for one in (await alice.send("label.list", project_id=bathroom)).data.labels}
+    assert [named[one] for one in reply.data.task.label_ids] == ["Dry", "damp"]
+    assert len(named) == MOST_LABELS
 
 
 @pytest.mark.parametrize("way", [0, 1])
