@@ -82,15 +82,17 @@ class AlarmClock:
     async def _failed(self, row: Row, error: Exception) -> str:
         """What is refused is refused for good; what nobody has foreseen is tried again, later and later."""
         foreseen = isinstance(error, AtriumError) and not isinstance(error, Internal)
-        gone = foreseen or row["tries"] + 1 >= self._settings.alarm_tries
-        outcome = "dropped" if gone else "failed"
+        last = foreseen or row["tries"] + 1 >= self._settings.alarm_tries
+        outcome = "gone"  # another node was faster, or it was taken back
         about = {"key": row["key"], "command_id": row["command_id"]}
         async with self._db.transaction(row["tenant_id"]) as session:
-            if not gone:
+            if not last:
                 pause = timedelta(seconds=FIRST_PAUSE * 2 ** row["tries"] * random.uniform(0.8, 1.2))
-                await session.exec("postpone_alarm", pause=pause, **about)
-            elif not await session.value("drop_alarm", **about):
-                await session.exec("release_alarm", **about)
+                if await session.value("postpone_alarm", pause=pause, **about):
+                    outcome = "failed"
+            elif await session.value("drop_alarm", **about):
+                outcome = "dropped"
+            elif await session.value("release_alarm", **about):
                 outcome = "asleep"
         said = error.__cause__ or error
         log.warning(

@@ -32,7 +32,7 @@ EPOCHS = Counter(
     "atrium_epochs_changed", "Rooms whose history turned out to be another one.", registry=REGISTRY
 )
 ALARMS = Counter(
-    "atrium_alarms", "Alarms that were due, by command and outcome: sent, postponed, failed, asleep or dropped.",
+    "atrium_alarms", "Alarms that were due, by command and outcome: sent, postponed, failed, asleep, gone or dropped.",
     ["name", "outcome"], registry=REGISTRY,
 )  # fmt: skip
 JOINS = Counter(

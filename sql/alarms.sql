@@ -45,14 +45,17 @@ DELETE FROM alarms AS a WHERE a.tenant_id = :tenant_id AND a.key = :key AND a.co
 RETURNING true;
 
 -- Where it was leased for nothing it is due again at once.
--- release_alarm :exec
-UPDATE alarms SET try_at = at WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id;
+-- release_alarm :value
+UPDATE alarms SET try_at = at WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id
+RETURNING true;
 
--- What slept in a project, or in the tenant, and is due, is due at once when that is back.
+-- What slept in a project, or in the tenant, and is due, is due at once when that is back. All of it is written, also what
+-- seems to be awake: a search that still sees it asleep holds its lock, and may be about to put it off.
 -- wake_alarms :exec
 UPDATE alarms SET try_at = at
-WHERE tenant_id = :tenant_id AND (:project_id::uuid IS NULL OR room_id = :project_id) AND at <= :now AND try_at > at;
+WHERE tenant_id = :tenant_id AND (:project_id::uuid IS NULL OR room_id = :project_id) AND at <= :now;
 
--- postpone_alarm :exec
+-- postpone_alarm :value
 UPDATE alarms SET try_at = now() + :pause::interval, tries = tries + 1
-WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id;
+WHERE tenant_id = :tenant_id AND key = :key AND command_id = :command_id
+RETURNING true;

@@ -32,8 +32,8 @@ MOST_CELLS: Final = 5_000
 """Cells of a table (count), reckoned as columns times the lines that are left: a short row is filled up to the width of the
 head, so that a wide head over many short lines would become far more than was written. What is larger stays text."""
 MOST_LINKS: Final = 500
-"""Places in one text where a link or an image is looked for (count); what is beyond stays text. For each of them the whole
-rest of the text may be read, so that many that never end would take long.
+"""Places in one text where a link or an image is, or is looked for at length (count); what is beyond stays text. For each
+of them the whole rest of the text may be read, so that many that never end would take long.
 """
 AT_ONCE: Final = 1_000
 """A longer text (characters) is worked on in a thread of its own, so that the others go on meanwhile."""
@@ -63,6 +63,9 @@ REL: Final = "nofollow noopener noreferrer"
 _MENTION: Final = re.compile(r"@\[([^\[\]\n]{1,200})\]\((user|team|role):([0-9a-z-]{1,64})\)")
 _LINK: Final = re.compile(rf"(?:{'|'.join(sorted(SCHEMES))}):", re.IGNORECASE)
 _TODO: Final = re.compile(r"\[([ xX])\][ \t\n]")
+_SHORT: Final = re.compile(r"!?\[[^\[\]`<\\]*\](?![(\[])")
+"""Brackets in which nothing begins, and behind which nothing goes on: `[ ]`, `[INFO]`. Nothing but them is read."""
+_SCHEME: Final = re.compile(r"https?\Z", re.IGNORECASE)
 _ALIGN: Final = re.compile(r"text-align:(left|center|right)")
 
 
@@ -128,10 +131,18 @@ def _bounded(rule: InlineRule, begin: str) -> InlineRule:
     """A rule that looks for links where they begin like this, for as long as there are not too many of them."""
 
     def bounded(state: StateInline, silent: bool) -> bool:
-        if not state.src.startswith(begin, state.pos):
+        start = state.pos
+        if not state.src.startswith(begin, start):
+            return False
+        if begin == "://" and not _SCHEME.search(state.src, max(start - 5, 0), start):
             return False
         state.env["links"] = state.env.get("links", 0) + 1
-        return state.env["links"] <= MOST_LINKS and rule(state, silent)
+        if state.env["links"] > MOST_LINKS:
+            return False
+        found = rule(state, silent)
+        if not found and _SHORT.match(state.src, start, state.posMax):
+            state.env["links"] -= 1
+        return found
 
     return bounded
 

@@ -1,7 +1,8 @@
 """Taking part in projects: what a person's own room hears of it, and how shares with teams and units become parts."""
 
+from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -18,6 +19,9 @@ from storage.postgres import Row
 from storage.rooms import RoomKey
 
 PartEvent: TypeAlias = ProjectMemberAdded | ProjectMemberRemoved
+
+MOST_GONE: Final = 1_000
+"""What one `project.left` takes away (count); more of it goes in several."""
 
 
 class TakingPart(Entity):
@@ -47,7 +51,8 @@ class ProjectLeft(Event, name="project.left"):
 
     participation: Gone
     assignments: list[Gone] | None = Field(
-        None, description="What was yours there, where the project is no more."
+        None,
+        description="What was yours there, where the project is no more. More than 1,000 things go in several events.",
     )
     views: list[Gone] | None = None
     board_layouts: list[Gone] | None = None
@@ -77,14 +82,16 @@ async def on_purged(tx: Tx, event: ProjectPurged) -> list[Event]:
     """Everybody who has something of it loses it in her own room too."""
     if event.room is not None and event.room != tx.room:
         return []
-    gone: dict[UUID, ProjectLeft] = {}
+    held: defaultdict[UUID, list[tuple[str, UUID]]] = defaultdict(list)
     for row in await tx.many("held_of_project", project_id=event.project.id):
-        left = gone.setdefault(
-            row["user_id"], ProjectLeft(participation=Gone(id=event.project.id, removed=True))
+        held[row["user_id"]] += [(row["kind"], one) for one in row["ids"]]
+    return [
+        _left(event.project.id, gone[first : first + MOST_GONE]).to(
+            RoomKey(tx.room.tenant_id, "user", user_id)
         )
-        if row["kind"] is not None:
-            setattr(left, row["kind"], [Gone(id=one, removed=True) for one in row["ids"]])
-    return [left.to(RoomKey(tx.room.tenant_id, "user", user_id)) for user_id, left in gone.items()]
+        for user_id, gone in held.items()
+        for first in range(0, max(len(gone), 1), MOST_GONE)
+    ]
 
 
 async def lock_projects(tx: Tx, project_ids: set[UUID]) -> None:
@@ -163,6 +170,13 @@ def _event(tx: Tx, change: Row) -> PartEvent:
         "shared_roles": change["wanted"],
     }
     return ProjectMemberAdded(member=ProjectMember.of(row)).to(room)
+
+
+def _left(project_id: UUID, gone: list[tuple[str, UUID]]) -> ProjectLeft:
+    lists: defaultdict[str, list[Gone]] = defaultdict(list)
+    for kind, one in gone:
+        lists[kind].append(Gone(id=one, removed=True))
+    return ProjectLeft(participation=Gone(id=project_id, removed=True), **lists)
 
 
 def _joined(tx: Tx, user_id: UUID, part: TakingPart) -> Event:

@@ -71,7 +71,7 @@ TaskField = Annotated[
 
 
 def _small(value: Filter) -> Filter:
-    if len(value.model_dump_json(exclude_unset=True)) > FILTER_SIZE:
+    if len(value.model_dump_json(exclude_unset=True).encode()) > FILTER_SIZE:
         raise ValueError(f"must not be larger than {FILTER_SIZE:,} bytes")
     return value
 
@@ -276,8 +276,8 @@ async def _check_room(tx: Tx, shared: bool) -> None:
 
 
 async def _check_size(tx: Tx, view_id: UUID, look: Mapping[str, Any]) -> None:
-    size = sum(len(orjson.dumps(look[name])) for name in LOOK)
-    if size + await tx.value("size_of_shared_views", view_id=view_id) > SHARED_SIZE:
+    given = {name: look[name] for name in LOOK}
+    if await tx.value("size_of_shared_views", view_id=view_id, **given) > SHARED_SIZE:
         raise Conflict(
             "The shared views of this project are too large together: keep this one for yourself, or make others smaller",
             details={"limit": SHARED_SIZE},

@@ -25,7 +25,7 @@ RETURNING id;
 
 -- What people have of a project that their own rooms show, as `own_views_of` and the others beside it have it.
 -- held_of_project :many
-SELECT pm.user_id, NULL AS kind, NULL::uuid [] AS ids FROM project_members AS pm
+SELECT pm.user_id, NULL AS kind, '{}'::uuid [] AS ids FROM project_members AS pm
 WHERE pm.tenant_id = :tenant_id AND pm.project_id = :project_id
 UNION ALL
 SELECT v.owner_id, 'views', array_agg(v.id ORDER BY v.id) FROM views AS v

@@ -35,11 +35,15 @@ DELETE FROM views WHERE tenant_id = :tenant_id AND project_id = :project_id AND 
 -- count_shared_views :value
 SELECT count(*) FROM views WHERE tenant_id = :tenant_id AND project_id = :project_id AND shared;
 
--- What the other shared ones weigh (bytes of JSON).
+-- What the other shared ones weigh together with this one, as it would be (bytes of JSON).
 -- size_of_shared_views :value
-SELECT coalesce(sum(length(v.filter::text) + length(v.sort::text) + length(to_json(v.fields)::text)), 0)::bigint
-FROM views AS v
-WHERE v.tenant_id = :tenant_id AND v.project_id = :project_id AND v.shared AND v.id <> :view_id;
+SELECT sum(octet_length(w.filter::text) + octet_length(w.sort::text) + octet_length(to_json(w.fields)::text))::bigint
+FROM (
+    SELECT v.filter, v.sort, v.fields FROM views AS v
+    WHERE v.tenant_id = :tenant_id AND v.project_id = :project_id AND v.shared AND v.id <> :view_id
+    UNION ALL
+    SELECT :filter::text::jsonb, :sort::text::jsonb, :fields::text []
+) AS w;
 
 -- count_own_views :value
 SELECT count(*) FROM views AS v

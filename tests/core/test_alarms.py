@@ -179,6 +179,30 @@ async def test_what_goes_away_between_lease_and_hearing_is_heard_when_it_is_back
     assert (await bob.hears("board.updated")).data.board.name == "Later"
 
 
+async def test_what_is_put_off_while_its_project_comes_back_is_due_at_once(quiet: World) -> None:
+    """The search has seen the project away, and ends after it is back."""
+    alice = await quiet.person("alice").connect()
+    await _set(quiet, _alarm(quiet, "Back"))
+    assert (await alice.send("project.archive", project_id=quiet.project_id)).success
+    async with quiet.node.db.transaction(None) as session:
+        assert await session.many("lease_alarms", lease=LEASE, most=10) == []
+        coming = asyncio.create_task(alice.send("project.unarchive", project_id=quiet.project_id))
+        await asyncio.wait([coming], timeout=0.5)
+    assert (await coming).success
+    assert await quiet.node.alarms.once() == 1
+
+
+@pytest.mark.parametrize("name", ["refused", "broken"])
+async def test_what_fails_where_another_node_was_faster_is_told_as_gone(quiet: World, name: str) -> None:
+    await _set(quiet, _alarm(quiet, name))
+    async with quiet.node.db.transaction(None) as session:
+        [row] = await session.many("lease_alarms", lease=LEASE, most=10)
+    async with quiet.sql() as db:
+        await db.execute("DELETE FROM alarms")
+    error = Conflict("Not now") if name == "refused" else RuntimeError("x")
+    assert await quiet.node.alarms._failed(row, error) == "gone"
+
+
 async def test_a_tenant_out_of_use_sleeps(quiet: World) -> None:
     await _set(quiet, _alarm(quiet, "Asleep"))
     alice, tenant = quiet.person("alice"), f"/tenants/{quiet.tenant_id}"

@@ -195,6 +195,8 @@ async def test_a_task_takes_its_own_files_to_another_project(
     await alice.send("task.attach", task_id=board.first, file_ids=[own.id, shared_one.id])
     await alice.send("task.attach", task_id=board.second, file_ids=[shared_one.id])
     await _commented(alice, board.first, said, shared_one)
+    for file in (own, said):
+        assert (await fetch(world, file.id))[0].status == 200, "so that the node remembers where it was"
     gone = {"project_id": board.project, "task_id": board.first, "to_project_id": other}
     moved = await alice.call("task.transfer", gone)
     assert moved.data.task.file_ids == [own.id]

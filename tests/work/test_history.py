@@ -666,7 +666,7 @@ async def test_a_label_that_came_with_a_task_does_not_bar_undo(alice: Person, bo
 
 
 async def test_what_a_template_made_goes_and_comes_with_its_checklists(
-    world: World, alice: Person, board: Board
+    world: World, alice: Person, bob: Person, board: Board
 ) -> None:
     made = await alice.send("task_template.create", room=world.tenant, name="Wall", tasks=TEMPLATE)
     template = {"project_id": board.project, "template_id": made.data.template.id}
@@ -685,3 +685,8 @@ async def test_what_a_template_made_goes_and_comes_with_its_checklists(
     assert (await _undo(alice, board)).success
     assert (await alice.send("task.restore", task_id=root)).success
     assert await items() == had
+    root = (await alice.send("task.create_from_template", **template)).data.task.id
+    item = (await bob.send("checklist.list", task_id=root)).data.checklist_items[0].id
+    assert (await bob.send("checklist.tick", task_id=root, item_id=item)).success
+    refused = await _undo(alice, board)
+    assert refused.error.details.conflicts[0].task.id == root, "others have worked on a list of it"

@@ -241,7 +241,7 @@ JUNK: dict[str, Callable[[int], str]] = {
     for piece in (
         "> ", "- ", "* a\n", "> - ", "[", "![", "](", "[a](", "[a][", "[a]: b\n", "[[]()", "`a", "``a`", "*", "_a", "**a ", "*a_",
         "***a", "_![a](![", "<http:// ", "~~", "<", "<a ", "<!--", "<a@b.c>", "&", "&#1;", "\\", "@[", "@[a](user:", "a@b.c ", "https://a.b ", "//a.b ",
-        "|a|\n|-|\n", "- [ ] x\n",
+        "|a|\n|-|\n", "- [ ] x\n", "[INFO] a\n", "[a]", "![a]", "[[a]", "[*a", "[a][b] ", "a://", "[http://b]",
     )
 } | {
     "brackets": lambda size: "[" * (size // 2) + "]" * (size // 2),
@@ -285,6 +285,22 @@ def test_so_many_links_and_no_more() -> None:
     """Where each begins the rest of the text may be read: what is beyond stays text."""
     page = shown("![a](https://b.c) " * (MOST_LINKS + 20))
     assert page.count("<img") == MOST_LINKS
+
+
+LINK = '<a href="https://b.c" rel="nofollow noopener noreferrer">a</a>'
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["- [ ] item", "- [x] item", "[INFO] started", "a[0] = [b]", "![INFO]", "redis://a.example", "[] and []"],
+)
+def test_what_is_no_link_leaves_room_for_those_that_are(line: str) -> None:
+    for between in ("\n", "\n\n"):
+        assert LINK in shown(f"{line}\n" * (MOST_LINKS + 1) + f"{between}see [a](https://b.c)")
+
+
+def test_short_references_count() -> None:
+    assert shown("[a] " * (MOST_LINKS + 20) + "\n\n[a]: https://b.c").count(LINK) == MOST_LINKS
 
 
 def test_a_table_is_not_filled_up_without_end() -> None:

@@ -133,7 +133,7 @@ async def test_what_could_not_be_reckoned_is_tried_again(
     world: World, alice: Person, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reckoner = _by_hand(world)
-    monkeypatch.setattr("server.reckoner.FIRST_PAUSE", 0.0, raising=False)
+    monkeypatch.setattr("server.reckoner.FIRST_PAUSE", 0.0)
     assert (await alice.send("task.move", task_id=board.first, column_id=board.done)).success
     submit, tries = world.node.dispatcher.submit, list[Exception]([RuntimeError("x"), Unavailable("x")])
 

@@ -120,6 +120,27 @@ async def test_nobody_else_can_remove_a_log(world: World, alice: Person, board: 
     assert await remove(world.tenant_id) > 0
 
 
+async def test_whoever_had_much_of_it_hears_so_in_portions(
+    alice: Person, bob: Person, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.work.parts.MOST_GONE", 2)
+    given = {"assignee_ids": [bob.id]}
+    for task in board.tasks:
+        assert (await alice.send("task.update", task_id=task, changes=given)).success
+    assert (await bob.send("view.create", project_id=board.project, name="Mine")).success
+    own = f"user:{bob.id}"
+    old = await bob.snapshot(own)
+    assert (await alice.send("project.delete", project_id=board.project)).success
+    assert (await alice.send("project.purge", project_id=board.project)).success
+    told = await bob.rest("GET", f"/rooms/{own}/events", params={"since": old.seq})
+    left = [event.data for event in told.data.events if "participation" in event.data]
+    gone = [sum(len(ids) for ids in one.values() if isinstance(ids, list)) for one in left]
+    assert gone == [2, 2, 2]
+    assert all(one.participation == {"id": board.project, "removed": True} for one in left)
+    fresh = await bob.snapshot(own)
+    assert fold(store_of(old.snapshot), told.data.events) == store_of(fresh.snapshot)
+
+
 @pytest.mark.parametrize("by_hand", [True, False])
 async def test_what_people_had_of_it_leaves_their_own_rooms(
     world: World, alice: Person, bob: Person, board: Board, by_hand: bool

@@ -171,3 +171,29 @@ async def test_shared_views_are_not_larger_than_a_snapshot_should_be(alice: Pers
     renamed = await alice.send("view.update", view_id=made[0].data.view.id, name="Another name")
     assert renamed.success
     assert (await alice.call("view.create", {**shared, "name": "Mine", "shared": False})).success
+
+
+@pytest.mark.parametrize(("text", "limit"), [("п" * 900, 7_000), ('"' * 900, 3_800)])
+async def test_views_weigh_the_same_before_and_after_they_are_kept(
+    alice: Person, board: Board, monkeypatch: pytest.MonkeyPatch, text: str, limit: int
+) -> None:
+    """In bytes: a letter of another alphabet has two, and so has a quote."""
+    monkeypatch.setattr("handlers.work.views.SHARED_SIZE", limit)
+    said = {"field": "title", "op": "contains", "value": text}
+    shared = {"project_id": board.project, "shared": True, "filter": {"and": [said, said]}}
+    first = await alice.call("view.create", {**shared, "name": "First"})
+    assert first.success, "some 3,700 bytes"
+    assert (await alice.call("view.create", {**shared, "name": "Second"})).error.details.limit == limit
+    kept = {"view_id": first.data.view.id, "filter": shared["filter"]}
+    assert (await alice.send("view.update", **kept)).success
+    monkeypatch.setattr("handlers.work.views.SHARED_SIZE", 3_600)
+    assert (await alice.send("view.update", **kept)).error.details.limit == 3_600
+    assert (await alice.send("view.update", view_id=kept["view_id"], filter=None)).success
+
+
+async def test_a_filter_is_measured_in_bytes(alice: Person, board: Board) -> None:
+    said = {"field": "title", "op": "contains", "value": "п" * 800}
+    kept = {"project_id": board.project, "name": "Long"}
+    assert (await alice.call("view.create", {**kept, "filter": {"and": [said] * 5}})).success
+    refused = await alice.call("view.create", {**kept, "filter": {"and": [said] * 7}})
+    assert "10,000 bytes" in refused.error.field_errors.filter[0]
