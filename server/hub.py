@@ -37,6 +37,14 @@ FILL_RETRY: Final = 0.5
 RIGHTS_PATIENCE: Final = 0.05
 """Pause before a hole is filled again that waits for a check of rights (seconds)."""
 
+BUSY: Final = 16
+"""A write of so many events makes its room a busy one (count)."""
+
+REST: Final = 0.016
+"""The next write to a busy room comes no sooner (seconds): a frame of a screen that shows 60 of them a second. Members take
+fewer and larger writes, and groups of several nodes that come in turns leave together.
+"""
+
 UNCHECKED: Final = -1
 """Comes before every change of rights: the connections of a tenant must be checked whatever its number is."""
 
@@ -75,6 +83,9 @@ class LiveRoom:
     waiting: dict[Member, _Waiting] = field(default_factory=dict)
     pending: list[bytes] = field(default_factory=list)
     pending_first: int = 0
+    rests_until: float = 0.0
+    """When it may be written to again, by the event loop's clock."""
+    timer: asyncio.TimerHandle | None = None
     early: list[Batch] = field(default_factory=list)
     target: int = -1
     filling: bool = False
@@ -306,12 +317,7 @@ class Hub:
         if room.live:
             if not room.pending:
                 room.pending_first = first
-                if not self._dirty:
-                    # Two turns later, so that the acks go first: who sent has his answer, and can send again,
-                    # while the events go to everybody.
-                    loop = asyncio.get_running_loop()
-                    loop.call_soon(loop.call_soon, self.flush)
-                self._dirty[room] = None
+                self._schedule(room)
             room.pending.extend(packets)
         if room.waiting:
             self._promote(room)
@@ -354,10 +360,27 @@ class Hub:
 
     # Writing.
 
+    def _schedule(self, room: LiveRoom) -> None:
+        """Have a room written to, as soon as that may be.
+
+        Two turns later at the earliest, so that the acks go first: who sent has his answer, and can send again, while
+        the events go to everybody.
+        """
+        loop = asyncio.get_running_loop()
+        if room.rests_until > loop.time():
+            room.timer = loop.call_at(room.rests_until, self._flush, [room])
+            return
+        if not self._dirty:
+            loop.call_soon(loop.call_soon, self.flush)
+        self._dirty[room] = None
+
     def flush(self) -> None:
         """Each room's events since the last time, in one write per member."""
         dirty, self._dirty = self._dirty, {}
-        for room in dirty:
+        self._flush(dirty)
+
+    def _flush(self, rooms: Iterable[LiveRoom]) -> None:
+        for room in rooms:
             try:
                 self._flush_room(room)
             except Exception:
@@ -365,8 +388,13 @@ class Hub:
 
     def _flush_room(self, room: LiveRoom) -> None:
         packets, room.pending = room.pending, []
+        if room.timer is not None:
+            room.timer.cancel()
+            room.timer = None
         if not packets:
             return
+        if len(packets) >= BUSY:
+            room.rests_until = asyncio.get_running_loop().time() + REST
         slow: list[EngineSocket] = []
         for codec, crowd in room.targets().items():
             for socket in crowd.write(codec.frames(packets), self._settings.send_hard_limit):

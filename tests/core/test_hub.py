@@ -11,10 +11,12 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 
+from server import hub
 from server.connection import Connection
+from server.fanout import Crowd
 from server.hub import BATCH
 from storage.bus import Exchange, LocalBus
-from storage.rooms import RoomKey
+from storage.rooms import Batch, RoomKey
 from tests.raw import Raw
 from tests.world import Board, Cluster, Person, World, fresh_world, second_node, until
 
@@ -265,6 +267,48 @@ async def test_who_comes_in_the_place_of_somebody_who_has_gone_hears_nothing_of_
     for stranger in strangers:
         await stranger.still_works()
         assert not any("task.updated" in str(packet) for packet in stranger.heard)
+
+
+async def test_a_busy_room_is_written_to_less_often(
+    world: World, bob: Person, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many events, and the next come so soon after that they leave together; a few are never held up."""
+    monkeypatch.setattr(hub, "REST", 0.3)
+    joined = await bob.join(board.room)
+    key = RoomKey.parse(UUID(world.tenant_id), board.room)
+    assert key is not None
+    seq, writes = joined.seq, list[int]()
+    write = Crowd.write
+
+    def counted(crowd: Crowd, frames: bytes, hard_limit: int) -> list[Any]:
+        writes.append(frames.count(b"made.up"))
+        return write(crowd, frames, hard_limit)
+
+    monkeypatch.setattr(Crowd, "write", counted)
+
+    def deliver(count: int) -> None:
+        nonlocal seq
+        name = board.room.encode()
+        packets = [b'2["made.up",{"room":"%b","seq":%d,"at":""}]' % (name, seq + n + 1) for n in range(count)]
+        world.node.hub.deliver(Batch(key, joined.epoch, seq + 1, packets))
+        seq += count
+
+    for count in (1, 2, hub.BUSY, 3, 4):
+        deliver(count)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert writes == [1, 2, hub.BUSY], "the last have to wait"
+    await bob.hears("made.up", seq=seq)
+    assert writes == [1, 2, hub.BUSY, 7]
+    deliver(5)
+    await bob.hears("made.up", seq=seq)
+    deliver(hub.BUSY)
+    await bob.hears("made.up", seq=seq)
+    deliver(1)
+    await bob.send("room.leave", room=board.room)
+    await bob.hears("made.up", seq=seq)
+    assert writes == [1, 2, hub.BUSY, 7, 5, hub.BUSY, 1], "who leaves has got all that was before"
+    assert bob.seqs(board.room) == list(range(joined.seq + 1, seq + 1))
 
 
 async def test_a_room_nobody_is_in_is_forgotten(world: World, alice: Person, bob: Person) -> None:
