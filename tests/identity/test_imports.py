@@ -439,6 +439,8 @@ async def test_old_imports_are_forgotten(posted: World, alice: Person) -> None:
         assert await db.fetchval("SELECT count(*) FROM member_import_errors") == 0
 
 
+# hypothesis runs beside the event loop here, whose pauses are random: it takes that for its strategies' doing.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 async def test_the_tables_of_strangers_do_no_harm(worlds: Callable[..., Any]) -> None:
     """Whatever text comes through the door, the answer is no INTERNAL, and the worker gets to an end."""
     world = await worlds(**BY_HAND)
