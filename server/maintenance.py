@@ -1,6 +1,7 @@
 """Once an hour: replies, events and sessions older than the settings say are removed, and ends are announced."""
 
 import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -201,7 +202,9 @@ class Maintenance:
         return len(rows)
 
     async def _run(self) -> None:
-        rounds = 0
+        rounds = random.randrange(
+            DAILY
+        )  # all nodes of a new version start together, and should not look together
         while True:
             await asyncio.sleep(INTERVAL)
             try:
