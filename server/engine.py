@@ -20,7 +20,7 @@ from aiohttp import web
 from engineio import async_socket, exceptions, packet
 
 from handlers.errors import RateLimited
-from server.fanout import changed, write_now
+from server import fanout
 from server.frames import BINARY, JsonCodec, frame
 from server.heartbeat import Beat, Pauses, cancel
 from server.origin import origin_of
@@ -164,14 +164,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
 
     def write(self, frames: bytes) -> None:
         """Write ready frames; what is sent to a client that is gone is lost."""
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            return
-        if transport.get_write_buffer_size():
-            transport.write(frames)
-            changed()
-        else:
-            write_now(self, frames)
+        fanout.write(self, frames)
 
     def hold(self, socketio_packet: bytes) -> None:
         """Queue one packet for the next poll, or for the end of an upgrade."""
@@ -388,7 +381,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         if not abort:
             self._send_engine_packet(packet.Packet(packet.CLOSE))
         self.transport = None
-        changed()
+        fanout.changed()
         self.server.sockets.pop(self.sid, None)
         if self.queue is not None:
             self.queue.put_nowait(None)

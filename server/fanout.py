@@ -43,11 +43,11 @@ class Crowd:
     Their descriptors stay true as long: a socket is closed only after its protocol has heard `connection_lost`.
     """
 
-    __slots__ = ("_batches", "_seen", "outlets")
+    __slots__ = ("_laid", "_seen", "outlets")
 
     def __init__(self, outlets: Sequence[Outlet]) -> None:
         self.outlets = outlets
-        self._batches: list[tuple[Sequence[Outlet], array[int]]] = []
+        self._laid: list[tuple[Sequence[Outlet], array[int]]] = []
         self._seen = -1
 
     def write(self, frames: bytes, hard_limit: int) -> list[Any]:
@@ -55,14 +55,14 @@ class Crowd:
         ring = _ring() if len(self.outlets) > FEW else None
         if ring is None or (self._seen != _changes and not self._look()):
             return fan_out(self.outlets, frames, hard_limit)
-        for outlets, descriptors in self._batches:
+        for outlets, descriptors in self._laid:
             _send(ring, outlets, descriptors, frames)
         return []
 
     def _look(self) -> bool:
         if not _all_ready(self.outlets):
             return False
-        self._seen, self._batches = _changes, list(_batches(self.outlets))
+        self._seen, self._laid = _changes, list(_batches(self.outlets))
         return True
 
 
@@ -104,6 +104,18 @@ def _all_ready(outlets: Sequence[Outlet]) -> bool:
         if transport is None or transport.is_closing() or transport.get_write_buffer_size():
             return False
     return True
+
+
+def write(outlet: Outlet, frames: bytes) -> None:
+    """Write to one socket, behind what is waiting; what is sent to one that is gone is lost."""
+    transport = outlet.transport
+    if transport is None or transport.is_closing():
+        return
+    if transport.get_write_buffer_size():
+        transport.write(frames)
+        changed()
+    else:
+        write_now(outlet, frames)
 
 
 def write_now(outlet: Outlet, frames: bytes) -> None:
