@@ -30,6 +30,9 @@ AT_ONCE: Final = 1000
 _UNDER_WAY: Final = "incoming"
 """Directory, beside those of the keys, in which files are written before they have their place."""
 
+PATIENCE: Final = 3
+"""How long one call that sends a body may take, as a multiple of S3_TIMEOUT. aiohttp waits for a service that takes no
+bytes, or does not say to go on, without an end: its clock for silence starts when everything is sent."""
 CONNECTIONS: Final = 200
 """Connections to an S3 service at most (count): each download that somebody reads slowly holds one."""
 
@@ -152,9 +155,10 @@ class DiskBlobs:
 class S3Blobs:
     """Objects in one bucket; large ones are uploaded in parts."""
 
-    def __init__(self, client: Any, bucket: str) -> None:
+    def __init__(self, client: Any, bucket: str, patience: float) -> None:
         self._client = client
         self._bucket = bucket
+        self._patience = patience
 
     @classmethod
     async def open(cls, settings: Settings) -> "S3Blobs":
@@ -180,14 +184,15 @@ class S3Blobs:
             aws_secret_access_key=secret.get_secret_value() if secret else None,
             config=config,
         )
-        return cls(await context.__aenter__(), settings.s3_bucket or "")
+        return cls(await context.__aenter__(), settings.s3_bucket or "", PATIENCE * settings.s3_timeout)
 
     async def write(self, key: str, chunks: Chunks) -> None:
         async with self._at(key) as (client, where), aclosing(_parts(chunks, PART)) as parts:
             first = await anext(parts, b"")
             second = await anext(parts, None) if len(first) == PART else None
             if second is None:
-                await client.put_object(**where, Body=first)
+                async with asyncio.timeout(self._patience):
+                    await client.put_object(**where, Body=first)
             else:
                 await self._in_parts(client, where, [first, second], parts)
 
@@ -201,14 +206,16 @@ class S3Blobs:
 
             async def send(part: bytes) -> None:
                 number = len(sent) + 1
-                answer = await client.upload_part(**upload, PartNumber=number, Body=part)
+                async with asyncio.timeout(self._patience):
+                    answer = await client.upload_part(**upload, PartNumber=number, Body=part)
                 sent.append({"ETag": answer["ETag"], "PartNumber": number})
 
             while begun:
                 await send(begun.pop(0))
             async for part in rest:
                 await send(part)
-            await client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent})
+            async with asyncio.timeout(self._patience):
+                await client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent})
         except BaseException:
             with suppress(BotoCoreError, ClientError, OSError):
                 await asyncio.shield(client.abort_multipart_upload(**upload))
@@ -231,9 +238,10 @@ class S3Blobs:
         async with self._at("") as (client, where):
             for at in range(0, len(keys), AT_ONCE):
                 objects = [{"Key": key} for key in keys[at : at + AT_ONCE]]
-                answer = await client.delete_objects(
-                    Bucket=where["Bucket"], Delete={"Objects": objects, "Quiet": True}
-                )
+                async with asyncio.timeout(self._patience):
+                    answer = await client.delete_objects(
+                        Bucket=where["Bucket"], Delete={"Objects": objects, "Quiet": True}
+                    )
                 if failed := [one for one in answer.get("Errors", ()) if one.get("Code") != "NoSuchKey"]:
                     raise ConnectionError(f"{len(failed)} objects could not be deleted: {failed[0]}")
 

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import botocore.session
 
 ACCESS, SECRET = "atrium-tests", "a secret of tests"
 
@@ -22,11 +23,12 @@ class S3:
 
     url: str
     root: Path
+    client: Any
 
     def bucket(self) -> dict[str, Any]:
         """A fresh bucket, as settings."""
         name = f"files-{uuid4().hex[:12]}"
-        (self.root / name).mkdir()
+        self.client.create_bucket(Bucket=name)
         return {
             "s3_bucket": name, "s3_endpoint": self.url, "s3_access_key": ACCESS, "s3_secret_key": SECRET,
             "s3_timeout": 10,
@@ -53,12 +55,14 @@ async def serving_s3(root: Path) -> AsyncIterator[S3]:
     url = f"http://127.0.0.1:{(port := free_port())}"
     process = await asyncio.create_subprocess_exec(
         program(), "serve", "s3", f"--addr=127.0.0.1:{port}", f"--auth-key={ACCESS},{SECRET}", "--config=",
-        "--dir-cache-time=0s", str(root),
+        str(root),
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
         await _answers(url)
-        yield S3(url, root)
+        keys = {"aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET}
+        client = botocore.session.get_session().create_client("s3", "us-east-1", endpoint_url=url, **keys)
+        yield S3(url, root, client)
     finally:
         process.terminate()
         await process.wait()

@@ -16,6 +16,8 @@ class Browser:
         self.world = world
         self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
         self.visited: list[str] = []
+        self.shown = ""
+        """What the last page said."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -27,7 +29,14 @@ class Browser:
         """Where an address sends the browser; '' where it stays."""
         self.visited.append(url)
         async with self.http.get(url, allow_redirects=False) as response:
+            self.shown = f"{response.status} {(await response.text())[:500]}"
             return response.headers.get("Location", "")
+
+    async def led(self, url: str) -> str:
+        """Where an address sends the browser, which it has to."""
+        location = await self.get(url)
+        assert location, f"{url} leads nowhere: {self.shown}"
+        return location
 
     async def to_provider(self, issuer: str = "fake", **query: str) -> str:
         """The address at the provider that a button leads to."""
@@ -39,11 +48,11 @@ class Browser:
 
     async def to_callback(self, issuer: str = "fake", **query: str) -> str:
         """As far as the address that the provider sends back to."""
-        return await self.get(await self.to_provider(issuer, **query))
+        return await self.led(await self.to_provider(issuer, **query))
 
     async def back(self, issuer: str = "fake", **query: str) -> dict[str, str]:
         """All the way to the page, and what it is told."""
-        return told(await self.get(await self.to_callback(issuer, **query)))
+        return told(await self.led(await self.to_callback(issuer, **query)))
 
     async def post(self, path: str, **payload: Any) -> Any:
         async with self.http.post(

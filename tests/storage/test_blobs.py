@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -165,6 +165,35 @@ async def test_a_service_that_is_away_is_told_as_such(tmp_path: Path) -> None:
                 await doing
     finally:
         await blobs.close()
+
+
+async def test_a_service_that_falls_silent_is_told_as_such(tmp_path: Path) -> None:
+    """It takes connections, and says nothing: neither that it takes the body nor anything else."""
+    held: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    silent = {"s3_endpoint": url, "s3_access_key": "a", "s3_secret_key": "b", "s3_timeout": 0.3}
+    blobs = await S3Blobs.open(settings_for(tmp_path, s3_bucket="files", **silent))
+
+    async def told(doing: Coroutine[Any, Any, Any]) -> None:
+        async with asyncio.timeout(30):  # the test's own, which says nothing of how long it takes
+            with pytest.raises((ConnectionError, TimeoutError)):
+                await doing
+
+    try:
+        await asyncio.gather(
+            told(blobs.write(key(), some(b"x"))),
+            told(blobs.write(key(), some(b"x" * PART))),
+            told(blobs.write(key(), some(b"x" * (PART + 1)))),
+            told(all_of(blobs, key(), 1)),
+            told(blobs.delete([key()])),
+            told(keys(blobs)),
+        )
+    finally:
+        await blobs.close()
+        server.close()
+        for writer in held:
+            writer.close()
 
 
 async def test_a_wrong_secret_opens_nothing(s3: S3, tmp_path: Path) -> None:
