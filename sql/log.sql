@@ -1,4 +1,5 @@
--- The room log. Every statement runs with the tenant set; the room row is locked by the opening round trip.
+-- The room log. Every statement runs with the tenant set; the room row is locked by the opening round trip. What every
+-- command runs finds rows by their keys (LATERAL … LIMIT 1), whatever the planner knows of the tables: decision 38.
 
 -- What a group needs to know before it starts, read after the lock was taken: the head, the clock,
 -- the rights of its actors in this room, and which of its commands were applied before.
@@ -26,9 +27,12 @@ SELECT
         ))
         FROM members AS m
         JOIN users AS u ON u.id = m.user_id
-        LEFT JOIN project_parts AS pm
-            ON r.kind = 'project' AND pm.tenant_id = m.tenant_id AND pm.project_id = r.id AND pm.user_id = m.user_id
-        WHERE m.tenant_id = r.tenant_id AND m.user_id = ANY(:actor_ids::uuid [])
+        LEFT JOIN LATERAL (
+            SELECT x.* FROM project_parts AS x
+            WHERE r.kind = 'project' AND x.tenant_id = :tenant_id AND x.project_id = :room_id AND x.user_id = m.user_id
+            LIMIT 1
+        ) AS pm ON true
+        WHERE m.tenant_id = :tenant_id AND m.user_id = ANY(:actor_ids::uuid [])
     )::text AS actors,
     (
         SELECT json_agg(json_build_object(
@@ -36,12 +40,18 @@ SELECT
             'room_id', a.room_id, 'seq', a.seq, 'reply', a.reply
         ))
         FROM unnest(:actor_of::uuid [], :command_ids::uuid []) AS asked (actor_id, command_id)
-        JOIN applied_commands AS a
-            ON a.tenant_id = r.tenant_id AND a.actor_id = asked.actor_id AND a.command_id = asked.command_id
+        CROSS JOIN LATERAL (
+            SELECT x.* FROM applied_commands AS x
+            WHERE x.tenant_id = :tenant_id AND x.actor_id = asked.actor_id AND x.command_id = asked.command_id
+            LIMIT 1
+        ) AS a
     )::text AS applied
 FROM rooms AS r
 JOIN tenants AS t ON t.id = r.tenant_id
-LEFT JOIN projects AS p ON r.kind = 'project' AND p.tenant_id = r.tenant_id AND p.id = r.id
+LEFT JOIN LATERAL (
+    SELECT x.deleted_at, x.archived_at FROM projects AS x
+    WHERE r.kind = 'project' AND x.tenant_id = :tenant_id AND x.id = :room_id LIMIT 1
+) AS p ON true
 WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 
 -- The heads of the other rooms that a group writes to, locked in the one order that everybody uses.
@@ -64,9 +74,8 @@ WITH calls AS (
         impersonator_id, session_id, resource, address, user_agent, changes, was, place
     )
 ), heads AS (
-    UPDATE rooms AS r SET head_seq = h.seq
-    FROM unnest(:head_rooms::uuid [], :head_seqs::bigint []) AS h (id, seq)
-    WHERE r.tenant_id = :tenant_id AND r.id = h.id
+    UPDATE rooms AS r SET head_seq = (:head_seqs::bigint [])[array_position(:head_rooms::uuid [], r.id)]
+    WHERE r.tenant_id = :tenant_id AND r.id = ANY(:head_rooms::uuid [])
 ), replies AS (
     INSERT INTO applied_commands (tenant_id, actor_id, command_id, room_id, name, fingerprint, seq, reply, at)
     SELECT :tenant_id, c.actor_id, c.command_id, :room_id, c.name, decode(c.fingerprint, 'hex'), c.seq, c.reply, :now

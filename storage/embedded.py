@@ -40,6 +40,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "shared_buffers": "128MB",
+    "autovacuum_naptime": "15s",  # a board in use is a small table with many dead rows, and a new one has no figures
     "timezone": "UTC",
     "log_timezone": "UTC",
     "logging_collector": "off",

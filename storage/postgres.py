@@ -1,6 +1,7 @@
 """Postgres: a pool that logs in as the unprivileged role, and transactions that know their tenant."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -54,6 +55,32 @@ SESSION: Final = {
 }
 
 
+FRESH: Final = 1.0
+"""Age at which the plans of a new connection are made anew for the first time (seconds); then twice that, and so on."""
+OLD: Final = 60.0
+"""And they are never kept longer (seconds)."""
+
+
+@dataclass(slots=True)
+class Plans:
+    """How old the plans are that a connection keeps of its statements.
+
+    A plan that was made for an empty table reads all of it when it has filled. Postgres makes it anew when the figures
+    of the table change, which is autovacuum's affair and may take minutes; in that time every command would read all
+    commands of its tenant.
+    """
+
+    made_at: float
+    kept: float = FRESH
+
+    def are_old(self, now: float) -> bool:
+        """Whether it is time to forget them; who hears so does that."""
+        if now - self.made_at < self.kept:
+            return False
+        self.made_at, self.kept = now, min(2 * self.kept, OLD)
+        return True
+
+
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
     """A connection that is handed back clean, so that the pool need not spend a round trip on resetting it."""
 
@@ -61,6 +88,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no
         super().__init__(*args, **options)
         self.prepared: set[str] = set()
         """Statements that were prepared here by name, for `Session.commit`."""
+        self.plans = Plans(time.monotonic())
 
     def get_reset_query(self) -> str:
         return ""
@@ -225,7 +253,10 @@ class Database:
         loan = await self.lender.borrow()
         connection, tenant = loan.connection, str(tenant_id) if tenant_id else ""
         try:
-            await connection.execute(f"{begin}; SELECT set_config('atrium.tenant', '{tenant}', true){lock}")
+            forget = " DISCARD PLANS;" if connection.plans.are_old(time.monotonic()) else ""
+            await connection.execute(
+                f"{begin};{forget} SELECT set_config('atrium.tenant', '{tenant}', true){lock}"
+            )
             session = Session(connection, self.statements, {"tenant_id": tenant_id, **values})
             yield session
             await session.commit()

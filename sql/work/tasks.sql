@@ -18,6 +18,7 @@ WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = :task_i
 -- What moves have to know, in one read: each task, its target column and how full that is, the card it is dropped
 -- beside, and the card on the other side of the gap. The room lock keeps it true until the write. A task keeps its status
 -- where the column shows it; else it gets the one asked for, or the first that the workflow lets it have.
+-- Rows come by their keys one at a time (LATERAL … LIMIT 1), whatever the planner knows of the tables: decision 38.
 -- move_contexts :many
 SELECT
     m.n, t.id, t.column_id, t.status_id, t.position, t.version, t.completed_at, t.updated_by, t.updated_at, t.parent_id,
@@ -57,26 +58,38 @@ SELECT
                 AND n.deleted_at IS NULL AND n.archived_at IS NULL AND n.id <> t.id
         )
     END AS neighbour
-FROM unnest(:task_ids::uuid [], :column_ids::uuid [], :wanted_ids::uuid [], :before_ids::uuid [], :after_ids::uuid [])
-    WITH ORDINALITY AS m (task_id, column_id, wanted_id, before_id, after_id, n)
-JOIN tasks AS t
-    ON t.tenant_id = :tenant_id AND t.project_id = :project_id AND t.id = m.task_id
-    AND t.deleted_at IS NULL AND t.archived_at IS NULL
-LEFT JOIN board_columns AS c
-    ON c.tenant_id = t.tenant_id AND c.project_id = t.project_id AND c.id = m.column_id AND c.deleted_at IS NULL
-LEFT JOIN statuses AS f ON f.tenant_id = t.tenant_id AND f.id = t.status_id
+FROM (
+    SELECT asked.*, coalesce(asked.before_id, asked.after_id) AS beside_id
+    FROM unnest(:task_ids::uuid [], :column_ids::uuid [], :wanted_ids::uuid [], :before_ids::uuid [], :after_ids::uuid [])
+        WITH ORDINALITY AS asked (task_id, column_id, wanted_id, before_id, after_id, n)
+    OFFSET 0
+) AS m
+CROSS JOIN LATERAL (SELECT x.* FROM tasks AS x WHERE x.tenant_id = :tenant_id AND x.id = m.task_id LIMIT 1) AS t
 LEFT JOIN LATERAL (
-    SELECT x.id, x.name, x.category, x.required_fields
+    SELECT x.id, x.name, x.status_ids, x.wip_limit, x.limit_mode, x.project_id, x.deleted_at
+    FROM board_columns AS x WHERE x.tenant_id = :tenant_id AND x.id = m.column_id LIMIT 1
+) AS c ON c.project_id = :project_id AND c.deleted_at IS NULL
+LEFT JOIN LATERAL (
+    SELECT x.id, x.name, x.transitions FROM statuses AS x
+    WHERE x.tenant_id = :tenant_id AND x.id = t.status_id LIMIT 1
+) AS f ON true
+LEFT JOIN LATERAL (
+    SELECT shown.*
     FROM unnest(c.status_ids) WITH ORDINALITY AS o (id, place)
-    JOIN statuses AS x ON x.tenant_id = :tenant_id AND x.id = o.id
+    CROSS JOIN LATERAL (
+        SELECT x.id, x.name, x.category, x.required_fields FROM statuses AS x
+        WHERE x.tenant_id = :tenant_id AND x.id = o.id LIMIT 1
+    ) AS shown
     ORDER BY
         o.id = m.wanted_id DESC, o.id = t.status_id DESC,
         f.transitions IS NULL OR f.transitions @> jsonb_build_array(jsonb_build_object('to_id', o.id)) DESC, o.place
     LIMIT 1
 ) AS s ON true
-LEFT JOIN tasks AS a
-    ON a.tenant_id = t.tenant_id AND a.column_id = c.id AND a.deleted_at IS NULL AND a.archived_at IS NULL
-    AND a.id = coalesce(m.before_id, m.after_id);
+LEFT JOIN LATERAL (
+    SELECT x.position, x.column_id, x.deleted_at, x.archived_at
+    FROM tasks AS x WHERE x.tenant_id = :tenant_id AND x.id = m.beside_id LIMIT 1
+) AS a ON a.column_id = c.id AND a.deleted_at IS NULL AND a.archived_at IS NULL
+WHERE t.project_id = :project_id AND t.deleted_at IS NULL AND t.archived_at IS NULL;
 
 -- The same in one round trip with the opening of the room: its row, joined with the first move's, and the other moves'.
 -- open_for_moves :many
@@ -94,7 +107,7 @@ FROM unnest(
     :task_ids::uuid [], :column_ids::uuid [], :status_ids::uuid [], :positions::text [], :versions::integer [],
     :actor_ids::uuid [], :completed::timestamptz []
 ) AS m (id, column_id, status_id, position, version, actor_id, completed_at)
-WHERE t.tenant_id = :tenant_id AND t.id = m.id;
+WHERE t.tenant_id = :tenant_id AND t.id = ANY(:task_ids::uuid []) AND t.id = m.id;
 
 -- Where tasks are now and who put them there, also those in the trash or the archive: what a move that came too late is told.
 -- whereabouts :many

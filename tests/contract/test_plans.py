@@ -355,9 +355,9 @@ class Large:
         self.world = world
         self.ids: dict[str, Any] = {}
 
-    async def fill(self) -> None:
+    async def fill(self, size: Size = SIZE) -> None:
         world = self.world
-        assert await load(world.node, world.login, LOGIN_PASSWORD, world.dsn, SIZE, lambda *_: None)
+        assert await load(world.node, world.login, LOGIN_PASSWORD, world.dsn, size, lambda *_: None)
         async with world.sql() as db:
             self.ids = dict(await db.fetchrow(
                 "SELECT t.tenant_id AS tenant, t.project_id AS project, t.column_id AS column, t.status_id AS status, "
@@ -376,7 +376,7 @@ class Large:
                 "INSERT INTO room_events (tenant_id, room_id, seq, name, at, actor_id, command_id, data) "
                 "SELECT r.tenant_id, r.id, 1000000 + n, 'task.moved', now(), $1, gen_random_uuid(), '{}' "
                 "FROM rooms AS r CROSS JOIN generate_series(1, $2) AS n WHERE r.kind = 'project'",
-                self.ids["actor"], LOGGED // SIZE.projects,
+                self.ids["actor"], LOGGED // size.projects,
             )  # fmt: skip
             await db.execute(
                 "INSERT INTO applied_commands (tenant_id, actor_id, command_id, room_id, name, fingerprint, seq, reply, at)"
