@@ -1,14 +1,15 @@
 """The budgets of bench/budgets.toml, held against figures."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import median, quantiles
 from typing import Any
 
 from bench.build import HERE
 
-Values = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Figures of one case: by peer, shape and metric."""
+Rounds = Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]
+"""Figures of one case: by peer and shape those of each round, by metric, in the order in which they were measured."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,21 @@ class Budget:
     def what(self) -> str:
         return f"{self.metric}, {self.peer} / {self.over}" if self.over else f"{self.metric}, {self.peer}"
 
-    def seen(self, values: Values) -> float | None:
-        """The figure or ratio; None when a part of it was not measured."""
-        ours = values.get(self.peer, {}).get(self.shape, {}).get(self.metric)
-        if not self.over or ours is None:
-            return ours
-        theirs = values.get(self.over, {}).get(self.shape, {}).get(self.metric)
-        return ours / theirs if theirs else None
+    def taken(self, rounds: Rounds) -> list[float]:
+        """The figure or ratio of each round, lowest first; none when a part of it was not measured.
+
+        A ratio is that of two rounds side by side: how busy the machine is changes from one minute to the next, and
+        troubles both alike.
+        """
+        ours = [
+            one[self.metric] for one in rounds.get(self.peer, {}).get(self.shape, ()) if self.metric in one
+        ]
+        if not self.over:
+            return sorted(ours)
+        theirs = [
+            one[self.metric] for one in rounds.get(self.over, {}).get(self.shape, ()) if one.get(self.metric)
+        ]
+        return sorted(a / b for a, b in zip(ours, theirs, strict=False))
 
     def holds(self, seen: float | None) -> bool | None:
         if seen is None:
@@ -46,13 +55,19 @@ class Budget:
             self.at_least is None or seen >= self.at_least
         )
 
-    def verdict(self, values: Values) -> dict[str, Any]:
-        """The budget with what was seen and whether it holds, as result files keep it."""
-        seen = self.seen(values)
+    def verdict(self, rounds: Rounds) -> dict[str, Any]:
+        """The budget with what was seen and whether it holds, as result files keep it: the median of the rounds decides,
+        and the quartiles say how sure it is.
+        """
+        taken = self.taken(rounds)
+        seen = median(taken) if taken else None
         return asdict(self) | {
             "what": self.what,
             "limit": self.limit,
             "seen": None if seen is None else round(seen, 4),
+            "quartiles": [round(one, 4) for one in quantiles(taken, method="inclusive")[::2]]
+            if len(taken) > 1
+            else None,
             "holds": self.holds(seen),
         }
 

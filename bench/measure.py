@@ -28,10 +28,13 @@ class Figures:
     """Medians over the rounds, by peer, shape and metric; and what went wrong."""
 
     values: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    rounds: dict[str, dict[str, list[dict[str, float]]]] = field(default_factory=dict)
+    """What the medians are of: the n-th round of one peer was measured beside the n-th of every other."""
     faults: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
 
     def put(self, peer: str, shape: str, rounds: list[dict[str, float]]) -> None:
+        self.rounds.setdefault(peer, {})[shape] = rounds
         self.values.setdefault(peer, {})[shape] = {
             metric: round(statistics.median(one[metric] for one in rounds), 4) for metric in rounds[0]
         }

@@ -15,7 +15,7 @@ Results = dict[str, Any]
 
 
 def results_of(measured: list[tuple[Case, Figures]], pace: Pace, *, quick: bool, seconds: float) -> Results:
-    values = {case.name: figures.values for case, figures in measured}
+    rounds = {case.name: figures.rounds for case, figures in measured}
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
@@ -33,7 +33,7 @@ def results_of(measured: list[tuple[Case, Figures]], pace: Pace, *, quick: bool,
             }
             for case, figures in measured
         },
-        "budgets": [budget.verdict(values[budget.case]) for budget in budgets() if budget.case in values],
+        "budgets": [budget.verdict(rounds[budget.case]) for budget in budgets() if budget.case in rounds],
     }
 
 

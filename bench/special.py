@@ -13,6 +13,8 @@ from bench.measure import Figures, Pace, Tell, measure_rounds
 
 WARM_MEMBERS: Final = 50
 JOINS: Final = 20
+HERDS: Final = 3
+"""How often a herd returns at most: each time takes as long as it takes."""
 FILL: Final = Shape("fill", "closed", senders=20)
 FILL_ROUNDS: Final = 200
 
@@ -88,8 +90,8 @@ def measure_herd(case: Case, pace: Pace, ground: Ground, tell: Tell) -> Figures:
     with ground.places(case.peers, case.want, figures.absent) as running, ExitStack() as stack:
         loads = {name: stack.enter_context(place.load(case.crowd)) for name, place in running.items()}
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in loads}
-        for turn in range(pace.rounds):
-            tell(f"herd: round {turn + 1} of {pace.rounds}")
+        for turn in range(min(pace.rounds, HERDS)):
+            tell(f"herd: round {turn + 1}")
             for name, load in loads.items():
                 rounds[name].append(_herd(running[name], load))
         for name, taken in rounds.items():

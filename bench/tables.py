@@ -77,6 +77,8 @@ BUDGET_HEADS: Final = ["case", "shape", "figure", "limit", "seen", ""]
 
 def budget_row(budget: dict[str, Any]) -> list[str]:
     seen = "" if budget["seen"] is None else f"{budget['seen']:,.2f}"
+    if spread := budget.get("quartiles"):
+        seen += f" ({spread[0]:,.2f} to {spread[1]:,.2f})"
     return [
         budget["case"],
         budget["shape"],

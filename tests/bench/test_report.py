@@ -30,21 +30,31 @@ def test_a_budget_names_what_is_measured(budget: Budget, stored: Results) -> Non
     case = next(case for case in CASES if case.name == budget.case)
     assert {budget.peer, budget.over or budget.peer} <= set(case.peers) <= set(PEERS)
     assert (budget.at_most is None) != (budget.at_least is None)
-    assert budget.seen(stored["cases"][budget.case]["figures"]) is not None
+    figures = stored["cases"][budget.case]["figures"]
+    assert budget.metric in figures[budget.peer][budget.shape]
+    assert budget.metric in figures[budget.over or budget.peer][budget.shape]
 
 
 def test_verdicts() -> None:
     most = Budget("", "room", "s", "m", "atrium", "node", at_most=0.5)
     least = Budget("", "room", "s", "m", "atrium", at_least=3)
-    values = {"atrium": {"s": {"m": 2.0}}, "node": {"s": {"m": 4.0}}}
-    assert most.seen(values) == 0.5
-    assert most.holds(0.5) is True
+    rounds = {
+        "atrium": {"s": [{"m": 2.0}, {"m": 6.0}, {"m": 1.0}]},
+        "node": {"s": [{"m": 4.0}, {"m": 9.0}, {"m": 2.5}]},
+    }
+    verdict = most.verdict(rounds)
+    assert (verdict["seen"], verdict["holds"]) == (0.5, True), (
+        "of two rounds side by side, whatever the medians are"
+    )
+    assert verdict["quartiles"] == [0.45, 0.5833]
     assert most.holds(0.51) is False
-    assert least.seen(values) == 2.0
+    assert least.verdict(rounds)["seen"] == 2.0
     assert least.holds(2.0) is False
     assert least.holds(3.0) is True
-    assert most.seen({"atrium": values["atrium"]}) is None
-    assert most.holds(None) is None
+    missing = most.verdict({"atrium": rounds["atrium"]})
+    assert (missing["seen"], missing["quartiles"], missing["holds"]) == (None, None, None)
+    once = least.verdict({"atrium": {"s": [{"m": 3.0}]}})
+    assert (once["seen"], once["quartiles"], once["holds"]) == (3.0, None, True)
 
 
 def test_a_run_with_a_fault_a_gap_or_a_missed_budget_is_not_good() -> None:
