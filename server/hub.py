@@ -40,9 +40,9 @@ RIGHTS_PATIENCE: Final = 0.05
 BUSY: Final = 16
 """A write of so many events makes its room a busy one (count)."""
 
-REST: Final = 0.016
-"""The next write to a busy room comes no sooner (seconds): a frame of a screen that shows 60 of them a second. Members take
-fewer and larger writes, and groups of several nodes that come in turns leave together.
+REST: Final = 0.025
+"""The next write to a busy room comes no sooner (seconds). Members take fewer and larger writes, and groups of several
+nodes that come in turns leave together. See docs/decisions/0039-a-busy-room-rests.md for how long, and why.
 """
 
 UNCHECKED: Final = -1
