@@ -116,7 +116,20 @@ async def test_names_are_kept_as_people_wrote_them(shared: World, given: str, na
 
 @pytest.mark.parametrize(
     "name",
-    ["", "  ", ".", "..", "a/", "a\nb", "a\r\nX-Evil: 1", "a\0b", "a\x7f", "a" * 256, "exe\u202egpj.txt"],
+    [
+        "",
+        "  ",
+        ".",
+        "..",
+        "a/",
+        "a\nb",
+        "a\r\nX-Evil: 1",
+        "a\0b",
+        "a\x7f",
+        "a" * 256,
+        "exe\u202egpj.txt",
+        "exe\u061cgpj.txt",
+    ],
 )
 async def test_names_that_are_none_are_refused(shared: World, name: str) -> None:
     before = await rows(shared)
