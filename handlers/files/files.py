@@ -36,7 +36,7 @@ from handlers.registry import (
 )
 from storage.blobs import key_of
 from storage.ids import new_id
-from storage.postgres import Database, Row
+from storage.postgres import Row
 
 locator("file_id", "project_of_file")
 
@@ -236,10 +236,3 @@ async def _use(tx: Tx, more: int) -> None:
             f"The files of this tenant may have {quota} bytes together",
             details={"quota": quota, "used": used},
         )
-
-
-async def give_up(db: Database, tenant_id: UUID, file_id: UUID) -> bool:
-    """Forget an upload that came to nothing. False where it became a file after all, whose bytes have to stay."""
-    async with db.transaction(tenant_id) as session:
-        await session.exec("give_upload_up", id=file_id)
-        return not await session.value("is_kept", id=file_id)
