@@ -11,7 +11,7 @@ from handlers.registry import one_line
 
 LONGEST: Final = 255
 """Characters of a name."""
-_TURNS: Final = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_TURNS: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Marks that turn the direction of writing: with them `exe.gpj` reads as `jpg.exe`."""
 _PLAIN: Final = re.compile(r"[^A-Za-z0-9 ._()+-]")
 

@@ -86,7 +86,8 @@ async def transfer(
 ) -> Outcome[TaskLeft | LabelCreated | TaskArrived | TaskAssigned | TaskUnassigned, TransferReply]:
     """Take a task and its subtasks to another project of the tenant; it needs `task.create` there.
 
-    Labels that there are not in the other project are made, with the permission `board.edit` there.
+    Labels that there are not in the other project are made, with the permission `board.edit` there. Files that nothing
+    else has go along: those that one has uploaded, or all with the permission `project.edit`. The others stay.
     """
     if cmd.to_project_id == cmd.project_id:
         raise ValidationFailed.field("to_project_id", "must be another project")
@@ -101,7 +102,10 @@ async def transfer(
     edges = await tx.many("dependencies_of_tasks", task_ids=task_ids)
     inner = [row for row in edges if row["task_id"] in task_ids and row["depends_on_id"] in task_ids]
     dropped = [row["id"] for row in edges if row not in inner]
-    going = await tx.many("files_to_transfer", project_id=cmd.project_id, task_ids=task_ids)
+    may_edit = tx.rights.allow("project.edit")
+    going = await tx.many(
+        "files_to_transfer", project_id=cmd.project_id, task_ids=task_ids, may_edit=may_edit
+    )
     await tx.exec(
         "transfer_tasks",
         tasks=orjson.dumps(moved, default=str).decode(),
@@ -128,7 +132,7 @@ async def transfer(
 
 
 async def _take_files(tx: Tx, cmd: TransferTask, going: Sequence[Row], task_ids: list[UUID]) -> list[File]:
-    """Files that nothing else has go along; those that something else has stay, and are taken off what goes."""
+    """Files that nothing else has go along, as far as the actor may delete them; the others stay, and are taken off."""
     along = [row["id"] for row in going if row["goes"]]
     if left := [row["id"] for row in going if not row["goes"]]:
         await tx.exec("leave_files", task_ids=task_ids, file_ids=left)

@@ -117,7 +117,8 @@ SET
 WHERE t.tenant_id = :tenant_id AND t.project_id = :project_id AND :file_id::uuid = ANY(t.file_ids)
 RETURNING t.id, t.file_ids, t.version, t.updated_at, t.deleted_at IS NULL AND t.archived_at IS NULL AS stands;
 
--- Files that go to another project with tasks: what these and their comments have, and nothing that stays behind has too.
+-- Files that go to another project with tasks: what these and their comments have, nothing that stays behind has too, and
+-- whoever takes them may delete.
 -- files_to_transfer :many
 WITH going AS (
     SELECT unnest(t.file_ids) AS id FROM tasks AS t
@@ -134,7 +135,11 @@ WITH going AS (
     WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id AND c.task_id <> ALL(:task_ids)
         AND c.deleted_at IS NULL
 )
-SELECT g.id, g.id NOT IN (SELECT s.id FROM staying AS s) AS goes FROM going AS g;
+SELECT
+    g.id,
+    g.id NOT IN (SELECT s.id FROM staying AS s) AND (:may_edit::boolean OR coalesce(f.created_by = :actor_id, false)) AS goes
+FROM going AS g
+LEFT JOIN files AS f ON f.tenant_id = :tenant_id AND f.id = g.id;
 
 -- transfer_files :many
 UPDATE files AS f SET project_id = :to_project_id, version = f.version + 1, updated_by = :actor_id, updated_at = :now

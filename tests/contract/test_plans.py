@@ -208,7 +208,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "set_task_files": {"new_ids": []},
     "count_attached": {},
     "take_file_off": {},
-    "files_to_transfer": {},
+    "files_to_transfer": {"may_edit": False},
     "transfer_files": {"to_project_id": "project", "from_project_id": "project"},
     "leave_files": {},
     "files_of_purged": {"most": 1000},

@@ -215,6 +215,38 @@ async def test_a_task_takes_its_own_files_to_another_project(
     assert (await alice.send("file.rename", file_id=own.id, name="there.txt")).meta.room == room
 
 
+@pytest.mark.parametrize("role", ["member", "manager"])
+async def test_nobody_takes_a_file_away_that_he_may_not_delete(
+    world: World, alice: Person, bob: Person, board: Board, role: str
+) -> None:
+    """With a task alone somebody would have a file of others in a project of his own, and delete it there."""
+    at_home = {"project_id": board.project, "user_id": world.user_ids["bob"], "role": role}
+    assert (await alice.send("project.add_member", **at_home)).success
+    other = (await alice.send("project.create", name="Bathroom")).data.project.id
+    there = {"project_id": other, "user_id": world.user_ids["bob"], "role": "manager"}
+    assert (await alice.send("project.add_member", **there)).success
+    theirs, own = await uploaded(world, name="contract.pdf"), await uploaded(world, by="bob")
+    said = await uploaded(world, name="said.txt")
+    below = (await bob.send("task.create", room=board.room, title="Part", parent_id=board.first)).data.task.id
+    await bob.send("task.attach", task_id=board.first, file_ids=[theirs.id, own.id])
+    await bob.send("task.attach", task_id=below, file_ids=[theirs.id])
+    await _commented(bob, board.first, said, own)
+    gone = {"project_id": board.project, "task_id": board.first, "to_project_id": other}
+    alice.forget()
+    moved = await bob.call("task.transfer", gone)
+    assert moved.success, moved
+    goes = [theirs.id, own.id] if role == "manager" else [own.id]
+    assert moved.data.task.file_ids == goes
+    assert (await bob.send("task.get", task_id=below)).data.task.file_ids == goes[:-1]
+    left = await alice.hears("task.left")
+    assert {file.id for file in left.data.files} == {*goes, *([said.id] if role == "manager" else [])}
+    stay = {file.id for file in (await alice.send("file.list", project_id=board.project)).data.files}
+    assert stay == (set() if role == "manager" else {theirs.id, said.id})
+    [comment] = (await bob.send("comment.list", task_id=board.first)).data.comments
+    assert [one.id for one in comment.attachments] == [said.id, own.id][len(stay) // 2 :]
+    assert (await bob.send("file.delete", file_id=theirs.id)).success == (role == "manager")
+
+
 @pytest.mark.parametrize("name", ["task.attach", "task.detach"])
 async def test_a_task_in_the_archive_stays_as_it_is(
     world: World, alice: Person, board: Board, name: str
