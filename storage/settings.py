@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     file_upload_time: float = Field(
         3600, gt=0, description="Longest time for one upload (seconds); what takes longer is cut off."
     )
+    file_silence: float = Field(
+        60,
+        gt=0,
+        description="Longest silence of whoever uploads or downloads a file, in the midst of it (seconds); who sends or takes "
+        "no byte for so long is cut off.",
+    )
     file_grace: float = Field(
         3600,
         ge=300,

@@ -89,6 +89,30 @@ async def test_a_form_that_cannot_be_read_is_refused(shared: World, body: bytes)
     assert await rows(shared) == before
 
 
+async def test_a_form_may_come_in_any_pieces(shared: World) -> None:
+    """As the network cuts it: in the midst of a field, of a boundary, of the bytes."""
+    body = part('name="name"', b"Named.txt") + part('name="file"; filename="x"', b"Two coats") + END
+    head = await post_by_hand(shared, len(body))
+    for at in (55, 62, len(part('name="name"', b"Named.txt")) + 1, len(body) - 12):
+        async with wire(shared) as (reader, writer):
+            writer.write(head + body[:at])
+            await writer.drain()
+            await asyncio.sleep(0.2)
+            writer.write(body[at:])
+            answer = await asyncio.wait_for(reader.read(), 20)
+        assert answer.startswith(b"HTTP/1.1 201"), (at, answer[-400:])
+        assert b'"name":"Named.txt"' in answer
+
+
+async def post_by_hand(world: World, length: int, kind: str = "multipart/form-data; boundary=b") -> bytes:
+    """The head of an upload, for a connection of one's own."""
+    return (
+        f"POST /api/v1/projects/{world.project_id}/files?{'' if 'form' in kind else 'name=x'} HTTP/1.1\r\n"
+        f"Host: x\r\nConnection: close\r\nAuthorization: Bearer {await world.token('alice')}\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
 @pytest.mark.parametrize(
     ("given", "name"),
     [
@@ -314,6 +338,44 @@ async def test_what_takes_too_long_is_cut_off(worlds: Callable[..., Any], tmp_pa
     reply = await upload(world, endless())
     assert (reply.status, reply.error.code) == (503, "UNAVAILABLE")
     assert await nothing(world)
+
+
+@pytest.mark.parametrize("begun", [b"pre\r\n", part('name="name"')[:-1], FILE])
+async def test_a_form_has_no_more_time_than_its_file(
+    worlds: Callable[..., Any], tmp_path: Any, begun: bytes
+) -> None:
+    world = await worlds(data_dir=tmp_path, file_upload_time=0.3)
+    async with wire(world) as (reader, writer):
+        writer.write(await post_by_hand(world, 100_000) + begun)
+        answer = await asyncio.wait_for(reader.readline(), 20)
+    assert answer.startswith(b"HTTP/1.1 503"), answer
+    assert await nothing(world)
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "application/octet-stream"])
+@pytest.mark.parametrize("begun", [b"", part('name="name"')[:-1], FILE])
+async def test_who_sends_no_more_is_cut_off(
+    worlds: Callable[..., Any], tmp_path: Any, kind: str, begun: bytes
+) -> None:
+    """It must not hold its part of the quota for as long as an upload may take."""
+    world = await worlds(data_dir=tmp_path, file_silence=0.3, file_quota=100_000)
+    async with wire(world) as (reader, writer):
+        writer.write(await post_by_hand(world, 100_000, kind) + begun)
+        answer = await asyncio.wait_for(reader.readline(), 20)
+    assert answer.startswith(b"HTTP/1.1 503"), answer
+    assert await nothing(world)
+    await uploaded(world, b"x" * 100_000)
+
+
+async def test_who_is_slow_is_not_cut_off(worlds: Callable[..., Any], tmp_path: Any) -> None:
+    world = await worlds(data_dir=tmp_path, file_silence=1)
+
+    async def trickling() -> AsyncIterator[bytes]:
+        for _ in range(6):
+            yield b"x"
+            await asyncio.sleep(0.3)
+
+    assert (await uploaded(world, trickling())).size == 6
 
 
 async def test_a_store_that_is_away_is_told(worlds: Callable[..., Any], tmp_path: Any) -> None:
