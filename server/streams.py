@@ -21,6 +21,7 @@ from handlers.files.names import disposition
 from handlers.registry import SPECS, Content, Slot, Spec
 from server import rest
 from server.node import Node
+from server.silence import heard
 from storage.blobs import CHUNK
 from storage.postgres import LOST
 
@@ -71,18 +72,23 @@ class _Body:
 
 async def _upload(node: Node, spec: Spec, request: web.Request) -> web.StreamResponse:
     principal = await rest.principal_of(node, spec, request)
-    body = await _body(request)
+    deadline = asyncio.get_running_loop().time() + node.settings.file_upload_time
+    async with asyncio.timeout_at(deadline):
+        body = await _body(request, node.settings.file_silence)
     data = rest.with_path_and_headers(spec, request, body.fields)
     checked, room = await rest.placed(node, spec, principal, data)
     ask = checked.payload
     assert isinstance(ask, UploadFile)
-    slot = await node.dispatcher.begin(spec, ask, principal, room, body.length)
+    slot = await node.dispatcher.begin(spec, ask, principal, room, body.length, checked.command_id)
     stored = False
     try:
-        intake = Intake(body.chunks, slot.most)
-        async with asyncio.timeout(node.settings.file_upload_time):
-            await node.blobs.write(slot.key, intake)
-        stored = True
+        intake = Intake(body.chunks, slot.most, slot.beyond)
+        async with asyncio.timeout_at(deadline):
+            if slot.repeated:
+                await intake.run_dry()
+            else:
+                await node.blobs.write(slot.key, intake)
+        stored = not slot.repeated
         kept = KeepFile(
             project_id=ask.project_id, name=ask.name, id=slot.id, size=intake.size,
             content_type=intake.content_type, sha256=intake.sha256,
@@ -91,7 +97,7 @@ async def _upload(node: Node, spec: Spec, request: web.Request) -> web.StreamRes
     except BaseException:
         await asyncio.shield(_drop(node, principal, slot, stored=stored))
         raise
-    if result.duplicate:
+    if result.duplicate and stored:
         await _drop(node, principal, slot, stored=True)
     return rest.done(spec, result, request)
 
@@ -105,34 +111,48 @@ async def _drop(node: Node, principal: Principal, slot: Slot, *, stored: bool) -
         log.warning("upload.left", key=slot.key, error=repr(error))
 
 
-async def _body(request: web.Request) -> _Body:
+async def _body(request: web.Request, silence: float) -> _Body:
     length = 0 if "Content-Encoding" in request.headers else request.content_length or 0
     if request.content_type != "multipart/form-data":
-        return _Body(_whole(request.content.iter_any()), dict(request.query), length)
+        chunks = heard(request.content.iter_any(), silence)
+        return _Body(_whole(chunks), dict(request.query), length)
     fields = dict(request.query)
     try:
         form = await request.multipart()
-        part = await _field(form, fields)
+        part = await _field(form, fields, silence)
     except BAD_FORM:
         raise ValidationFailed("The form cannot be read") from None
     if part.filename:
         fields.setdefault("name", part.filename)
-    return _Body(_whole(_bytes_of(form, part)), fields, max(0, length - FRAME))
+    chunks = heard(_bytes_of(form, part), silence)
+    return _Body(_whole(chunks), fields, max(0, length - FRAME))
 
 
-async def _field(form: MultipartReader, fields: dict[str, Any]) -> BodyPartReader:
+async def _field(form: MultipartReader, fields: dict[str, Any], silence: float) -> BodyPartReader:
     """The part with the file; small ones before it are fields of the payload."""
     for _ in range(MOST_FIELDS):
-        part = await form.next()
+        async with asyncio.timeout(silence):
+            part = await form.next()
         if not isinstance(part, BodyPartReader):
             break
         if part.name == FIELD:
             return part
-        value = await part.read_chunk(LONGEST_FIELD)
-        if not part.at_eof() and await part.read_chunk(1):
+        value = await _small(part, silence)
+        if value is None:
             break
         fields[part.name or ""] = value.decode()
     raise ValidationFailed.field(FIELD, "must be the last field of the form")
+
+
+async def _small(part: BodyPartReader, silence: float) -> bytes | None:
+    """All of a field, in as many pieces as the network made of it; None where it is too long."""
+    value = b""
+    while not part.at_eof():
+        async with asyncio.timeout(silence):  # never less than a boundary: aiohttp looks for one in it
+            value += await part.read_chunk(LONGEST_FIELD)
+        if len(value) > LONGEST_FIELD:
+            return None
+    return value
 
 
 async def _bytes_of(form: MultipartReader, part: BodyPartReader) -> AsyncIterator[bytes]:
