@@ -57,8 +57,9 @@ LOOP_LAG = Gauge(
     registry=REGISTRY,
 )
 OUTBOX = Gauge(
-    "atrium_bus_outbox", "Messages that wait to be published; 20,000 at most are kept.", registry=REGISTRY
-)
+    "atrium_bus_outbox", "Messages that wait to be published; 20,000 at most are kept, and 64 MiB of them.",
+    registry=REGISTRY,
+)  # fmt: skip
 CANARY_AGE = Gauge(
     "atrium_bus_silence_seconds", "Time since this node last heard itself through the bus; 0 without one.",
     registry=REGISTRY,

@@ -79,11 +79,14 @@ async def _upload(node: Node, spec: Spec, request: web.Request) -> web.StreamRes
     checked, room = await rest.placed(node, spec, principal, data)
     ask = checked.payload
     assert isinstance(ask, UploadFile)
-    slot = await node.dispatcher.begin(spec, ask, principal, room, body.length)
+    slot = await node.dispatcher.begin(spec, ask, principal, room, body.length, checked.command_id)
     try:
-        intake = Intake(body.chunks, slot.most)
+        intake = Intake(body.chunks, slot.most, slot.beyond)
         async with asyncio.timeout_at(deadline):
-            await node.blobs.write(slot.key, intake)
+            if slot.repeated:
+                await intake.run_dry()
+            else:
+                await node.blobs.write(slot.key, intake)
         kept = KeepFile(
             project_id=ask.project_id, name=ask.name, id=slot.id, size=intake.size,
             content_type=intake.content_type, sha256=intake.sha256,
@@ -99,6 +102,8 @@ async def _upload(node: Node, spec: Spec, request: web.Request) -> web.StreamRes
 
 async def _drop(node: Node, principal: Principal, slot: Slot) -> None:
     """Leave nothing of an upload; where that fails, maintenance comes by."""
+    if slot.repeated:
+        return
     try:
         await node.maintenance.sweeper.upload(principal.tenant_id, slot.id, slot.key)
     except LOST as error:

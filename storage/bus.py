@@ -6,13 +6,13 @@
 import asyncio
 import os
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import structlog
 from redis.asyncio import Redis
 
+from storage.backlog import Backlog
 from storage.redis_line import RedisLine
 
 log = structlog.get_logger(__name__)
@@ -22,6 +22,9 @@ CONTROL: Final = "atrium:control"
 
 OUTBOX: Final = 20_000
 """Messages kept for Redis while it is away (count); older ones are dropped, the log has them."""
+
+OUTBOX_BYTES: Final = 64 << 20
+"""And no more of them than this (bytes)."""
 
 RECONNECT_PAUSE: Final = 0.2
 """Pause before a lost connection to Redis is made anew (seconds)."""
@@ -132,7 +135,7 @@ class RedisBus:
         self._canary_channel = f"atrium:canary:{self._node.hex()}"
         self._channels: set[str] = {CONTROL, self._canary_channel}
         self._confirmed: dict[str, asyncio.Future[None]] = {}
-        self._outbox: deque[tuple[str, bytes]] = deque(maxlen=OUTBOX)
+        self._outbox = Backlog(OUTBOX, OUTBOX_BYTES)
         self._subscriber: RedisLine | None = None
         self._publisher: RedisLine | None = None
         self._last_canary = 0.0
@@ -188,19 +191,19 @@ class RedisBus:
             self._subscriber.send("UNSUBSCRIBE", channel)
 
     def publish(self, channel: str, message: bytes) -> None:
-        self._outbox.append((channel, self._node + message))
+        self._outbox.put(channel, self._node + message)
         self._empty_outbox()
 
     def _empty_outbox(self) -> None:
         while self._outbox and self._publisher is not None and self._publisher.ready:
-            self._publisher.send("PUBLISH", *self._outbox.popleft())
+            self._publisher.send("PUBLISH", *self._outbox.take())
 
     async def _keep(self, replied: Callable[[Any], None], began: Callable[[RedisLine], None]) -> None:
         """Have a connection to Redis, and another one whenever it ends."""
         while True:
             line: RedisLine | None = None
             try:
-                line = await RedisLine.open(self._redis, replied)
+                line = await RedisLine.open(self._redis, replied, self._patience)
                 began(line)
                 error = await line.over
             except Exception as failure:
@@ -232,7 +235,14 @@ class RedisBus:
             if name == self._canary_channel:
                 self._last_canary = time.monotonic()
             elif content[:8] != self._node and name in self._channels:
-                self._heard(name, content[8:])
+                self._hear(name, content[8:])
+
+    def _hear(self, channel: str, message: bytes) -> None:
+        """Hand a message over; one that cannot be taken, such as a newer version's, must not end the connection."""
+        try:
+            self._heard(channel, message)
+        except Exception:
+            log.exception("bus.message_failed", channel=channel)
 
     async def _watch(self) -> None:
         """Send the canary; tear the connections down when it does not come back."""

@@ -33,10 +33,17 @@ class RedisLine(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     @classmethod
-    async def open(cls, redis: Redis, replied: Callable[[Any], None]) -> "RedisLine":
-        """Raises RedisError or OSError where there is no way to Redis."""
+    async def open(cls, redis: Redis, replied: Callable[[Any], None], patience: float) -> "RedisLine":
+        """Raises RedisError or OSError where there is no way to Redis, or none within `patience` seconds."""
         connection: AbstractConnection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        await connection.connect()  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(patience):  # redis-py waits for the replies of its handshake for ever
+                await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException:
+            if (writer := connection._writer) is not None:  # noqa: SLF001  # no public way
+                writer.transport.abort()
+            await connection.disconnect(nowait=True)
+            raise
         return cls(connection, replied)
 
     @property

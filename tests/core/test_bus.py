@@ -6,11 +6,13 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from storage.bus import CONTROL, OUTBOX, Bus, Exchange, LocalBus, RedisBus
 from storage.valkey import EmbeddedValkey
@@ -204,6 +206,90 @@ async def test_a_redis_that_hangs_is_noticed_and_left(valkey: EmbeddedValkey) ->
         os.kill(pid, signal.SIGCONT)
         for node in (one, two):
             await node.bus.stop()
+
+
+@dataclass
+class _Proxy:
+    """In front of a Redis; while it is silent it takes connections, and says nothing on any of them ever."""
+
+    path: str
+    silent: bool = True
+    url: str = ""
+    left: int = 0
+    """Silent connections that the client has closed (count)."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if self.silent:
+                await reader.read()  # to the end, which is the client's
+                self.left += 1
+                return
+            others_reader, others_writer = await asyncio.open_unix_connection(self.path)
+            await asyncio.gather(_pump(reader, others_writer), _pump(others_reader, writer))
+        finally:
+            writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
+
+
+@asynccontextmanager
+async def _silent_proxy(valkey: EmbeddedValkey) -> AsyncIterator[_Proxy]:
+    proxy = _Proxy(valkey.url.removeprefix("unix://").split("?")[0])
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    proxy.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield proxy
+    finally:
+        server.close()
+
+
+async def test_a_connection_that_gets_no_answer_is_left(valkey: EmbeddedValkey) -> None:
+    """Redis may fall silent in the midst of a handshake, and nobody resets that connection when it is well again."""
+    async with _silent_proxy(valkey) as proxy:
+        bus = RedisBus(proxy.url, silence=SILENCE)
+        try:
+            await bus.start(lambda _channel, _message: None, lambda: None)
+            assert not bus.healthy
+            proxy.silent = False
+            await until(lambda: bus.healthy, within=5)
+            await until(lambda: proxy.left >= 2)  # one to publish by, one to hear by
+        finally:
+            await bus.stop()
+
+
+async def test_a_message_that_cannot_be_understood_ends_no_connection(valkey: EmbeddedValkey) -> None:
+    """While one version replaces another, nodes of both are on the bus."""
+    heard: list[bytes] = []
+    resets = 0
+
+    def hear(_channel: str, message: bytes) -> None:
+        if message == b"of another version":
+            raise KeyError("batch")
+        heard.append(message)
+
+    def reset() -> None:
+        nonlocal resets
+        resets += 1
+
+    bus = RedisBus(valkey.url, silence=SILENCE)
+    [other] = await _nodes_on(valkey, 1)
+    try:
+        await bus.start(hear, reset)
+        await bus.subscribe("room")
+        with capture_logs() as logs:
+            for message in (b"of another version", b"of this one"):
+                other.bus.publish("room", message)
+            await until(lambda: heard)
+        assert (heard, resets) == ([b"of this one"], 1)
+        assert [(line["event"], line["channel"]) for line in logs] == [("bus.message_failed", "room")]
+    finally:
+        await bus.stop()
+        await other.bus.stop()
 
 
 async def test_a_killed_subscriber_connection_is_made_anew(valkey: EmbeddedValkey) -> None:
