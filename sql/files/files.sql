@@ -145,12 +145,14 @@ UPDATE tasks AS t
 SET file_ids = ARRAY(SELECT f.id FROM unnest(t.file_ids) WITH ORDINALITY AS f (id, n) WHERE f.id <> ALL(:file_ids) ORDER BY f.n)
 WHERE t.tenant_id = :tenant_id AND t.id = ANY(:task_ids::uuid []) AND t.file_ids && :file_ids::uuid [];
 
--- None of these becomes a file any more, nor counts.
+-- None of these becomes a file any more, nor counts: most likely none of its bytes came.
 -- claim_uploads :exec
 WITH gone AS (
-    UPDATE files SET status = 'deleted', deleted_at = now()
-    WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid []) AND status = 'uploading'
-    RETURNING size
+    UPDATE files AS f SET status = 'deleted', deleted_at = now(), size = 0
+    FROM files AS o
+    WHERE f.tenant_id = :tenant_id AND f.id = ANY(:ids::uuid []) AND f.status = 'uploading'
+        AND o.tenant_id = f.tenant_id AND o.id = f.id
+    RETURNING o.size
 )
 UPDATE file_usage AS u SET bytes = u.bytes - g.size
 FROM (SELECT sum(size)::bigint AS size FROM gone) AS g
