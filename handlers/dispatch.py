@@ -147,13 +147,20 @@ class Dispatcher:
             return await self._read(spec, payload, principal, elsewhere), elsewhere
 
     async def begin(
-        self, spec: Spec, payload: Payload, principal: Principal, room: RoomKey, length: int
+        self,
+        spec: Spec,
+        payload: Payload,
+        principal: Principal,
+        room: RoomKey,
+        length: int,
+        command_id: UUID | None,
     ) -> Slot:
         """What an upload asks before it takes any bytes; `length` is how many there will be, 0 where nobody says."""
         assert spec.begin is not None
         try:
             async with self.db.transaction(room.tenant_id) as session:
                 tx = await self._enter(session, spec, principal, room)
+                tx.command_id = command_id
                 slot: Slot = await spec.begin(tx, payload, length)
                 return slot
         except Exception as error:

@@ -39,6 +39,7 @@ from pydantic import (
 )
 from typing_extensions import TypeVar
 
+from handlers.errors import AtriumError
 from storage.postgres import Row
 from storage.rooms import RoomKey, timestamp
 
@@ -208,6 +209,10 @@ class Slot:
     """Of the blob."""
     most: int
     """How large it may become (bytes)."""
+    beyond: AtriumError
+    """What an upload is told that becomes larger."""
+    repeated: bool = False
+    """Whether it was carried out before: then its bytes are not stored, and tell only whether they are the same."""
 
 
 @dataclass(frozen=True, slots=True)

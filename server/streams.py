@@ -79,13 +79,16 @@ async def _upload(node: Node, spec: Spec, request: web.Request) -> web.StreamRes
     checked, room = await rest.placed(node, spec, principal, data)
     ask = checked.payload
     assert isinstance(ask, UploadFile)
-    slot = await node.dispatcher.begin(spec, ask, principal, room, body.length)
+    slot = await node.dispatcher.begin(spec, ask, principal, room, body.length, checked.command_id)
     stored = False
     try:
-        intake = Intake(body.chunks, slot.most)
+        intake = Intake(body.chunks, slot.most, slot.beyond)
         async with asyncio.timeout_at(deadline):
-            await node.blobs.write(slot.key, intake)
-        stored = True
+            if slot.repeated:
+                await intake.run_dry()
+            else:
+                await node.blobs.write(slot.key, intake)
+        stored = not slot.repeated
         kept = KeepFile(
             project_id=ask.project_id, name=ask.name, id=slot.id, size=intake.size,
             content_type=intake.content_type, sha256=intake.sha256,
@@ -94,7 +97,7 @@ async def _upload(node: Node, spec: Spec, request: web.Request) -> web.StreamRes
     except BaseException:
         await asyncio.shield(_drop(node, principal, slot, stored=stored))
         raise
-    if result.duplicate:
+    if result.duplicate and stored:
         await _drop(node, principal, slot, stored=True)
     return rest.done(spec, result, request)
 

@@ -54,6 +54,12 @@ LEFT JOIN LATERAL (
 ) AS p ON true
 WHERE r.tenant_id = :tenant_id AND r.id = :room_id;
 
+-- was_applied :value
+SELECT EXISTS (
+    SELECT 1 FROM applied_commands AS a
+    WHERE a.tenant_id = :tenant_id AND a.actor_id = :actor_id AND a.command_id = :command_id
+);
+
 -- The heads of the other rooms that a group writes to, locked in the one order that everybody uses.
 -- lock_rooms :many
 SELECT r.id, r.kind, epoch_of(r.epoch) AS epoch, r.head_seq

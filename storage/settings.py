@@ -80,6 +80,9 @@ class Settings(BaseSettings):
         ge=0,
         description="What all files of a tenant may have together, those under way included (bytes); 0 sets no bound.",
     )
+    file_uploads: int = Field(
+        20, ge=1, description="Uploads that somebody may have under way in a tenant at a time (count)."
+    )
     file_upload_time: float = Field(
         3600, gt=0, description="Longest time for one upload (seconds); what takes longer is cut off."
     )

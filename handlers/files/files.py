@@ -4,6 +4,8 @@ A file has one content, which never changes. Whoever may comment may upload; who
 the project, renames and deletes it.
 """
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -11,7 +13,7 @@ from pydantic import Field
 
 from handlers.context import Tx
 from handlers.entry import require_open
-from handlers.errors import Conflict, NotFound, QuotaExceeded
+from handlers.errors import Conflict, NotFound, QuotaExceeded, RateLimited
 from handlers.files.attachments import Attached
 from handlers.files.intake import too_large
 from handlers.files.names import FileName
@@ -43,6 +45,8 @@ locator("file_id", "project_of_file")
 GONE: Final = "There is no such file"
 MOST_TAKEN: Final = 1_000
 """Tasks that lose a file in one event when it is deleted (count)."""
+PAUSE: Final = 5.0
+"""When to come back with an upload where too many are under way (seconds)."""
 
 
 class File(Entity):
@@ -132,14 +136,21 @@ class FileList(Reply):
 
 
 async def begin(tx: Tx, ask: UploadFile, length: int) -> Slot:
-    """Take note of an upload, so that its bytes count and are removed if nothing comes of it."""
+    """Take note of an upload, so that its bytes count and are removed if nothing comes of it.
+
+    One that was carried out before is only compared with what it was: nothing is asked of the quota, nor of the archive.
+    """
+    slot_id, blob_id, most = new_id(), new_id(), tx.settings.file_max_bytes
+    slot = Slot(slot_id, key_of(tx.room.tenant_id, blob_id), most, too_large(most))
+    if length > most:
+        raise slot.beyond
+    if tx.command_id is not None and await tx.value("was_applied", command_id=tx.command_id):
+        return replace(slot, repeated=True)
     require_open(bool(await tx.value("is_archived")))
-    if length > (most := tx.settings.file_max_bytes):
-        raise too_large(most)
-    slot_id, blob_id = new_id(), new_id()
     await tx.exec("begin_upload", ask, id=slot_id, blob_id=blob_id, size=length)
-    await _use(tx, length)
-    return Slot(slot_id, key_of(tx.room.tenant_id, blob_id), most)
+    used = await _use(tx, length)
+    await _bound_uploads(tx)
+    return slot if length else _up_to_the_quota(slot, tx.settings.file_quota, used)
 
 
 @upload("file.upload", begin=begin, needs="comment.add", rest="POST /projects/{project_id}/files")
@@ -227,14 +238,42 @@ async def _own(tx: Tx, file_id: UUID) -> Row:
     return row
 
 
-async def _use(tx: Tx, more: int) -> None:
-    """Count bytes of the tenant; QUOTA_EXCEEDED where they would be more than it may have."""
+async def _use(tx: Tx, more: int) -> int:
+    """Count bytes of the tenant; QUOTA_EXCEEDED where they would be more than it may have. Returns what it has then."""
     quota = tx.settings.file_quota
-    if more > quota > 0 or await tx.value("use_file_space", more=more, quota=quota) is None:
-        used = await tx.value("file_space") or 0
-        raise QuotaExceeded(
-            f"The files of this tenant may have {quota} bytes together",
-            details={"quota": quota, "used": used},
+    used: int | None = None
+    if not more > quota > 0:
+        used = await tx.value("use_file_space", more=more, quota=quota)
+    if used is None:
+        raise _full(quota, await tx.value("file_space") or 0)
+    return used
+
+
+def _up_to_the_quota(slot: Slot, quota: int, used: int) -> Slot:
+    """The same for an upload that says no length: it is stopped where the quota ends, and not when it is stored."""
+    left = quota - used
+    if quota == 0 or left >= slot.most:
+        return slot
+    if left <= 0:
+        raise _full(quota, used)
+    return replace(slot, most=left, beyond=_full(quota, used))
+
+
+def _full(quota: int, used: int) -> QuotaExceeded:
+    return QuotaExceeded(
+        f"The files of this tenant may have {quota} bytes together", details={"quota": quota, "used": used}
+    )
+
+
+async def _bound_uploads(tx: Tx) -> None:
+    """RATE_LIMITED where somebody has more under way than he may; the tenant's sum is locked, so that this is exact."""
+    most = tx.settings.file_uploads
+    since = tx.now - timedelta(seconds=tx.settings.file_upload_time)
+    if await tx.value("uploads_under_way", since=since) > most:
+        raise RateLimited(
+            f"You have {most} uploads under way: wait for one of them to end",
+            details={"limit": most},
+            retry_after=PAUSE,
         )
 
 

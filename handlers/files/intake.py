@@ -3,16 +3,17 @@
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator
 
-from handlers.errors import PayloadTooLarge
+from handlers.errors import AtriumError, PayloadTooLarge
 from handlers.files.kinds import LOOKED_AT, content_type
 
 
 class Intake:
     """What an upload turns out to be, once all of it has passed: `size`, `sha256`, `content_type`."""
 
-    def __init__(self, chunks: AsyncIterable[bytes], most: int) -> None:
+    def __init__(self, chunks: AsyncIterable[bytes], most: int, beyond: AtriumError) -> None:
         self._chunks = chunks
         self._most = most
+        self._beyond = beyond
         self._hash = hashlib.sha256()
         self._head = bytearray()
         self.size = 0
@@ -21,11 +22,16 @@ class Intake:
         async for chunk in self._chunks:
             self.size += len(chunk)
             if self.size > self._most:
-                raise too_large(self._most)
+                raise self._beyond
             self._hash.update(chunk)
             if len(self._head) < LOOKED_AT:
                 self._head += chunk[: LOOKED_AT - len(self._head)]
             yield chunk
+
+    async def run_dry(self) -> None:
+        """Let all of it pass without keeping any."""
+        async for _ in self:
+            pass
 
     @property
     def sha256(self) -> str:

@@ -11,6 +11,10 @@ VALUES (
     :tenant_id, :project_id, :id, :blob_id, :name, :size, :actor_id, :now, :actor_id, :now
 );
 
+-- uploads_under_way :value
+SELECT count(*) FROM files AS f
+WHERE f.tenant_id = :tenant_id AND f.created_by = :actor_id AND f.status = 'uploading' AND f.created_at > :since;
+
 -- With what was reckoned with before.
 -- keep_upload :maybe
 UPDATE files AS f

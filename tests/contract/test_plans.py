@@ -54,6 +54,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     # Every command.
     "open_room": {},
     "lock_rooms": {},
+    "was_applied": {"command_id": FIRST_ID},
     "append_log": {},
     # Every query and join.
     "room_for": {},
@@ -195,6 +196,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     # Files.
     "project_of_file": {"entity_id": "file"},
     "begin_upload": {"name": "N"},
+    "uploads_under_way": {"since": NOW},
     "keep_upload": {"id": "begun", "name": "N"},
     "give_upload_up": {"id": "begun"},
     "is_kept": {"id": "file"},

@@ -226,6 +226,63 @@ async def test_a_tenant_has_its_quota(worlds: Callable[..., Any], store: dict[st
     assert await used(world) == 100_000
 
 
+@pytest.mark.parametrize("room", [0, 40_000])
+async def test_what_says_no_length_is_stopped_where_the_quota_ends(
+    worlds: Callable[..., Any], store: dict[str, Any], room: int
+) -> None:
+    world = await worlds(**store, file_quota=100_000)
+    await uploaded(world, b"x" * (100_000 - room))
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < LARGE * 5:
+            sent += 100_000
+            yield b"x" * 100_000
+
+    reply = await upload(world, endless())
+    assert (reply.status, reply.error.code) == (402, "QUOTA_EXCEEDED")
+    assert reply.error.details == {"quota": 100_000, "used": 100_000 - room}
+    assert sent < LARGE
+    assert await used(world) == 100_000 - room
+    assert len(await blobs(world)) == 1
+
+
+async def test_somebody_has_so_many_uploads_under_way(worlds: Callable[..., Any], tmp_path: Any) -> None:
+    """Else a guest who declares much and sends nothing would hold all of a tenant's quota."""
+    world = await worlds(data_dir=tmp_path, file_quota=100_000, file_uploads=2)
+    head = (
+        f"POST /api/v1/projects/{world.project_id}/files?name=x HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {await world.token('gus')}\r\nContent-Length: 30000\r\n\r\n"
+    ).encode()
+
+    async def under_way() -> bool:
+        return len(await rows(world)) == 2
+
+    async with wire(world) as (_, first), wire(world) as (_, second):
+        first.write(head)
+        second.write(head)
+        await eventually(under_way)
+        for data in (b"x", slowly(b"x")):
+            reply = await upload(world, data, by="gus")
+            assert (reply.status, reply.error.code) == (429, "RATE_LIMITED")
+            assert (reply.error.details, reply.headers["Retry-After"]) == ({"limit": 2}, "5")
+        assert await used(world) == 60_000
+        await uploaded(world, b"x" * 40_000)
+        async with world.sql() as db:
+            await db.execute(
+                "UPDATE files SET created_at = created_at - interval '2 hours' WHERE status = 'uploading'"
+            )
+        reply = await upload(world, b"x", by="gus")
+        assert reply.error.code == "QUOTA_EXCEEDED", "what a node has left that was killed is not under way"
+
+    async def ended() -> bool:
+        return len(await rows(world)) == 1
+
+    await eventually(ended)
+    await uploaded(world, b"x", by="gus")
+
+
 async def test_many_at_once_do_not_get_past_the_quota(worlds: Callable[..., Any], tmp_path: Any) -> None:
     world = await worlds(data_dir=tmp_path, file_quota=100_000)
     await world.token("alice")
@@ -364,6 +421,36 @@ async def test_the_same_upload_again_is_the_same_file(desk: World) -> None:
     assert (await fetch(desk, both[0].data.file.id))[1] == b"At once"
     bad = await upload(desk, b"x", headers={"Idempotency-Key": "7"})
     assert list(bad.error.field_errors) == ["command_id"]
+
+
+async def test_again_takes_no_space_and_asks_nothing_of_the_store(
+    worlds: Callable[..., Any], store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await worlds(**store, file_quota=100_000)
+    key = {"Idempotency-Key": str(uuid4())}
+    first = await upload(world, b"x" * 60_000, headers=key)
+    alice = await world.person("alice").connect()
+    assert (await alice.send("project.archive", project_id=world.project_id)).success
+
+    async def away(*_: Any) -> None:
+        raise ConnectionError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.node.blobs, "write", away)
+        patched.setattr(world.node.blobs, "delete", away)
+        for data in (b"x" * 60_000, slowly(b"x" * 60_000, 5000)):
+            again = await upload(world, data, headers=key)
+            assert (again.status, again.get("data")) == (201, first.data), again
+            assert again.meta.duplicate
+        for data, name in ((b"y" * 60_000, "notes.txt"), (b"x" * 60_000, "other.txt")):
+            other = await upload(world, data, name, headers=key)
+            assert (other.status, other.error.code) == (409, "CONFLICT")
+        assert (await upload(world, b"x", by="viewer", headers=key)).status == 403
+        assert (await upload(world, b"x", by="bob", headers=key)).error.details == {
+            "reason": "project_archived"
+        }
+    assert await used(world) == 60_000
+    assert len(await rows(world)) == len(await blobs(world)) == 1
 
 
 # Who may.
