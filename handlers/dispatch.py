@@ -82,6 +82,9 @@ class Dispatcher:
         self._changed = changed
         self._vault = vault
         self._queues: dict[RoomKey, list[Call]] = {}
+        self._strays: dict[RoomKey, list[tuple[Call, AtriumError]]] = {}
+        """By the room to which they had been sent: commands that have to be sent after what has moved."""
+        self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(
@@ -100,6 +103,9 @@ class Dispatcher:
         return done
 
     def _queue(self, call: Call) -> None:
+        if self._closed:
+            call.fail(Unavailable("This node is going away: connect again"))
+            return
         queue = self._queues.get(call.room)
         if queue is None:
             self._queues[call.room] = [call]
@@ -116,6 +122,11 @@ class Dispatcher:
         """Wait until every queued command has been answered."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+
+    async def close(self) -> None:
+        """Take no more commands, which are UNAVAILABLE, and wait until those that were taken have been answered."""
+        self._closed = True
+        await self.idle()
 
     @property
     def queued(self) -> int:
@@ -264,13 +275,26 @@ class Dispatcher:
 
     def _fail(self, call: Call, error: AtriumError) -> None:
         if isinstance(error, NotFound) and call.room.kind == "project":
-            self._begin(self._follow(call, error))
+            strays = self._strays.get(call.room)
+            if strays is None:
+                self._strays[call.room] = [(call, error)]
+                self._begin(self._follow_all(call.room))
+            else:
+                strays.append((call, error))
             return
         if isinstance(error, Forbidden):
             self._refused(call.spec, call.payload, call.principal, call.room)
         call.fail(error)
 
-    async def _follow(self, call: Call, error: NotFound) -> None:
+    async def _follow_all(self, room: RoomKey) -> None:
+        """Send commands after what they are about, one by one: they keep the order in which they came."""
+        strays = self._strays[room]
+        while strays:
+            await self._follow(*strays[0])
+            del strays[0]
+        del self._strays[room]
+
+    async def _follow(self, call: Call, error: AtriumError) -> None:
         """Send a command after a task that has gone to another project since its ids were looked up."""
         try:
             elsewhere = await self.locator.moved(call.spec, call.payload, call.room)
@@ -300,18 +324,19 @@ class Dispatcher:
                 group = await open_group(session, room, calls, self._settings, self._vault)
                 batches = await group.carry_out()
                 committing = bool(group.applied)
+        except (
+            asyncpg.IntegrityConstraintViolationError,
+            *BAD_VALUE,
+        ) as error:  # some of them would be LOST as well
+            raise Spoiled(error) from error  # by one of them: with an id that another room has just used, say
         except LOST as error:
             log.warning("dispatch.postgres_lost", room=room.name, error=repr(error), committing=committing)
             if (committing or doubt) and not last:
                 return False
             raise
-        except (asyncpg.IntegrityConstraintViolationError, *BAD_VALUE) as error:
-            raise Spoiled(error) from error  # by one of them: with an id that another room has just used, say
         self._transacted(len(calls), time.perf_counter() - began)
         for batch in batches:
-            self._deliver(batch)
-            if batch.room.kind == "project":
-                self._changed(batch.room, calls[-1].principal.user_id)
+            self._tell(batch, calls[-1].principal.user_id)
         if session.values.get("mails_queued"):
             self._mails_queued()
         if group.head and not group.entries:
@@ -319,6 +344,16 @@ class Dispatcher:
         for call, answer in group.answers:
             self._fail(call, answer) if isinstance(answer, AtriumError) else call.succeed(answer)
         return True
+
+    def _tell(self, batch: Batch, user_id: UUID) -> None:
+        """Hand a committed batch on. Whatever goes wrong with that, its commands were applied and are answered so."""
+        try:
+            self._deliver(batch)
+            if batch.room.kind == "project":
+                self._changed(batch.room, user_id)
+        except Exception:
+            log.exception("dispatch.not_delivered", room=batch.room.name, first=batch.first, last=batch.last)
+            self._behind(batch.room, batch.epoch, batch.last)
 
 
 def _next(waiting: list[Call], most: int) -> list[Call]:

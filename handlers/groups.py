@@ -17,6 +17,7 @@ from handlers.entry import permit, read_rights, require_open, rights_in
 from handlers.errors import AtriumError, Conflict, NotFound, constraint
 from handlers.identity.vault import Vault
 from handlers.registry import (
+    LOCATORS,
     OPENINGS,
     REACTIONS,
     RULES,
@@ -76,10 +77,17 @@ class Call:
         self.body = self.payload.__pydantic_serializer__.to_json(self.payload, exclude_unset=True).decode()
         self.identity = self.principal.user_id, self.command_id
 
-    def fingerprint(self) -> bytes:
-        """Tells a repeated command from another one under the same id."""
-        text = f"{self.spec.name}\n{self.room.id}\n{self.expected_version}\n{self.body}"
+    def fingerprint(self, room_id: UUID | None = None) -> bytes:
+        """Tells a repeated command from another one under the same id; as if it were for another room, where one is named."""
+        text = f"{self.spec.name}\n{room_id or self.room.id}\n{self.expected_version}\n{self.body}"
         return blake2b(text.encode(), digest_size=16).digest()
+
+    @property
+    def is_about_something(self) -> bool:
+        """Whether an id in it decides which room it belongs to, which may be another one by now."""
+        return getattr(self.payload, "project_id", None) is None and any(
+            getattr(self.payload, name, None) is not None for name in LOCATORS
+        )
 
     def succeed(self, result: Result) -> None:
         if not self.done.done():
@@ -465,11 +473,14 @@ def _evidence(tx: Tx, call: Call, events: list[Event]) -> _Evidence:
 
 
 def _repeat(room: RoomKey, call: Call, first: _Applied) -> Result | AtriumError:
-    if first.fingerprint != call.fingerprint():
-        return Conflict(
-            "This command_id was already used for another command", details={"command_id": call.command_id}
-        )
-    return Result(first.data, room, first.seq, duplicate=True)
+    if first.fingerprint == call.fingerprint():
+        return Result(first.data, room, first.seq, duplicate=True)
+    if call.is_about_something and first.fingerprint == call.fingerprint(first.room_id):
+        # It was applied where its task was before that went to this room.
+        return Result(first.data, room._replace(id=first.room_id), first.seq, duplicate=True)
+    return Conflict(
+        "This command_id was already used for another command", details={"command_id": call.command_id}
+    )
 
 
 def _unpack(

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -99,6 +100,14 @@ async def list_events(tx: Tx, ask: ReadEvents) -> Page[RawEvents]:
     )  # fmt: skip
 
 
+class Shared(NamedTuple):
+    """The state of a room as all who join it may have it, and the tenant's number of changes of rights then."""
+
+    position: Position
+    rights_seq: int
+    body: bytes
+
+
 class RoomReader:
     """Reads rooms for those who join. When many join at once, they share one reading of the state: whoever
     comes while one is under way waits for the next, which begins after he was attached and so misses nothing.
@@ -107,7 +116,7 @@ class RoomReader:
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
         self._settings = settings
-        self._next: dict[tuple[RoomKey, int], asyncio.Future[tuple[Position, bytes]]] = {}
+        self._next: dict[tuple[RoomKey, int], asyncio.Future[Shared]] = {}
         self._readings: dict[tuple[RoomKey, int], asyncio.Task[None]] = {}
 
     async def read(
@@ -121,29 +130,27 @@ class RoomReader:
         head_only: bool = False,
     ) -> RoomState:
         """Position, rights and state of a room: what was missed since a position, or all of it."""
-        async with self._db.snapshot(room.tenant_id) as session:
-            row, rights = await enter(session, room, principal)
-            _require_view(room, rights, principal)
-            position = Position(str(row["epoch"]), row["head_seq"])
-            if head_only or since == position:
-                return RoomState(position, rights, row["rights_seq"], "current", b"")
-            if since is not None and _in_reach(since, position, max(row["floor_seq"], position.seq - limit)):
-                return await _missed(session, room, rights, row, since)
-            if room.kind == "user":
-                tx = Tx(session, room, principal, rights, row["now"], self._settings)
-                return RoomState(
-                    position,
-                    rights,
-                    row["rights_seq"],
-                    "snapshot",
-                    _body(await SNAPSHOTS["user"](tx, window)),
-                )
-        position, body = await self._shared(principal, room, rights, window)
-        return RoomState(position, rights, row["rights_seq"], "snapshot", body)
+        while True:
+            async with self._db.snapshot(room.tenant_id) as session:
+                row, rights = await enter(session, room, principal)
+                _require_view(room, rights, principal)
+                position = Position(str(row["epoch"]), row["head_seq"])
+                if head_only or since == position:
+                    return RoomState(position, rights, row["rights_seq"], "current", b"")
+                if since is not None and _in_reach(
+                    since, position, max(row["floor_seq"], position.seq - limit)
+                ):
+                    return await _missed(session, room, rights, row, since)
+                if room.kind == "user":
+                    tx = Tx(session, room, principal, rights, row["now"], self._settings)
+                    body = _body(await SNAPSHOTS["user"](tx, window))
+                    return RoomState(position, rights, row["rights_seq"], "snapshot", body)
+            shared = await self._shared(principal, room, rights, window)
+            if shared.rights_seq <= row["rights_seq"]:
+                return RoomState(shared.position, rights, row["rights_seq"], "snapshot", shared.body)
+            # The state is from after a change of rights that this person's were read before: look at them again.
 
-    async def _shared(
-        self, principal: Principal, room: RoomKey, rights: Rights, window: int
-    ) -> tuple[Position, bytes]:
+    async def _shared(self, principal: Principal, room: RoomKey, rights: Rights, window: int) -> Shared:
         key = room, window
         future = self._next.get(key)
         if future is None:
@@ -163,15 +170,15 @@ class RoomReader:
         finally:
             del self._readings[key]
 
-    async def _state(
-        self, key: tuple[RoomKey, int], principal: Principal, rights: Rights
-    ) -> tuple[Position, bytes]:
+    async def _state(self, key: tuple[RoomKey, int], principal: Principal, rights: Rights) -> Shared:
         room, window = key
         async with self._db.snapshot(room.tenant_id) as session:
             row = await session.one("room_position", room_id=room.id)
+            if row["gone"]:
+                raise NotFound
             tx = Tx(session, room, principal, rights, row["now"], self._settings)
             body = _body(await SNAPSHOTS[room.kind](tx, window))
-            return Position(str(row["epoch"]), row["head_seq"]), body
+            return Shared(Position(str(row["epoch"]), row["head_seq"]), row["rights_seq"], body)
 
 
 def _in_reach(since: Position, position: Position, floor: int) -> bool:

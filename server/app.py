@@ -386,6 +386,7 @@ async def close_node(node: Node) -> None:
     await node.maintenance.stop()
     await node.gateway.schedules.stop()
     await node.gateway.presence.stop()
+    await node.gateway.stop()
     await node.hub.stop()
     await node.outbound.close()
     await node.limits.shared.stop()

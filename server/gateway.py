@@ -58,6 +58,9 @@ INSPECTION: Final = (b"?", b"!")
 RESTARTING: Final = 1012
 """Close code of a WebSocket whose server goes away (IANA, WebSocket Close Code Number Registry)."""
 
+STALE_PAUSE: Final = 0.02
+"""Pause before a room is read again that was read before the last change of rights (seconds)."""
+
 SIGN_IN_TRIES: Final = 20
 """How often a sign-in begins anew because rights changed while it was under way."""
 
@@ -399,6 +402,7 @@ class Gateway:
             )
             if state.rights_seq >= self.rights.known(room.tenant_id):
                 break
+            await asyncio.sleep(STALE_PAUSE)  # a standby that has taken over may not know of that change
         if room in connection.rooms:
             connection.rooms[room] = state.rights
         return state
@@ -475,14 +479,21 @@ class Gateway:
         deadline = asyncio.get_running_loop().time() + spread
         while self.connections and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.05)
-        await self.dispatcher.idle()
-        self.hub.flush()
+        await self.dispatcher.close()
+        self.hub.flush_all()
         self.presence.draining = True
         for connection in list(self.connections.values()):
             connection.socket.end(connection.socket.server.reason.SERVER_DISCONNECT, code=RESTARTING)
         deadline = asyncio.get_running_loop().time() + CLOSE_PATIENCE
         while self._leaving() and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """Let go of what goes on beside the connections, such as checks that wait for Postgres to come back."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _leaving(self) -> bool:
         return any(engine.leaving for engine in self.engines.values())

@@ -379,6 +379,11 @@ class Hub:
         dirty, self._dirty = self._dirty, {}
         self._flush(dirty)
 
+    def flush_all(self) -> None:
+        """The same, also of rooms that rest: nothing waits any more."""
+        self._dirty.clear()
+        self._flush([room for room in self.rooms.values() if room.pending])
+
     def _flush(self, rooms: Iterable[LiveRoom]) -> None:
         for room in rooms:
             try:

@@ -3,8 +3,9 @@
 Every command that changes who may do what raises its tenant's number in the same transaction, and every batch
 carries the number that its transaction saw. A node that has checked its connections only up to a smaller number
 holds the batch, asks the database once for all its connections of that tenant, puts out whoever may no longer be
-there, and goes on. So no event committed after a change reaches a person whom the change has shut out, on any
-node, whatever is lost on the way between them.
+there, and goes on. So no event of a transaction that began after a change reaches a person whom the change has shut
+out, on any node, whatever is lost on the way between them. One that had begun before carries the old number although it
+commits after the change: where the message about the change is late or lost as well, its events are still heard.
 """
 
 import asyncio
@@ -58,18 +59,21 @@ class RightsWatch:
                     log.warning("rights.check_postponed", tenant=str(tenant_id), error=repr(error))
                     await asyncio.sleep(RETRY)
                     continue
+                if not self._gateway.of_tenant(tenant_id):
+                    return  # who comes next begins with what he has read himself
                 self._gateway.hub.rights_checked(tenant_id, seq)
         finally:
             self._wanted.pop(tenant_id, None)
             self._checking.discard(tenant_id)
 
     async def _check_once(self, tenant_id: UUID) -> int:
-        connections = self._gateway.of_tenant(tenant_id)
-        # What is joined from here on is read after this check's snapshot, and compared by whoever joins.
-        asked = {connection: list(connection.rooms) for connection in connections}
-        sessions = {connection: connection.principal.session_id for connection in connections}
         async with self._db.snapshot(tenant_id) as session:
             tenant = await session.one("tenant_rights")
+            # Who comes, or joins, from here on reads his rights after this snapshot, and compares them himself. A list
+            # that is made before it would miss whoever has read them between the two.
+            connections = self._gateway.of_tenant(tenant_id)
+            asked = {connection: list(connection.rooms) for connection in connections}
+            sessions = {connection: connection.principal.session_id for connection in connections}
             seq: int = tenant["rights_seq"]
             rows = await session.many("live_sessions", session_ids=list(set(sessions.values())))
             live = {row["session_id"]: row for row in rows}

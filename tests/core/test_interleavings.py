@@ -1,0 +1,228 @@
+"""What comes between two steps of the core: each of these has gone wrong once."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+
+from handlers.groups import Group
+from server import hub as hub_module
+from storage.rooms import RoomKey
+from tests.world import Board, Cluster, Person, World, fresh_world, second_node, until
+
+
+async def test_who_joins_while_a_check_of_rights_waits_for_its_reading(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gus, a guest, joins after a check has begun, and is taken out before it reads: it must know of him."""
+    watch, begun, go_on = world.node.gateway.rights, asyncio.Event(), asyncio.Event()
+    alice, gus = await world.person("alice").connect(), await world.person("gus").connect()
+    await alice.join(world.project)
+    snapshot = watch._db.snapshot
+
+    class Busy:
+        """The database, with no connection to lend for a while."""
+
+        @asynccontextmanager
+        async def snapshot(self, *args: Any) -> AsyncIterator[Any]:
+            begun.set()
+            await go_on.wait()
+            async with snapshot(*args) as session:
+                yield session
+
+    monkeypatch.setattr(watch, "_db", Busy())
+    rechecked = asyncio.create_task(world.node.gateway.recheck(UUID(world.tenant_id)))
+    await begun.wait()
+    await gus.join(world.project)
+    gone = await alice.send(
+        "project.remove_member", project_id=world.project_id, user_id=world.user_ids["gus"]
+    )
+    assert gone.success, gone
+    gus.forget()
+    go_on.set()
+    await rechecked
+    assert (await alice.send("task.create", room=world.project, title="A secret")).success
+    await gus.hears("room.closed", room=world.project)
+    assert gus.events(world.project) == []
+
+
+async def test_a_snapshot_is_not_from_after_the_rights_that_it_is_given_for(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        fresh_world(cluster) as world,
+        second_node(world, cluster, sweep_interval=60) as (other, there),
+    ):
+        alice, gus = await world.person("alice").connect(), await world.person("gus", url=there).connect()
+        reader = other.gateway.reader
+        shared = reader._shared
+
+        async def late(*args: Any) -> Any:
+            monkeypatch.setattr(reader, "_shared", shared)
+            gone = await alice.send(
+                "project.remove_member", project_id=world.project_id, user_id=world.user_ids["gus"]
+            )
+            assert gone.success, gone
+            assert (await alice.send("task.create", room=world.project, title="A secret")).success
+            return await shared(*args)
+
+        monkeypatch.setattr(reader, "_shared", late)
+        reply = await gus.send("room.join", room=world.project)
+        assert "A secret" not in orjson.dumps(reply).decode()
+        assert reply.error.code in ("FORBIDDEN", "NOT_FOUND"), reply
+
+
+async def test_a_drain_ends_though_clients_go_on_writing(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry_out = Group.carry_out
+
+    async def slowly(self: Group) -> Any:
+        await asyncio.sleep(0.02)
+        return await carry_out(self)
+
+    monkeypatch.setattr(Group, "carry_out", slowly)
+    async with fresh_world(cluster, drain_seconds=0.3) as world:
+        people = [await world.person("alice").connect() for _ in range(4)]
+        rooms = [world.project_id] + [
+            (await people[0].send("project.create", name=f"P{n}", key=f"P{n}X")).data.project.id
+            for n in range(3)
+        ]
+        replies: list[Any] = []
+
+        async def write(person: Person, room: str) -> None:
+            """Fifty a second, whether they are answered or not."""
+            began, sent = time.monotonic(), 0
+            while not over.is_set():
+                while sent < (time.monotonic() - began) * 50:
+                    replies.append(
+                        await person.post("task.create", {"room": f"project:{room}", "title": "x"})
+                    )
+                    sent += 1
+                await asyncio.sleep(0.002)
+
+        over = asyncio.Event()
+        writers = [asyncio.create_task(write(*each)) for each in zip(people, rooms, strict=True)]
+        await asyncio.sleep(0.3)
+        try:
+            await asyncio.wait_for(world.node.gateway.drain(), 10)
+        finally:
+            over.set()
+            await asyncio.gather(*writers, return_exceptions=True)
+        assert not world.node.dispatcher.queued
+        async with world.sql() as db:
+            kept = await db.fetchval("SELECT count(*) FROM tasks WHERE title = 'x'")
+        answered = [reply.result() for reply in replies if reply.done() and not reply.exception()]
+        assert sum(reply.success for reply in answered) <= kept
+        assert {reply.error.code for reply in answered if not reply.success} <= {"UNAVAILABLE"}
+
+
+async def test_a_command_is_known_again_when_its_task_has_gone_elsewhere(
+    cluster: Cluster, world: World
+) -> None:
+    alice, board = await world.person("alice").connect(), Board.of(world)
+    bathroom = (await alice.send("project.create", name="Bathroom", key="BATH")).data.project.id
+    asked = {"task_id": board.first, "changes": {"title": "Once"}, "command_id": str(uuid4())}
+    first = await alice.call("task.update", asked)
+    assert first.success
+    went = await alice.send(
+        "task.transfer", project_id=board.project, task_id=board.first, to_project_id=bathroom
+    )
+    assert went.success, went
+    async with second_node(world, cluster) as (_, url):
+        far = world.person("alice", url=url)
+        far.tokens = alice.tokens
+        again = await far.call("task.update", asked)
+        assert (again.success, again.data) == (True, first.data), again
+        assert again.meta == {**first.meta, "duplicate": True}
+        other = await far.call("task.update", {**asked, "changes": {"title": "Twice"}})
+        assert other.error.code == "CONFLICT"
+
+
+async def test_an_id_is_no_passport_to_another_room(world: World) -> None:
+    """Where nothing but the room says where a command belongs, another room is another command."""
+    alice = await world.person("alice").connect()
+    bathroom = (await alice.send("project.create", name="Bathroom", key="BATH")).data.project.id
+    asked = {"title": "Once", "command_id": str(uuid4())}
+    assert (await alice.call("task.create", {**asked, "room": world.project})).success
+    other = await alice.call("task.create", {**asked, "room": f"project:{bathroom}"})
+    assert other.error.code == "CONFLICT"
+
+
+async def test_commands_that_follow_a_task_keep_their_order(
+    cluster: Cluster, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, board = await world.person("alice").connect(), Board.of(world)
+    bathroom = (await alice.send("project.create", name="Bathroom", key="BATH")).data.project.id
+    async with second_node(world, cluster) as (node, url):
+        far = await world.person("alice", url=url).connect()
+        assert (await far.send("task.get", task_id=board.first)).success
+        went = await alice.send(
+            "task.transfer", project_id=board.project, task_id=board.first, to_project_id=bathroom
+        )
+        assert went.success, went
+        fetch, late = node.dispatcher.locator._fetch, [0.1]
+
+        async def uneven(*args: Any) -> Any:
+            await asyncio.sleep(late.pop() if late else 0)
+            return await fetch(*args)
+
+        monkeypatch.setattr(node.dispatcher.locator, "_fetch", uneven)
+        sent = [
+            await far.post("task.update", {"task_id": board.first, "changes": {"title": f"{n}"}})
+            for n in range(3)
+        ]
+        replies = await asyncio.gather(*sent)
+        assert [reply.success for reply in replies] == [True] * 3
+        seqs = [reply.meta.seq for reply in replies]
+        assert seqs == sorted(seqs)
+
+
+async def test_nothing_is_kept_of_a_tenant_whose_last_client_has_signed_out(world: World) -> None:
+    alice = await world.person("alice").connect()
+    await alice.rest("POST", "/auth/logout")
+    await asyncio.wait_for(alice.disconnected.wait(), 5)
+    await world.node.gateway.recheck(UUID(world.tenant_id))
+    await asyncio.sleep(0.3)
+    assert world.node.gateway.of_tenant(UUID(world.tenant_id)) == []
+    assert world.node.hub.rights == {}
+
+
+async def test_what_waits_for_a_rest_to_end_leaves_before_a_node_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "BUSY", 1)
+    monkeypatch.setattr(hub_module, "REST", 60)
+    alice = await world.person("alice").connect()
+    await alice.join(world.project)
+    await asyncio.sleep(0.3)  # presence has been told
+    room = world.node.hub.rooms[RoomKey(UUID(world.tenant_id), "project", UUID(world.project_id))]
+    for title in ("First", "Second"):
+        assert (await alice.send("task.create", room=world.project, title=title)).success
+        await asyncio.sleep(0.1)
+    assert room.pending
+    world.node.hub.flush_all()
+    assert not room.pending
+    assert room.timer is None
+
+
+async def test_what_cannot_be_delivered_was_applied_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = await world.person("alice").connect()
+    await alice.join(world.project)
+    deliver = world.node.dispatcher._deliver
+
+    def once(batch: Any) -> None:
+        monkeypatch.setattr(world.node.dispatcher, "_deliver", deliver)
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(world.node.dispatcher, "_deliver", once)
+    reply = await alice.send("task.create", room=world.project, title="Kept")
+    assert reply.success, reply
+    await until(lambda: reply.meta.seq in alice.seqs(world.project))
