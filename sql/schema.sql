@@ -156,6 +156,20 @@ CREATE FUNCTION public.epoch_of(stored uuid) RETURNS uuid
     ), 1, 16), 'hex')::uuid
 $$;
 
+-- FUNCTION: file_usage_astray()
+
+CREATE FUNCTION public.file_usage_astray() RETURNS TABLE(tenant_id uuid, kept bigint, found bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT coalesce(u.tenant_id, s.tenant_id), coalesce(u.bytes, 0), coalesce(s.bytes, 0)
+    FROM file_usage AS u
+    FULL JOIN (SELECT f.tenant_id, sum(f.size)::bigint AS bytes FROM files AS f GROUP BY f.tenant_id) AS s
+        ON s.tenant_id = u.tenant_id
+    WHERE coalesce(u.bytes, 0) <> coalesce(s.bytes, 0)
+    ORDER BY 1
+$$;
+
 -- FUNCTION: files_to_remove(timestamp with time zone, timestamp with time zone, bigint)
 
 CREATE FUNCTION public.files_to_remove(deleted_before timestamp with time zone, begun_before timestamp with time zone, most bigint) RETURNS TABLE(tenant_id uuid, id uuid, blob_id uuid)
@@ -4024,6 +4038,10 @@ CREATE POLICY definer ON public.audit_seals TO atrium USING (true);
 
 CREATE POLICY definer ON public.event_tasks TO atrium USING (true);
 
+-- POLICY: file_usage definer
+
+CREATE POLICY definer ON public.file_usage FOR SELECT TO atrium USING (true);
+
 -- POLICY: files definer
 
 CREATE POLICY definer ON public.files FOR SELECT TO atrium USING (true);
@@ -4530,6 +4548,11 @@ GRANT ALL ON FUNCTION public.current_tenant() TO atrium_app;
 
 REVOKE ALL ON FUNCTION public.epoch_of(stored uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.epoch_of(stored uuid) TO atrium_app;
+
+-- ACL: FUNCTION file_usage_astray()
+
+REVOKE ALL ON FUNCTION public.file_usage_astray() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.file_usage_astray() TO atrium_app;
 
 -- ACL: FUNCTION files_to_remove(deleted_before timestamp with time zone, begun_before timestamp with time zone, most bigint)
 

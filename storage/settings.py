@@ -78,7 +78,8 @@ class Settings(BaseSettings):
     file_quota: int = Field(
         10 * 1024**3,
         ge=0,
-        description="What all files of a tenant may have together, those under way included (bytes); 0 sets no bound.",
+        description="What all files of a tenant may have together, those under way included, and those that were deleted until "
+        "their bytes are removed (bytes); 0 sets no bound.",
     )
     file_uploads: int = Field(
         20, ge=1, description="Uploads that somebody may have under way in a tenant at a time (count)."

@@ -64,14 +64,10 @@ UPDATE files SET name = :name, version = version + 1, updated_by = :actor_id, up
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :file_id AND status = 'ready'
 RETURNING *;
 
+-- Its bytes count until they are gone.
 -- delete_file :exec
-WITH gone AS (
-    UPDATE files SET status = 'deleted', deleted_at = :now, deleted_by = :actor_id
-    WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :file_id AND status = 'ready'
-    RETURNING size
-)
-UPDATE file_usage AS u SET bytes = u.bytes - g.size
-FROM gone AS g WHERE u.tenant_id = :tenant_id;
+UPDATE files SET status = 'deleted', deleted_at = :now, deleted_by = :actor_id
+WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :file_id AND status = 'ready';
 
 -- Of all tenants.
 -- files_to_remove :many
@@ -88,11 +84,15 @@ LIMIT :most;
 
 -- forget_files :exec
 WITH gone AS (
-    DELETE FROM files WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid []) RETURNING size, status
+    DELETE FROM files WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid []) RETURNING size
 )
 UPDATE file_usage AS u SET bytes = u.bytes - g.size
-FROM (SELECT coalesce(sum(size), 0)::bigint AS size FROM gone WHERE status <> 'deleted') AS g
+FROM (SELECT coalesce(sum(size), 0)::bigint AS size FROM gone) AS g
 WHERE u.tenant_id = :tenant_id;
+
+-- Of all tenants.
+-- file_usage_astray :many
+SELECT * FROM file_usage_astray();
 
 -- Which of these bytes belong to no row at all.
 -- strange_blobs :many

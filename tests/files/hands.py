@@ -48,14 +48,13 @@ async def rows(world: World) -> list[Any]:
 
 
 async def used(world: World) -> int:
-    """What counts against the quota of acme (bytes), which is what its files have."""
+    """What counts against the quota of acme (bytes): all of whose bytes there may be any."""
     async with world.sql() as db:
         counted = await db.fetchval(
             "SELECT bytes FROM file_usage WHERE tenant_id = $1", UUID(world.tenant_id)
         )
         summed = await db.fetchval(
-            "SELECT coalesce(sum(size), 0) FROM files WHERE tenant_id = $1 AND status <> 'deleted'",
-            UUID(world.tenant_id),
+            "SELECT coalesce(sum(size), 0) FROM files WHERE tenant_id = $1", UUID(world.tenant_id)
         )
     assert counted == summed
     return int(counted)

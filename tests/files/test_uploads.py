@@ -220,10 +220,24 @@ async def test_a_tenant_has_its_quota(worlds: Callable[..., Any], store: dict[st
     assert mallory
     await uploaded(world, b"x" * 9, by="mallory", project_id=theirs)
     await world.person("alice").rest("DELETE", f"/files/{first.id}")
-    await uploaded(world, b"x" * 60_000)
+    assert (await upload(world, b"x")).status == 402, "its bytes are still there"
     assert await used(world) == 100_000
     assert await world.node.maintenance.sweeper.files(datetime.now(UTC) + timedelta(hours=3)) == 1
+    assert await used(world) == 40_000
+    await uploaded(world, b"x" * 60_000)
     assert await used(world) == 100_000
+
+
+async def test_to_delete_and_upload_again_does_not_get_past_the_quota(
+    worlds: Callable[..., Any], tmp_path: Any
+) -> None:
+    world = await worlds(data_dir=tmp_path, file_quota=100_000)
+    for size in (40_000, 60_000, 1, 50_000):
+        reply = await upload(world, b"x" * size)
+        if reply.success:
+            await world.person("alice").rest("DELETE", f"/files/{reply.data.file.id}")
+    kept = [path.stat().st_size for path in (tmp_path / "blobs/tenant").rglob("*") if path.is_file()]
+    assert sorted(kept) == [40_000, 60_000]
 
 
 @pytest.mark.parametrize("room", [0, 40_000])
