@@ -209,6 +209,8 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         if len(packets) > MOST_PACKETS:
             raise exceptions.ContentTooLongError
         for number, encoded in enumerate(packets, 1):
+            if self.closed:  # meanwhile, or by one of these packets
+                return
             self._receive(encoded)
             while self._is_full():
                 if self._room is None:

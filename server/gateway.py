@@ -153,7 +153,9 @@ class Gateway:
         metrics.CONNECTIONS.labels(socket.codec.name).dec()
 
     def received(self, socket: EngineSocket, data: str | bytes) -> None:
-        """One Socket.IO packet. Whatever is in it, the connection stays."""
+        """One Socket.IO packet. Whatever is in it, the connection stays; of one that is closed nothing is kept."""
+        if socket.closed:
+            return
         if isinstance(data, bytes):
             self._received_bytes(socket, data)
         elif data[:1] == "2" and socket.connection is not None and (match := _EVENT.match(data, 1)):

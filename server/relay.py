@@ -27,6 +27,8 @@ NUMBER_VARIABLE, DIRECTORY_VARIABLE = "ATRIUM_WORKER", "ATRIUM_WORKERS_DIR"
 
 PATIENCE: Final = 5.0
 """How long handing over may take (seconds)."""
+ACCEPT_PAUSE: Final = 0.1
+"""Pause after a connection of another worker could not be accepted (seconds)."""
 SIZE: Final = 8
 """Bytes of the length before a request."""
 CHUNK: Final = 65536
@@ -131,8 +133,13 @@ class Relay:
 
     async def _accept(self, listener: socket.socket, serve: Callable[[], asyncio.Protocol]) -> None:
         while True:
-            line, _ = await asyncio.get_running_loop().sock_accept(listener)
-            self._keep(self._take(line, serve))
+            try:
+                line, _ = await asyncio.get_running_loop().sock_accept(listener)
+            except OSError as error:  # descriptors or buffers have run out (accept(2)), and may come back
+                log.warning("relay.cannot_accept", error=repr(error))
+                await asyncio.sleep(ACCEPT_PAUSE)
+            else:
+                self._keep(self._take(line, serve))
 
     async def _take(self, line: socket.socket, serve: Callable[[], asyncio.Protocol]) -> None:
         loop = asyncio.get_running_loop()
@@ -147,11 +154,14 @@ class Relay:
                         if not more:
                             raise ConnectionError("the other worker has gone")
                         data += more
+                    if not descriptors:
+                        raise ConnectionError("no connection came with the request")
+                    # Said before anything reads from it: a giver that has gone serves the connection itself.
+                    await loop.sock_sendall(line, TAKEN)
                     connection = socket.socket(fileno=descriptors.pop())
                     _, protocol = await loop.connect_accepted_socket(serve, connection)
-                    await loop.sock_sendall(line, TAKEN)
             protocol.data_received(data[SIZE:])
-        except (OSError, TimeoutError, IndexError) as error:
+        except (OSError, TimeoutError) as error:
             log.warning("relay.not_taken", error=repr(error))
         finally:
             for descriptor in descriptors:

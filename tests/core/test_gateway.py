@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import msgpack
+import orjson
 import pytest
 import socketio
 
@@ -383,6 +384,32 @@ async def test_a_binary_event_is_refused_and_its_attachments_are_dropped(shared:
         assert '"code":"VALIDATION_ERROR"' in refused
         assert '"request_id":""' not in refused, "an answer without a request id cannot be found in the log"
         await client.still_works()
+
+
+async def test_a_polling_client_that_has_gone_leaves_nothing(world: World) -> None:
+    """What stands behind its goodbye in one POST comes from nobody."""
+    polling = f"{world.url}/socket.io/?EIO=4&transport=polling"
+    for goodbye in ("1", "41"):
+        async with world.http.get(polling) as opening:
+            sid = orjson.loads((await opening.text())[1:])["sid"]
+        async with world.http.post(f"{polling}&sid={sid}", data=f"{goodbye}\x1e451-[]\x1e40") as response:
+            await response.read()
+    assert not world.node.gateway._attachments
+    assert not world.node.gateway._unauthenticated
+
+
+async def test_a_client_that_has_gone_leaves_nothing(world: World) -> None:
+    """The same over WebSocket, signed in or not, and whoever of the two says goodbye."""
+    gateway = world.node.gateway
+    for name in (None, "alice"):
+        for goodbye in ("1", "41"):
+            async with raw(world, name=name) as client:
+                for frame in (goodbye, "451-[]", "40"):
+                    await client.text(frame)
+                assert await client.packet() in ("1", None)
+    await until(lambda: not gateway.connections)
+    assert not gateway._attachments
+    assert not gateway._unauthenticated
 
 
 async def test_garbage_does_no_harm(shared: World) -> None:

@@ -1,6 +1,7 @@
 """Requests about another worker's connection: they reach it, whole, with the TCP connection they came on."""
 
 import asyncio
+import errno
 import io
 import os
 import socket
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
+from structlog.testing import capture_logs
 from yarl import URL
 
 from server.relay import SIZE, Relay
@@ -175,6 +177,49 @@ async def test_a_worker_that_dies_over_it_leaves_it_to_who_was_asked(tmp_path: P
         client.get(f"http://127.0.0.1:{one.port}/echo?sid=w2.x") as answer,
     ):
         assert (await answer.json())["worker"] == 1
+
+
+async def test_the_relay_survives_a_failed_accept(
+    pair: tuple[Worker, Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever accept(2) has run out of, the next one may find some again."""
+    one, _ = pair
+    accept = socket.socket.accept
+    failed: list[socket.socket] = []
+
+    def fail_twice(listener: socket.socket) -> Any:
+        if listener.family == socket.AF_UNIX and len(failed) < 2:
+            failed.append(listener)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", fail_twice)
+    async with ClientSession() as client:
+        with capture_logs() as logs:
+            async with client.get(f"http://127.0.0.1:{one.port}/echo?sid=w2.x") as answer:
+                assert (await answer.json())["worker"] == 2
+    assert [line["event"] for line in logs] == ["relay.cannot_accept"] * 2
+
+
+async def test_what_was_not_taken_is_let_go_of(tmp_path: Path) -> None:
+    """Whoever gives a connection has not waited: the connection is its own again, and what comes on it."""
+    async with _worker(tmp_path, 2) as worker:
+        before = _descriptors()
+        client, given = socket.socketpair()
+        giver, taker = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        taker.setblocking(False)
+        request = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
+        socket.send_fds(giver, [len(request).to_bytes(SIZE, "big") + request], [given.fileno()])
+        giver.close()
+        assert worker.runner.server is not None
+        await worker.relay._take(taker, worker.runner.server)
+        client.sendall(b"for the giver")
+        await asyncio.sleep(0.1)
+        given.setblocking(False)
+        assert given.recv(100) == b"for the giver"
+        client.close()
+        given.close()
+        assert _descriptors() <= before
 
 
 async def test_many_at_once_and_nothing_is_left_open(pair: tuple[Worker, Worker]) -> None:
