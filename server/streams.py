@@ -21,7 +21,7 @@ from handlers.files.names import disposition
 from handlers.registry import SPECS, Content, Slot, Spec
 from server import rest
 from server.node import Node
-from server.silence import heard
+from server.silence import Reader, heard
 from storage.blobs import CHUNK
 from storage.postgres import LOST
 
@@ -186,7 +186,8 @@ async def _download(node: Node, spec: Spec, request: web.Request) -> web.StreamR
     if _matches(request.headers.get("If-None-Match", ""), tag):
         return web.Response(status=304, headers=headers)
     first, last, status = 0, content.size - 1, 200
-    if request.headers.get("If-Range", tag) == tag and (asked := request.headers.get("Range")):
+    asked = request.headers.get("Range") if request.method == "GET" else None  # RFC 9110, 14.2
+    if asked and request.headers.get("If-Range", tag) == tag:
         part = _part(asked, content.size)
         if part is not None and part[0] > part[1]:
             return web.Response(status=416, headers={"Content-Range": f"bytes */{content.size}"})
@@ -213,11 +214,16 @@ async def _send(
         rest.finish(node, request, response)
         await response.prepare(request)
         try:
-            await response.write(chunk)
-            async for chunk in chunks:
+            if request.transport is None:
+                raise ConnectionResetError("the client has gone")
+            with Reader(request.transport, node.settings.file_silence) as reader:
+                reader.give(len(chunk))
                 await response.write(chunk)
-            await response.write_eof()
-        except (OSError, EOFError) as error:
+                async for chunk in chunks:
+                    reader.give(len(chunk))
+                    await response.write(chunk)
+                await response.write_eof()
+        except OSError as error:
             log.warning("download.broken", key=key, error=repr(error), request_id=request[rest.REQUEST_ID])
             if request.transport is not None:
                 request.transport.abort()

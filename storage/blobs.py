@@ -10,6 +10,7 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
     Callable,
     Collection,
     Iterator,
@@ -39,10 +40,12 @@ _UNDER_WAY: Final = "incoming"
 """Directory, beside those of the keys, in which files are written before they have their place."""
 
 PATIENCE: Final = 3
-"""How long one call that sends a body may take, as a multiple of S3_TIMEOUT. aiohttp waits for a service that takes no
-bytes, or does not say to go on, without an end: its clock for silence starts when everything is sent."""
+"""How long one call may take, as a multiple of S3_TIMEOUT. aiohttp waits without an end for a free connection, and for a
+service that takes no bytes, or does not say to go on: its clock for silence starts when everything is sent."""
 CONNECTIONS: Final = 200
-"""Connections to an S3 service at most (count): each download that somebody reads slowly holds one."""
+"""Connections to an S3 service at most (count)."""
+DOWNLOADS: Final = 150
+"""Those of them that downloads have at most (count): each holds one for as long as somebody reads, and all else goes on."""
 
 Chunks = AsyncIterable[bytes]
 P = ParamSpec("P")
@@ -75,7 +78,7 @@ class Blobs(Protocol):
         """
 
     def read(self, key: str, start: int, length: int) -> AsyncGenerator[bytes, None]:
-        """Bytes of a blob, `length` from `start` on; FileNotFoundError where there is none."""
+        """Bytes of a blob, `length` from `start` on; FileNotFoundError where there is none, an OSError where it ends early."""
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove blobs; those that are not there do no harm. NotRemoved where some stay; of any other error all may."""
@@ -113,6 +116,8 @@ class DiskBlobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._settled = set[Path]()
+        """Directories whose names are on the disk, as this process knows."""
 
     async def write(self, key: str, chunks: Chunks) -> None:
         path = self._path(key)
@@ -123,7 +128,7 @@ class DiskBlobs:
                 async for part in _parts(chunks, PORTION):
                     await _in_thread(_write_all, file, part)
                 left.append(path)  # it may have its name by the time that something fails
-                await _in_thread(_put_in_place, file, incoming, path)
+                await _in_thread(self._put_in_place, file, incoming, path)
         except BaseException:
             await _in_thread(_remove, left)  # what fails here too is not told: the first failure is
             raise
@@ -133,7 +138,7 @@ class DiskBlobs:
             while length > 0:
                 chunk = await _in_thread(os.pread, file, min(CHUNK, length), start)
                 if not chunk:
-                    raise EOFError(f"{key} is shorter than it was")
+                    raise OSError(f"{key} is shorter than it was")
                 yield chunk
                 start, length = start + len(chunk), length - len(chunk)
 
@@ -160,6 +165,23 @@ class DiskBlobs:
     async def close(self) -> None:
         pass
 
+    def _put_in_place(self, file: int, incoming: Path, path: Path) -> None:
+        """On the disk before it has its name, and its name on the disk before anybody hears of it."""
+        os.fsync(file)
+        self._make(path.parent)
+        incoming.replace(path)
+        _settle(path.parent)
+
+    def _make(self, directory: Path) -> None:
+        """Make a directory. One that is there was perhaps made just now, by another who has not come to settle it."""
+        if directory in self._settled and directory.is_dir():
+            return
+        if directory != self._root:
+            self._make(directory.parent)
+        directory.mkdir(parents=True, exist_ok=True)
+        _settle(directory.parent)
+        self._settled.add(directory)
+
     def _path(self, key: str) -> Path:
         parts = key.strip("/").split("/")
         if any(part in ("", ".", "..") or "\0" in part for part in parts) or parts[0] == _UNDER_WAY:
@@ -170,10 +192,11 @@ class DiskBlobs:
 class S3Blobs:
     """Objects in one bucket; large ones are uploaded in parts."""
 
-    def __init__(self, client: Any, bucket: str, patience: float) -> None:
+    def __init__(self, client: Any, bucket: str, timeout: float) -> None:
         self._client = client
         self._bucket = bucket
-        self._patience = patience
+        self._timeout = timeout
+        self._downloads = asyncio.Semaphore(DOWNLOADS)
 
     @classmethod
     async def open(cls, settings: Settings) -> "S3Blobs":
@@ -199,53 +222,50 @@ class S3Blobs:
             aws_secret_access_key=secret.get_secret_value() if secret else None,
             config=config,
         )
-        return cls(await context.__aenter__(), settings.s3_bucket or "", PATIENCE * settings.s3_timeout)
+        return cls(await context.__aenter__(), settings.s3_bucket or "", settings.s3_timeout)
 
     async def write(self, key: str, chunks: Chunks) -> None:
         async with self._at(key) as (client, where), aclosing(_parts(chunks, PART)) as parts:
             first = await anext(parts, b"")
             second = await anext(parts, None) if len(first) == PART else None
             if second is None:
-                async with asyncio.timeout(self._patience):
-                    await client.put_object(**where, Body=first)
+                await self._ask(client.put_object(**where, Body=first))
             else:
                 await self._in_parts(client, where, [first, second], parts)
 
     async def _in_parts(
         self, client: Any, where: dict[str, Any], begun: list[bytes], rest: AsyncIterator[bytes]
     ) -> None:
-        made = await client.create_multipart_upload(**where)
+        made = await self._ask(client.create_multipart_upload(**where))
         upload = {**where, "UploadId": made["UploadId"]}
         try:
             sent: list[dict[str, Any]] = []
 
             async def send(part: bytes) -> None:
                 number = len(sent) + 1
-                async with asyncio.timeout(self._patience):
-                    answer = await client.upload_part(**upload, PartNumber=number, Body=part)
+                answer = await self._ask(client.upload_part(**upload, PartNumber=number, Body=part))
                 sent.append({"ETag": answer["ETag"], "PartNumber": number})
 
             while begun:
                 await send(begun.pop(0))
             async for part in rest:
                 await send(part)
-            async with asyncio.timeout(self._patience):
-                await client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent})
+            await self._ask(client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent}))
         except BaseException:
             with suppress(BotoCoreError, ClientError, OSError):
-                await asyncio.shield(client.abort_multipart_upload(**upload))
+                await asyncio.shield(self._ask(client.abort_multipart_upload(**upload)))
             raise
 
     async def read(self, key: str, start: int, length: int) -> AsyncGenerator[bytes, None]:
         if length <= 0:
             return
-        async with self._at(key) as (client, where):
-            answer = await client.get_object(**where, Range=f"bytes={start}-{start + length - 1}")
+        async with self._turn(), self._at(key) as (client, where):
+            answer = await self._ask(client.get_object(**where, Range=f"bytes={start}-{start + length - 1}"))
             async with answer["Body"] as body:
                 while length > 0:
                     chunk = await body.read(min(CHUNK, length))
                     if not chunk:
-                        raise EOFError(f"{key} is shorter than it was")
+                        raise OSError(f"{key} is shorter than it was")
                     length -= len(chunk)
                     yield chunk
 
@@ -254,39 +274,55 @@ class S3Blobs:
         async with self._at("") as (client, where):
             for at in range(0, len(keys), AT_ONCE):
                 objects = [{"Key": key} for key in keys[at : at + AT_ONCE]]
-                async with asyncio.timeout(self._patience):
-                    answer = await client.delete_objects(
-                        Bucket=where["Bucket"], Delete={"Objects": objects, "Quiet": True}
-                    )
+                answer = await self._ask(
+                    client.delete_objects(Bucket=where["Bucket"], Delete={"Objects": objects, "Quiet": True})
+                )
                 left += [one for one in answer.get("Errors", ()) if one.get("Code") != "NoSuchKey"]
         if left:
             raise NotRemoved([one["Key"] for one in left], left[0])
 
     async def stored(self, prefix: str) -> AsyncIterator[Stored]:
-        async with self._at("") as (client, where):
-            pages = client.get_paginator("list_objects_v2").paginate(Bucket=where["Bucket"], Prefix=prefix)
-            async for page in pages:
-                for one in page.get("Contents", ()):
-                    yield Stored(one["Key"], one["LastModified"].timestamp())
+        async for page in self._pages("list_objects_v2", prefix):
+            for one in page.get("Contents", ()):
+                yield Stored(one["Key"], one["LastModified"].timestamp())
 
     async def tidy(self, older_than: float) -> None:
         with suppress(FileNotFoundError):  # what some services say where nothing is under way
             async for key, upload in self._begun(older_than):
                 with suppress(FileNotFoundError):  # it has come to its end meanwhile
                     async with self._at(key) as (client, where):
-                        await client.abort_multipart_upload(**where, UploadId=upload)
+                        await self._ask(client.abort_multipart_upload(**where, UploadId=upload))
 
     async def _begun(self, before: float) -> AsyncIterator[tuple[str, str]]:
         """Uploads in parts that are under way since so long: key and id."""
-        async with self._at("") as (client, where):
-            uploads = client.get_paginator("list_multipart_uploads")
-            async for page in uploads.paginate(Bucket=where["Bucket"], Prefix="tenant/"):
-                for one in page.get("Uploads", ()):
-                    if one["Initiated"].timestamp() < before:
-                        yield one["Key"], one["UploadId"]
+        async for page in self._pages("list_multipart_uploads", "tenant/"):
+            for one in page.get("Uploads", ()):
+                if one["Initiated"].timestamp() < before:
+                    yield one["Key"], one["UploadId"]
 
     async def close(self) -> None:
         await self._client.close()
+
+    async def _pages(self, listing: str, prefix: str) -> AsyncIterator[dict[str, Any]]:
+        async with self._at("") as (client, where):
+            pages = aiter(client.get_paginator(listing).paginate(Bucket=where["Bucket"], Prefix=prefix))
+            while (page := await self._ask(anext(pages, None))) is not None:
+                yield page
+
+    async def _ask(self, asking: Awaitable[T]) -> T:
+        """What the service answers, in time; else a TimeoutError."""
+        async with asyncio.timeout(PATIENCE * self._timeout):
+            return await asking
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """A place among the downloads; TimeoutError where none becomes free."""
+        async with asyncio.timeout(self._timeout):
+            await self._downloads.acquire()
+        try:
+            yield
+        finally:
+            self._downloads.release()
 
     @asynccontextmanager
     async def _at(self, key: str) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
@@ -364,21 +400,6 @@ def _write_all(file: int, part: bytes) -> None:
     view = memoryview(part)
     while view:
         view = view[os.write(file, view) :]
-
-
-def _put_in_place(file: int, incoming: Path, path: Path) -> None:
-    """On the disk before it has its name, and its name on the disk before anybody hears of it."""
-    os.fsync(file)
-    _make(path.parent)
-    incoming.replace(path)
-    _settle(path.parent)
-
-
-def _make(directory: Path) -> None:
-    if not directory.is_dir():
-        _make(directory.parent)
-        directory.mkdir(exist_ok=True)
-        _settle(directory.parent)
 
 
 def _settle(directory: Path) -> None:

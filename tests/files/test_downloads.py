@@ -1,13 +1,15 @@
 """Bytes come down: to whoever sees the project, in parts if asked, and never as something that a browser would run."""
 
+import asyncio
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.files.hands import blobs, fetch, uploaded
+from tests.files.hands import blobs, fetch, uploaded, wire
 from tests.pictures import picture
 from tests.world import World
 
@@ -174,6 +176,66 @@ async def test_bytes_that_are_not_there_are_told(desk: World) -> None:
     await desk.node.blobs.delete(await blobs(desk))
     response, _ = await fetch(desk, file.id)
     assert response.status == 503
+
+
+async def test_bytes_that_have_all_gone_are_told(plain: World) -> None:
+    file = await uploaded(plain, DATA)
+    [key] = await blobs(plain)
+    os.truncate(plain.node.settings.data_dir / "blobs" / key, 0)
+    response, _ = await fetch(plain, file.id)
+    assert response.status == 503
+
+
+async def test_only_get_asks_for_a_part(shared: World) -> None:
+    file = await uploaded(shared, DATA)
+    for asked in ("bytes=0-9", "bytes=9999-"):
+        response, _ = await fetch(shared, file.id, method="HEAD", Range=asked)
+        assert (response.status, response.headers["Content-Length"]) == (200, "1024")
+        assert "Content-Range" not in response.headers
+
+
+async def download_by_hand(world: World, file_id: str) -> bytes:
+    """What asks for a file, on a connection of one's own."""
+    token = await world.token("alice")
+    return (
+        f"GET /api/v1/files/{file_id}/content HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        f"Authorization: Bearer {token}\r\n\r\n"
+    ).encode()
+
+
+async def test_who_takes_no_more_is_cut_off(
+    worlds: Callable[..., Any], s3: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whoever waited for its place has it."""
+    monkeypatch.setattr("storage.blobs.DOWNLOADS", 2)
+    world = await worlds(data_dir=tmp_path, file_silence=1, **s3.bucket())
+    file = await uploaded(world, os.urandom(40_000_000))
+    async with wire(world) as (one, first), wire(world) as (_, second):
+        for writer in (first, second):  # whose readers take what they hold at most, and then no more
+            writer.write(await download_by_hand(world, file.id))
+        await asyncio.sleep(0.5)
+        response, part = await asyncio.wait_for(fetch(world, file.id, Range="bytes=0-3"), 20)
+        assert (response.status, len(part)) == (206, 4)
+        assert len(await asyncio.wait_for(one.read(), 20)) < 40_000_000
+
+
+async def test_who_takes_little_is_not_cut_off(worlds: Callable[..., Any], tmp_path: Any) -> None:
+    """Much less in that time than is written at once."""
+    world = await worlds(data_dir=tmp_path, file_silence=1)
+    file = await uploaded(world, os.urandom(20_000_000))
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.setblocking(False)
+        loop, (host, port) = asyncio.get_running_loop(), world.url.removeprefix("http://").split(":")
+        await loop.sock_connect(slow, (host, int(port)))
+        await loop.sock_sendall(slow, await download_by_hand(world, file.id))
+        for _ in range(30):
+            await asyncio.sleep(0.1)
+            assert await loop.sock_recv(slow, 4096)
+        got = 0
+        while some := await asyncio.wait_for(loop.sock_recv(slow, 1 << 20), 20):
+            got += len(some)
+    assert got > 19_000_000
 
 
 async def test_bytes_that_have_gone_short_cut_the_connection(

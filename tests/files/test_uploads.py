@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -423,14 +424,14 @@ async def test_bytes_put_in_place_too_late_are_removed(
 ) -> None:
     world = await worlds(data_dir=tmp_path, file_upload_time=0.5)
     await world.token("alice")
-    real = storage.blobs._put_in_place
+    real = storage.blobs._settle
 
-    def slow(*args: Any) -> None:
+    def slow(directory: Path) -> None:
+        real(directory)
         time.sleep(1)
-        real(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr("storage.blobs._put_in_place", slow)
+        patched.setattr("storage.blobs._settle", slow)
         assert (await upload(world, b"x")).status == 503
     assert await nothing(world)
 
