@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from handlers.context import Principal
 from handlers.errors import ValidationFailed
-from handlers.files.files import KeepFile, UploadFile, give_up
+from handlers.files.files import KeepFile, UploadFile
 from handlers.files.intake import Intake
 from handlers.files.kinds import ANYTHING, SHOWN
 from handlers.files.names import disposition
@@ -80,7 +80,6 @@ async def _upload(node: Node, spec: Spec, request: web.Request) -> web.StreamRes
     ask = checked.payload
     assert isinstance(ask, UploadFile)
     slot = await node.dispatcher.begin(spec, ask, principal, room, body.length, checked.command_id)
-    stored = False
     try:
         intake = Intake(body.chunks, slot.most, slot.beyond)
         async with asyncio.timeout_at(deadline):
@@ -88,25 +87,25 @@ async def _upload(node: Node, spec: Spec, request: web.Request) -> web.StreamRes
                 await intake.run_dry()
             else:
                 await node.blobs.write(slot.key, intake)
-        stored = not slot.repeated
         kept = KeepFile(
             project_id=ask.project_id, name=ask.name, id=slot.id, size=intake.size,
             content_type=intake.content_type, sha256=intake.sha256,
         )  # fmt: skip
         result = await node.dispatcher.submit(spec, kept, principal, room, command_id=checked.command_id)
     except BaseException:
-        await asyncio.shield(_drop(node, principal, slot, stored=stored))
+        await asyncio.shield(_drop(node, principal, slot))
         raise
-    if result.duplicate and stored:
-        await _drop(node, principal, slot, stored=True)
+    if result.duplicate:
+        await _drop(node, principal, slot)
     return rest.done(spec, result, request)
 
 
-async def _drop(node: Node, principal: Principal, slot: Slot, *, stored: bool) -> None:
+async def _drop(node: Node, principal: Principal, slot: Slot) -> None:
     """Leave nothing of an upload; where that fails, maintenance comes by."""
+    if slot.repeated:
+        return
     try:
-        if await give_up(node.db, principal.tenant_id, slot.id) and stored:
-            await node.blobs.delete([slot.key])
+        await node.maintenance.sweeper.upload(principal.tenant_id, slot.id, slot.key)
     except LOST as error:
         log.warning("upload.left", key=slot.key, error=repr(error))
 

@@ -25,6 +25,15 @@ class Sweeper:
         self._settings = settings
         self._blobs = blobs
 
+    async def upload(self, tenant_id: UUID, file_id: UUID, key: str) -> None:
+        """Leave nothing of an upload that came to nothing, unless it has become a file after all.
+
+        Bytes that cannot be removed now keep their row, so that `files` comes by.
+        """
+        if not await self._claim(tenant_id, [file_id]):
+            await self._blobs.delete([key])
+            await self._forget(tenant_id, [file_id])
+
     async def files(self, now: datetime | None = None) -> int:
         """Remove files that were deleted, and uploads that nobody finished; returns how many."""
         deleted_before = (now or datetime.now(UTC)) - timedelta(seconds=self._settings.file_grace)
@@ -36,7 +45,9 @@ class Sweeper:
                     "files_to_remove", deleted_before=deleted_before, begun_before=begun_before, most=AT_ONCE
                 )
             for tenant_id in {row["tenant_id"] for row in rows}:
-                await self._remove(tenant_id, [row for row in rows if row["tenant_id"] == tenant_id])
+                some = [row for row in rows if row["tenant_id"] == tenant_id]
+                kept = await self._claim(tenant_id, [row["id"] for row in some])
+                await self._remove(tenant_id, [row for row in some if row["id"] not in kept])
             removed += len(rows)
             if not rows:
                 return removed
@@ -83,8 +94,17 @@ class Sweeper:
 
     async def _remove(self, tenant_id: UUID, rows: Sequence[Row]) -> None:
         await self._blobs.delete([key_of(tenant_id, row["blob_id"]) for row in rows])
+        await self._forget(tenant_id, [row["id"] for row in rows])
+
+    async def _claim(self, tenant_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+        """Give uploads up, so that none becomes a file any more; returns those that have become one already."""
         async with self._db.transaction(tenant_id) as session:
-            await session.exec("forget_files", ids=[row["id"] for row in rows])
+            await session.exec("claim_uploads", ids=ids)
+            return {row["id"] for row in await session.many("ready_files", ids=ids)}
+
+    async def _forget(self, tenant_id: UUID, ids: Sequence[UUID]) -> None:
+        async with self._db.transaction(tenant_id) as session:
+            await session.exec("forget_files", ids=ids)
 
     async def _remove_strange(self, tenant_id: UUID, blob_ids: list[UUID]) -> int:
         async with self._db.transaction(tenant_id) as session:

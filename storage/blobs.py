@@ -53,7 +53,10 @@ class Blobs(Protocol):
     """The same promises by every kind; one suite tests them all."""
 
     async def write(self, key: str, chunks: Chunks) -> None:
-        """Keep what comes under a key, durably. Whatever is raised, by the chunks too, leaves nothing behind."""
+        """Keep what comes under a key, durably. Whatever is raised, by the chunks too, leaves nothing behind.
+
+        But for one thing: where the answer of a service is lost, nobody knows. Whoever chose the key deletes it then.
+        """
 
     def read(self, key: str, start: int, length: int) -> AsyncGenerator[bytes, None]:
         """Bytes of a blob, `length` from `start` on; FileNotFoundError where there is none."""
@@ -96,36 +99,31 @@ class DiskBlobs:
         self._root = root
 
     async def write(self, key: str, chunks: Chunks) -> None:
+        path = self._path(key)
         incoming = self._root / _UNDER_WAY / uuid4().hex
-        file = await _in_thread(_create, incoming)
+        left = [incoming]
         try:
-            async for part in _parts(chunks, PORTION):
-                await _in_thread(_write_all, file, part)
-            await _in_thread(_put_in_place, file, incoming, self._path(key))
+            async with _opened(_create, incoming) as file:
+                async for part in _parts(chunks, PORTION):
+                    await _in_thread(_write_all, file, part)
+                left.append(path)  # it may have its name by the time that something fails
+                await _in_thread(_put_in_place, file, incoming, path)
         except BaseException:
-            incoming.unlink(missing_ok=True)
+            with suppress(OSError):  # the first failure is told
+                await _in_thread(_remove, left)
             raise
-        finally:
-            os.close(file)
 
     async def read(self, key: str, start: int, length: int) -> AsyncGenerator[bytes, None]:
-        file = await _in_thread(os.open, self._path(key), os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        async with _opened(os.open, self._path(key), os.O_RDONLY | os.O_CLOEXEC) as file:
             while length > 0:
                 chunk = await _in_thread(os.pread, file, min(CHUNK, length), start)
                 if not chunk:
                     raise EOFError(f"{key} is shorter than it was")
                 yield chunk
                 start, length = start + len(chunk), length - len(chunk)
-        finally:
-            os.close(file)
 
     async def delete(self, keys: Sequence[str]) -> None:
-        def remove() -> None:
-            for key in keys:
-                self._path(key).unlink(missing_ok=True)
-
-        await _in_thread(remove)
+        await _in_thread(_remove, [self._path(key) for key in keys])
 
     async def stored(self, prefix: str) -> AsyncIterator[Stored]:
         found = _below(self._root, self._path(prefix))
@@ -299,17 +297,41 @@ async def _parts(chunks: Chunks, size: int) -> AsyncGenerator[bytes, None]:
 
 async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Done to its end even where the caller is not there any more: a thread that still writes must not lose its file."""
-    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    return await _to_its_end(asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs)))
+
+
+async def _to_its_end(work: asyncio.Future[T]) -> T:
+    """Wait for it, however often the caller is cancelled meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return work.result()
+
+
+@asynccontextmanager
+async def _opened(opening: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[int]:
+    """The descriptor that a function returns; closed in the end, even where nobody waits for it any more when it comes."""
+    work = asyncio.ensure_future(asyncio.to_thread(opening, *args, **kwargs))
     try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait({work})
-        raise
+        yield await _to_its_end(work)
+    finally:
+        if work.exception() is None:
+            os.close(work.result())
 
 
 def _create(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _write_all(file: int, part: bytes) -> None:

@@ -38,7 +38,7 @@ from handlers.registry import (
 )
 from storage.blobs import key_of
 from storage.ids import new_id
-from storage.postgres import Database, Row
+from storage.postgres import Row
 
 locator("file_id", "project_of_file")
 
@@ -275,10 +275,3 @@ async def _bound_uploads(tx: Tx) -> None:
             details={"limit": most},
             retry_after=PAUSE,
         )
-
-
-async def give_up(db: Database, tenant_id: UUID, file_id: UUID) -> bool:
-    """Forget an upload that came to nothing. False where it became a file after all, whose bytes have to stay."""
-    async with db.transaction(tenant_id) as session:
-        await session.exec("give_upload_up", id=file_id)
-        return not await session.value("is_kept", id=file_id)

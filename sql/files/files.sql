@@ -26,16 +26,6 @@ WHERE f.tenant_id = :tenant_id AND f.project_id = :project_id AND f.id = :id AND
     AND o.tenant_id = f.tenant_id AND o.id = f.id
 RETURNING f.*, o.size AS expected;
 
--- give_upload_up :exec
-WITH gone AS (
-    DELETE FROM files WHERE tenant_id = :tenant_id AND id = :id AND status = 'uploading' RETURNING size
-)
-UPDATE file_usage AS u SET bytes = u.bytes - g.size
-FROM gone AS g WHERE u.tenant_id = :tenant_id;
-
--- is_kept :value
-SELECT EXISTS (SELECT 1 FROM files AS f WHERE f.tenant_id = :tenant_id AND f.id = :id);
-
 -- Files first and their sum after them, everywhere: whoever holds the one waits for the other.
 -- Nothing where it would be more than the quota (0 for none).
 -- use_file_space :value
@@ -154,3 +144,20 @@ RETURNING f.*;
 UPDATE tasks AS t
 SET file_ids = ARRAY(SELECT f.id FROM unnest(t.file_ids) WITH ORDINALITY AS f (id, n) WHERE f.id <> ALL(:file_ids) ORDER BY f.n)
 WHERE t.tenant_id = :tenant_id AND t.id = ANY(:task_ids::uuid []) AND t.file_ids && :file_ids::uuid [];
+
+-- None of these becomes a file any more, nor counts: most likely none of its bytes came.
+-- claim_uploads :exec
+WITH gone AS (
+    UPDATE files AS f SET status = 'deleted', deleted_at = now(), size = 0
+    FROM files AS o
+    WHERE f.tenant_id = :tenant_id AND f.id = ANY(:ids::uuid []) AND f.status = 'uploading'
+        AND o.tenant_id = f.tenant_id AND o.id = f.id
+    RETURNING o.size
+)
+UPDATE file_usage AS u SET bytes = u.bytes - g.size
+FROM (SELECT sum(size)::bigint AS size FROM gone) AS g
+WHERE u.tenant_id = :tenant_id AND g.size IS NOT NULL;
+
+-- Asked after the one before, and not with it: that waits for whoever is making one a file.
+-- ready_files :many
+SELECT f.id FROM files AS f WHERE f.tenant_id = :tenant_id AND f.id = ANY(:ids::uuid []) AND f.status = 'ready';

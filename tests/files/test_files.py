@@ -11,7 +11,7 @@ import pytest
 
 from storage.blobs import key_of
 from tests.files.hands import blobs, fetch, nothing, rows, upload, uploaded, used
-from tests.world import World
+from tests.world import World, eventually
 
 LATER = timedelta(hours=3)
 
@@ -99,6 +99,39 @@ async def test_uploads_that_nobody_went_on_with_are_removed(desk: World) -> None
     assert [row.id for row in await rows(desk)] == [UUID(kept.id)]
     assert len(await blobs(desk)) == 1
     assert (await fetch(desk, kept.id))[1] == b"kept"
+
+
+async def test_an_upload_is_given_up_or_becomes_a_file(plain: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not both: it ends while its bytes are being removed."""
+    sweeper, sending, going = plain.node.maintenance.sweeper, asyncio.Event(), asyncio.Event()
+
+    async def halting() -> Any:
+        yield b"x"
+        sending.set()
+        await going.wait()
+
+    uploading = asyncio.create_task(upload(plain, halting()))
+    await asyncio.wait_for(sending.wait(), 20)
+    real = plain.node.blobs.delete
+
+    async def slow(keys: Any) -> None:
+        if not going.is_set():
+            going.set()
+            await asyncio.wait({uploading})
+        await real(keys)
+
+    async def begun() -> bool:
+        return bool(await rows(plain))
+
+    await eventually(begun)
+    with monkeypatch.context() as patched:
+        patched.setattr(plain.node.blobs, "delete", slow)
+        removing = asyncio.create_task(sweeper.files(datetime.now(UTC) + LATER))
+        await asyncio.wait({removing}, timeout=20)
+    reply = await uploading
+    assert (reply.status, reply.error.code) == (404, "NOT_FOUND")
+    assert await nothing(plain)
+    assert await used(plain) == 0
 
 
 async def test_bytes_that_belong_to_nothing_are_removed(desk: World) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+import storage.blobs
 from tests.files.hands import blobs, fetch, form, nothing, rows, upload, uploaded, used, wire
 from tests.pictures import picture
 from tests.s3 import free_port
@@ -398,7 +400,8 @@ async def test_a_store_that_is_away_is_told(worlds: Callable[..., Any], tmp_path
     for data in (b"x", slowly(os.urandom(12_000_000))):
         reply = await upload(world, data)
         assert (reply.status, reply.error.code) == (503, "UNAVAILABLE")
-    assert await rows(world) == []
+    assert {row.status for row in await rows(world)} == {"deleted"}, "whether bytes came there is to be seen"
+    assert await used(world) == 0
     alice = await world.person("alice").connect()
     assert (await alice.send("task.create", room=world.project, title="Goes on")).success
 
@@ -413,6 +416,78 @@ async def test_a_full_disk_is_told(plain: World, monkeypatch: pytest.MonkeyPatch
     assert (reply.status, reply.error.code) == (503, "UNAVAILABLE")
     assert await nothing(plain)
     assert [path for path in (plain.node.settings.data_dir / "blobs").rglob("*") if path.is_file()] == []
+
+
+async def test_bytes_put_in_place_too_late_are_removed(
+    worlds: Callable[..., Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await worlds(data_dir=tmp_path, file_upload_time=0.5)
+    await world.token("alice")
+    real = storage.blobs._put_in_place
+
+    def slow(*args: Any) -> None:
+        time.sleep(1)
+        real(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("storage.blobs._put_in_place", slow)
+        assert (await upload(world, b"x")).status == 503
+    assert await nothing(world)
+
+
+async def test_a_name_that_may_not_be_on_the_disk_is_taken_back(
+    plain: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await uploaded(plain, b"first")
+
+    def broken(_: Any) -> None:
+        raise OSError(5, "EIO")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("storage.blobs._settle", broken)
+        assert (await upload(plain, b"x")).status == 503
+    assert len(await rows(plain)) == len(await blobs(plain)) == 1
+
+
+async def test_bytes_whose_answer_was_lost_are_removed(
+    worlds: Callable[..., Any], s3: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await worlds(data_dir=tmp_path, **s3.bucket())
+    client = world.node.blobs._client
+    real = client.put_object
+
+    async def lost(**given: Any) -> None:
+        await real(**given)
+        raise TimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "put_object", lost, raising=False)
+        assert (await upload(world, b"x")).status == 503
+    assert await nothing(world)
+
+
+async def test_bytes_that_cannot_be_removed_keep_their_row(
+    plain: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: Any) -> None:
+        raise ConnectionError("away")
+
+    async def cut(key: str, chunks: AsyncIterator[bytes]) -> None:
+        await write(key, chunks)
+        raise ConnectionResetError
+
+    key, write = {"Idempotency-Key": str(uuid4())}, plain.node.blobs.write
+    first = await upload(plain, b"x", headers=key)
+    with monkeypatch.context() as patched:
+        patched.setattr(plain.node.blobs, "delete", away)
+        assert (await upload(plain, b"x", headers=key)).data == first.data
+        patched.setattr(plain.node.blobs, "write", cut)
+        assert (await upload(plain, b"y")).status == 503
+    assert await used(plain) == 1
+    assert len(await rows(plain)) == len(await blobs(plain)) > 1
+    later = datetime.now(UTC) + timedelta(hours=2)
+    await plain.node.maintenance.sweeper.files(later)
+    assert len(await rows(plain)) == len(await blobs(plain)) == 1
 
 
 # Again.

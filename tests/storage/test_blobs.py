@@ -104,6 +104,29 @@ async def test_a_writer_who_goes_away_leaves_nothing(blobs: Blobs, store: dict[s
     assert files_below(store["data_dir"]) == []
 
 
+async def test_a_writer_or_reader_who_goes_away_at_once_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, where, real = DiskBlobs(tmp_path), key(), os.open
+    await blobs.write(where, some(b"x"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    def slow(*args: Any) -> int:
+        time.sleep(0.2)
+        return real(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("storage.blobs.os.open", slow)
+        for doing in (blobs.write(key(), some(b"x")), all_of(blobs, where, 1)):
+            going = asyncio.create_task(doing)
+            for _ in range(2):  # the second time while it waits for the thread
+                await asyncio.sleep(0.05)
+                going.cancel()
+            await asyncio.wait({going})
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert [path.name for path in files_below(tmp_path)] == [where.rpartition("/")[2]]
+
+
 async def test_deleting_takes_what_is_there(blobs: Blobs) -> None:
     wheres = [key() for _ in range(3)]
     for where in wheres:
