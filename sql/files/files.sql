@@ -133,7 +133,9 @@ SELECT
     g.id,
     g.id NOT IN (SELECT s.id FROM staying AS s) AND (:may_edit::boolean OR coalesce(f.created_by = :actor_id, false)) AS goes
 FROM going AS g
-LEFT JOIN files AS f ON f.tenant_id = :tenant_id AND f.id = g.id;
+LEFT JOIN LATERAL (
+    SELECT x.created_by FROM files AS x WHERE x.tenant_id = :tenant_id AND x.id = g.id LIMIT 1
+) AS f ON true;
 
 -- transfer_files :many
 UPDATE files AS f SET project_id = :to_project_id, version = f.version + 1, updated_by = :actor_id, updated_at = :now
