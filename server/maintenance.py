@@ -207,12 +207,11 @@ class Maintenance:
         )  # all nodes of a new version start together, and should not look together
         while True:
             await asyncio.sleep(INTERVAL)
-            try:
-                await self._round()
-                if rounds % DAILY == 0:
-                    await self.sweeper.blobs()
-            except Exception:
-                log.exception("maintenance.failed")
+            for job in (self._round, self.sweeper.blobs) if rounds % DAILY == 0 else (self._round,):
+                try:
+                    await job()
+                except Exception:  # the one must not keep the other
+                    log.exception("maintenance.failed")
             rounds += 1
 
     async def _round(self) -> None:

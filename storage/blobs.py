@@ -6,7 +6,15 @@ Written whole or not at all, and never changed: another content has another key.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterator,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -49,6 +57,14 @@ class Stored:
     at: float
 
 
+class NotRemoved(ConnectionError):
+    """Some blobs are still there; the others that were to go have gone."""
+
+    def __init__(self, keys: Collection[str], why: object) -> None:
+        super().__init__(f"{len(keys)} blobs could not be removed: {why}")
+        self.keys = frozenset(keys)
+
+
 class Blobs(Protocol):
     """The same promises by every kind; one suite tests them all."""
 
@@ -62,7 +78,7 @@ class Blobs(Protocol):
         """Bytes of a blob, `length` from `start` on; FileNotFoundError where there is none."""
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Remove blobs; those that are not there do no harm."""
+        """Remove blobs; those that are not there do no harm. NotRemoved where some stay; of any other error all may."""
 
     def stored(self, prefix: str) -> AsyncIterator[Stored]:
         """All whose keys begin with a prefix, which ends with a slash."""
@@ -109,8 +125,7 @@ class DiskBlobs:
                 left.append(path)  # it may have its name by the time that something fails
                 await _in_thread(_put_in_place, file, incoming, path)
         except BaseException:
-            with suppress(OSError):  # the first failure is told
-                await _in_thread(_remove, left)
+            await _in_thread(_remove, left)  # what fails here too is not told: the first failure is
             raise
 
     async def read(self, key: str, start: int, length: int) -> AsyncGenerator[bytes, None]:
@@ -123,7 +138,9 @@ class DiskBlobs:
                 start, length = start + len(chunk), length - len(chunk)
 
     async def delete(self, keys: Sequence[str]) -> None:
-        await _in_thread(_remove, [self._path(key) for key in keys])
+        if left := await _in_thread(_remove, [self._path(key) for key in keys]):
+            names = {path.relative_to(self._root).as_posix(): error for path, error in left.items()}
+            raise NotRemoved(names, next(iter(names.values())))
 
     async def stored(self, prefix: str) -> AsyncIterator[Stored]:
         found = _below(self._root, self._path(prefix))
@@ -233,6 +250,7 @@ class S3Blobs:
                     yield chunk
 
     async def delete(self, keys: Sequence[str]) -> None:
+        left: list[dict[str, Any]] = []
         async with self._at("") as (client, where):
             for at in range(0, len(keys), AT_ONCE):
                 objects = [{"Key": key} for key in keys[at : at + AT_ONCE]]
@@ -240,8 +258,9 @@ class S3Blobs:
                     answer = await client.delete_objects(
                         Bucket=where["Bucket"], Delete={"Objects": objects, "Quiet": True}
                     )
-                if failed := [one for one in answer.get("Errors", ()) if one.get("Code") != "NoSuchKey"]:
-                    raise ConnectionError(f"{len(failed)} objects could not be deleted: {failed[0]}")
+                left += [one for one in answer.get("Errors", ()) if one.get("Code") != "NoSuchKey"]
+        if left:
+            raise NotRemoved([one["Key"] for one in left], left[0])
 
     async def stored(self, prefix: str) -> AsyncIterator[Stored]:
         async with self._at("") as (client, where):
@@ -252,18 +271,19 @@ class S3Blobs:
 
     async def tidy(self, older_than: float) -> None:
         with suppress(FileNotFoundError):  # what some services say where nothing is under way
-            await self._abort_old(older_than)
+            async for key, upload in self._begun(older_than):
+                with suppress(FileNotFoundError):  # it has come to its end meanwhile
+                    async with self._at(key) as (client, where):
+                        await client.abort_multipart_upload(**where, UploadId=upload)
 
-    async def _abort_old(self, older_than: float) -> None:
+    async def _begun(self, before: float) -> AsyncIterator[tuple[str, str]]:
+        """Uploads in parts that are under way since so long: key and id."""
         async with self._at("") as (client, where):
-            bucket = {"Bucket": where["Bucket"]}
-            pages = client.get_paginator("list_multipart_uploads").paginate(**bucket, Prefix="tenant/")
-            async for page in pages:
+            uploads = client.get_paginator("list_multipart_uploads")
+            async for page in uploads.paginate(Bucket=where["Bucket"], Prefix="tenant/"):
                 for one in page.get("Uploads", ()):
-                    if one["Initiated"].timestamp() < older_than:
-                        await client.abort_multipart_upload(
-                            **bucket, Key=one["Key"], UploadId=one["UploadId"]
-                        )
+                    if one["Initiated"].timestamp() < before:
+                        yield one["Key"], one["UploadId"]
 
     async def close(self) -> None:
         await self._client.close()
@@ -329,9 +349,15 @@ def _create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
-def _remove(paths: Sequence[Path]) -> None:
+def _remove(paths: Sequence[Path]) -> dict[Path, OSError]:
+    """Remove files; returns those that could not be, and why."""
+    left = {}
     for path in paths:
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            left[path] = error
+    return left
 
 
 def _write_all(file: int, part: bytes) -> None:

@@ -1,8 +1,11 @@
 """Retention: what is older than the settings say goes, and nothing else."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
+
+import pytest
 
 from tests.world import Board, Person, World
 
@@ -117,3 +120,23 @@ async def test_expired_refresh_tokens_of_a_living_session_go_too(world: World) -
     assert (await world.request("POST", "/auth/refresh", json=body)).status == 401
     body = {"refresh_token": renewed.refresh_token}
     assert (await world.request("POST", "/auth/refresh", json=body)).success
+
+
+async def test_a_round_that_fails_does_not_keep_the_daily_look(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maintenance, looked = world.node.maintenance, asyncio.Event()
+
+    async def broken() -> None:
+        raise ConnectionError("away")
+
+    async def look() -> int:
+        looked.set()
+        return 0
+
+    await maintenance.stop()
+    monkeypatch.setattr("server.maintenance.INTERVAL", 0.01)
+    monkeypatch.setattr(maintenance, "_round", broken)
+    monkeypatch.setattr(maintenance.sweeper, "blobs", look)
+    maintenance.start()
+    await asyncio.wait_for(looked.wait(), 20)

@@ -134,6 +134,101 @@ async def test_an_upload_is_given_up_or_becomes_a_file(plain: World, monkeypatch
     assert await used(plain) == 0
 
 
+@pytest.fixture
+async def two(plain: World) -> World:
+    """Files of two tenants, all of them deleted: three of acme, one of the other."""
+    async with plain.sql() as db:
+        theirs = str(await db.fetchval("SELECT id FROM projects WHERE name = 'Rival plans'"))
+    files = [("alice", await uploaded(plain, b"mine")) for _ in range(3)]
+    files.append(("mallory", await uploaded(plain, b"theirs", by="mallory", project_id=theirs)))
+    for who, file in files:
+        assert (await plain.person(who).rest("DELETE", f"/files/{file.id}")).success
+    return plain
+
+
+@pytest.mark.parametrize("at_once", [2, 1000])
+async def test_what_cannot_be_removed_of_one_tenant_keeps_no_other(
+    two: World, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Neither by an error nor by taking up all places among those that are due."""
+    monkeypatch.setattr("server.sweeper.AT_ONCE", at_once)
+    sweeper, delete, tried = two.node.maintenance.sweeper, two.node.blobs.delete, 0
+
+    async def picky(keys: Any) -> None:
+        nonlocal tried
+        if two.tenant_id in keys[0]:
+            tried += 1
+            raise ConnectionError("they could not be deleted")
+        await delete(keys)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(two.node.blobs, "delete", picky)
+        assert await sweeper.files(datetime.now(UTC) + LATER) == 1
+    assert tried == 1, "once a round"
+    assert [str(row.tenant_id) for row in await rows(two)] == [two.tenant_id] * 3
+    assert await sweeper.files(datetime.now(UTC) + LATER) == 3
+    assert await nothing(two)
+
+
+async def test_one_blob_that_cannot_be_removed_keeps_no_other(two: World) -> None:
+    root = two.node.settings.data_dir / "blobs"
+    [first, *_] = await rows(two)
+    bad = root / key_of(first.tenant_id, first.blob_id)
+    bad.unlink()
+    bad.mkdir()
+    sweeper = two.node.maintenance.sweeper
+    assert await sweeper.files(datetime.now(UTC) + LATER) == 3
+    assert [row.id for row in await rows(two)] == [first.id]
+    bad.rmdir()
+    assert await sweeper.files(datetime.now(UTC) + LATER) == 1
+    assert await nothing(two)
+
+
+async def test_a_store_that_is_away_is_not_asked_for_ever(
+    two: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.sweeper.AWAY", 1)
+    monkeypatch.setattr("server.sweeper.AT_ONCE", 1)
+    asked = 0
+
+    async def away(_: Any) -> None:
+        nonlocal asked
+        asked += 1
+        raise TimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(two.node.blobs, "delete", away)
+        assert await two.node.maintenance.sweeper.files(datetime.now(UTC) + LATER) == 0
+    assert asked == 1
+    assert len(await rows(two)) == len(await blobs(two)) == 4
+
+
+async def test_strange_bytes_that_cannot_be_removed_keep_no_others(
+    plain: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete, sweeper = plain.node.blobs.delete, plain.node.maintenance.sweeper
+    keys = [key_of(uuid4(), uuid4()) for _ in range(2)]
+
+    async def some() -> Any:
+        yield b"x"
+
+    for key in keys:
+        await plain.node.blobs.write(key, some())
+
+    async def picky(given: Any) -> None:
+        if keys[0] in given:
+            raise ConnectionError("denied")
+        await delete(given)
+
+    async def untidy(_: float) -> None:
+        raise ConnectionError("denied")
+
+    monkeypatch.setattr(plain.node.blobs, "delete", picky)
+    monkeypatch.setattr(plain.node.blobs, "tidy", untidy)
+    assert await sweeper.blobs(datetime.now(UTC) + LATER) == 1
+    assert await blobs(plain) == keys[:1]
+
+
 async def test_bytes_that_belong_to_nothing_are_removed(desk: World) -> None:
     kept = await uploaded(desk, b"kept")
     stranger, theirs = key_of(UUID(desk.tenant_id), uuid4()), key_of(uuid4(), uuid4())

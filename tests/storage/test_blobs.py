@@ -10,8 +10,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 
-from storage.blobs import PART, Blobs, DiskBlobs, S3Blobs, ids_in, key_of, open_blobs
+from storage.blobs import PART, Blobs, DiskBlobs, NotRemoved, S3Blobs, ids_in, key_of, open_blobs
 from tests.s3 import S3, free_port
 from tests.world import settings_for
 
@@ -139,6 +140,33 @@ async def test_deleting_takes_what_is_there(blobs: Blobs) -> None:
     assert await keys(blobs, "tenant/nobody/") == []
 
 
+async def test_those_that_stay_are_named_and_the_others_go(
+    blobs: Blobs, store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheres = [key() for _ in range(3)]
+    for where in wheres:
+        await blobs.write(where, some(b"x"))
+    if isinstance(blobs, S3Blobs):
+        real = blobs._client.delete_objects
+
+        async def picky(Bucket: str, Delete: Any) -> Any:  # noqa: N803  # as the service spells it
+            others = [one for one in Delete["Objects"] if one["Key"] != wheres[0]]
+            await real(Bucket=Bucket, Delete={"Objects": others, "Quiet": True})
+            return {"Errors": [{"Key": wheres[0], "Code": "AccessDenied"}]}
+
+        monkeypatch.setattr(blobs._client, "delete_objects", picky, raising=False)
+    else:
+        bad = store["data_dir"] / "blobs" / wheres[0]
+        bad.unlink()
+        bad.mkdir()
+    with pytest.raises(NotRemoved) as told:
+        await blobs.delete(wheres)
+    assert told.value.keys == {wheres[0]}
+    with pytest.raises((FileNotFoundError, IsADirectoryError)):
+        await all_of(blobs, wheres[1], 1)
+    assert [one for one in await keys(blobs) if one != wheres[0]] == []
+
+
 async def test_a_prefix_is_a_tenant_s_alone(blobs: Blobs) -> None:
     mine, theirs = key(), key_of(uuid4(), uuid4())
     before = time.time()
@@ -171,6 +199,30 @@ async def test_leftovers_are_tidied(blobs: Blobs, store: dict[str, Any]) -> None
         assert files_below(incoming)
         await blobs.tidy(time.time() + 60)
         assert files_below(incoming) == []
+
+
+async def test_an_upload_that_ends_meanwhile_does_not_end_the_tidying(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = await S3Blobs.open(settings_for(tmp_path, **s3.bucket()))
+    aborted = []
+
+    async def begun(_: float) -> AsyncIterator[tuple[str, str]]:
+        for upload in ("over", "left"):
+            yield key(), upload
+
+    async def abort(UploadId: str, **where: Any) -> None:  # noqa: N803  # as the service spells it
+        aborted.append(UploadId)
+        if UploadId == "over":
+            raise ClientError({"Error": {"Code": "NoSuchUpload"}}, "AbortMultipartUpload")
+
+    monkeypatch.setattr(blobs, "_begun", begun)
+    monkeypatch.setattr(blobs._client, "abort_multipart_upload", abort, raising=False)
+    try:
+        await blobs.tidy(time.time())
+    finally:
+        await blobs.close()
+    assert aborted == ["over", "left"]
 
 
 async def test_a_service_that_is_away_is_told_as_such(tmp_path: Path) -> None:
