@@ -53,6 +53,13 @@ SESSION: Final = {
     # Every statement finds its rows by key: planning it anew each time took longer than running it.
     "plan_cache_mode": "force_generic_plan",
 }
+"""What a connection asks for when it is made."""
+
+POOLED: Final = {key: SESSION[key] for key in ("application_name", "timezone", "standard_conforming_strings")}
+"""What PgBouncer lets one ask for, and gives to whichever connection to Postgres it lends."""
+
+WITHOUT_JIT: Final = ", set_config('jit', 'off', true)"
+"""What is asked for there when a transaction opens; plans are not kept anyway."""
 
 
 FRESH: Final = 1.0
@@ -103,6 +110,8 @@ class Session:
     values: dict[str, Any]
     wrote: bool = False
     deferred: list[tuple[Statement, list[Any]]] = field(default_factory=list)
+    pooled: bool = False
+    """Whether the next transaction may have another connection to Postgres: nothing may be left prepared on this one."""
 
     def _prepare(self, name: str, source: object, params: dict[str, Any]) -> tuple[Statement, list[Any]]:
         statement = self.statements[name]
@@ -156,6 +165,8 @@ class Session:
 
     async def commit(self) -> None:
         """What was deferred, and the end of the transaction."""
+        if self.pooled:
+            await self._do_deferred()
         steps, connection = ["COMMIT"], self.connection
         if self.deferred:
             steps = [_execution(statement, arguments) for statement, arguments in self.deferred] + steps
@@ -213,6 +224,8 @@ class Database:
     def __init__(self, pool: asyncpg.Pool, statements: Mapping[str, Statement], settings: Settings) -> None:
         self.pool = pool
         self.lender = Lender(pool, settings.pool_timeout)
+        self.pooled = settings.statement_cache == 0
+        """Whether a pooler stands between the pool and Postgres, as the setting says."""
         self.statements = statements
 
     @classmethod
@@ -230,7 +243,7 @@ class Database:
             command_timeout=settings.command_timeout,
             statement_cache_size=settings.statement_cache,
             connection_class=_Connection,
-            server_settings=SESSION,
+            server_settings=SESSION if settings.statement_cache else POOLED,
         )
         return cls(pool, statements, settings)
 
@@ -254,10 +267,13 @@ class Database:
         connection, tenant = loan.connection, str(tenant_id) if tenant_id else ""
         try:
             forget = " DISCARD PLANS;" if connection.plans.are_old(time.monotonic()) else ""
+            more = (WITHOUT_JIT if self.pooled else "") + lock
             await connection.execute(
-                f"{begin};{forget} SELECT set_config('atrium.tenant', '{tenant}', true){lock}"
+                f"{begin};{forget} SELECT set_config('atrium.tenant', '{tenant}', true){more}"
             )
-            session = Session(connection, self.statements, {"tenant_id": tenant_id, **values})
+            session = Session(
+                connection, self.statements, {"tenant_id": tenant_id, **values}, pooled=self.pooled
+            )
             yield session
             await session.commit()
         except BaseException as error:
