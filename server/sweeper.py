@@ -60,6 +60,8 @@ class Sweeper:
             if not due:
                 break
             for tenant_id, blobs in due.items():
+                if not removed and len(refused) >= AWAY:
+                    break
                 gone = await self._given_up(tenant_id, blobs) if tenant_id not in refused else set()
                 if not gone:
                     refused.add(tenant_id)

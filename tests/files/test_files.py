@@ -184,11 +184,12 @@ async def test_one_blob_that_cannot_be_removed_keeps_no_other(two: World) -> Non
     assert await nothing(two)
 
 
+@pytest.mark.parametrize("at_once", [1, 1000])
 async def test_a_store_that_is_away_is_not_asked_for_ever(
-    two: World, monkeypatch: pytest.MonkeyPatch
+    two: World, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr("server.sweeper.AWAY", 1)
-    monkeypatch.setattr("server.sweeper.AT_ONCE", 1)
+    monkeypatch.setattr("server.sweeper.AT_ONCE", at_once)
     asked = 0
 
     async def away(_: Any) -> None:
