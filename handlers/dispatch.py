@@ -324,11 +324,9 @@ class Dispatcher:
                 group = await open_group(session, room, calls, self._settings, self._vault)
                 batches = await group.carry_out()
                 committing = bool(group.applied)
-        except (
-            asyncpg.IntegrityConstraintViolationError,
-            *BAD_VALUE,
-        ) as error:  # some of them would be LOST as well
-            raise Spoiled(error) from error  # by one of them: with an id that another room has just used, say
+        except (asyncpg.IntegrityConstraintViolationError, *BAD_VALUE) as error:
+            # By one of the commands: with an id that another room has just used, say. Some of these are LOST as well.
+            raise Spoiled(error) from error
         except LOST as error:
             log.warning("dispatch.postgres_lost", room=room.name, error=repr(error), committing=committing)
             if (committing or doubt) and not last:
