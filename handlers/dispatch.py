@@ -103,7 +103,7 @@ class Dispatcher:
         return done
 
     def _queue(self, call: Call) -> None:
-        if self._closed:
+        if self._closed and call.principal.authority is None:
             call.fail(Unavailable("This node is going away: connect again"))
             return
         queue = self._queues.get(call.room)
@@ -124,7 +124,9 @@ class Dispatcher:
             await asyncio.wait(set(self._tasks))
 
     async def close(self) -> None:
-        """Take no more commands, which are UNAVAILABLE, and wait until those that were taken have been answered."""
+        """Take no more commands of people, which are UNAVAILABLE, and wait until those that were taken have been answered.
+        The server itself may still finish what it has begun.
+        """
         self._closed = True
         await self.idle()
 
