@@ -129,6 +129,10 @@ async def test_a_hundred_stalled_members(world: World, tmp_path: Path) -> None:
                 [] if person is people[0] else ["typing"]
             )
         times += await room.busy(ROUNDS)
+        for _ in range(4):  # who still takes a little now and then reaches the limit later
+            if await _resyncs(world, server.url) == len(stalled):
+                break
+            times += await room.busy(ROUNDS // 2)
         assert await _resyncs(world, server.url) == len(stalled)
         held = _rss(server.pid)
         assert _in_kernel(server.url) < len(stalled) * (256 << 10), "the kernel's share is bounded as well"
