@@ -202,9 +202,8 @@ class Maintenance:
         return len(rows)
 
     async def _run(self) -> None:
-        rounds = random.randrange(
-            DAILY
-        )  # all nodes of a new version start together, and should not look together
+        # All nodes of a new version start together, and should not look through all blobs together.
+        rounds = random.randrange(DAILY)
         while True:
             await asyncio.sleep(INTERVAL)
             for job in (self._round, self.sweeper.blobs) if rounds % DAILY == 0 else (self._round,):
