@@ -29,6 +29,8 @@ SEND: Final = 26
 SQ_OFFSET, CQ_OFFSET, SQES_OFFSET = 0, 0x8000000, 0x10000000
 SQE, CQE = 64, 16
 """Size of a request, and of a result (bytes)."""
+BUFFER: Final = 65536
+"""What is not longer is sent from one place, so that requests need not be told another each time (bytes)."""
 FLAGS: Final = 0x40 | 0x4000
 """MSG_DONTWAIT and MSG_NOSIGNAL."""
 
@@ -66,9 +68,8 @@ class Ring:
         except OSError as error:
             os.close(self._descriptor)
             raise UnavailableError(error.errno, error.strerror) from error
-        self._requests = bytearray(ENTRIES * SQE)
         for at in range(ENTRIES):
-            struct.pack_into("<B27xIQ", self._requests, at * SQE, SEND, FLAGS, at)
+            struct.pack_into("<B27xIQ", self._sqes, at * SQE, SEND, FLAGS, at)
 
     def _map(self, parameters: _Parameters) -> None:
         _, sq_tail, sq_mask, _, _, _, sq_array, *_ = parameters.sq
@@ -79,9 +80,18 @@ class Ring:
         self._sq, self._cq = sq, cq.cast("I")
         self._sq_tail, self._cq_head, self._cq_tail = sq_tail // 4, cq_head // 4, cq_tail // 4
         self._sq_mask, self._cq_mask = sq[sq_mask // 4], self._cq[cq_mask // 4]
+        # One field of all requests: numbers with a stride.
+        self._sockets = self._sqes.cast("i")[1 :: SQE // 4]
+        self._lengths = self._sqes.cast("I")[6 :: SQE // 4]
+        self._addresses = self._sqes.cast("Q")[2 :: SQE // 8]
         self._results = cq[cqes : cqes + CQE * parameters.cq_entries]
-        for at in range(parameters.sq_entries):  # the n-th request is always the n-th slot
-            sq[sq_array // 4 + at] = at
+        self._order = sq[sq_array // 4 : sq_array // 4 + parameters.sq_entries]
+        """Which request stands at each place of the queue."""
+        self._numbers = memoryview(array("I", range(parameters.sq_entries)))
+        self._buffer = ctypes.create_string_buffer(BUFFER)
+        self._bytes, self._address = memoryview(self._buffer).cast("B"), ctypes.addressof(self._buffer)
+        self._laid: tuple[array[int], int, int] | None = None
+        """The descriptors, the address and the length that the requests hold already."""
 
     def _memory(self, size: int, offset: int) -> memoryview:
         protection = mmap.PROT_READ | mmap.PROT_WRITE
@@ -105,19 +115,22 @@ class Ring:
         return found
 
     def _lay(self, descriptors: "array[int]", data: bytes, count: int) -> None:
-        """Write what differs from call to call; a field is written into all of them at once, byte after byte with a stride."""
-        requests, size = self._requests, count * SQE
-        address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
-        fields = struct.pack("<QI", address, len(data))
-        numbers = descriptors.tobytes()
-        for byte in range(4):
-            requests[4 + byte : size : SQE] = numbers[byte::4]
-        for byte in range(12):
-            requests[16 + byte : size : SQE] = fields[byte : byte + 1] * count
-        start = (self._sq[self._sq_tail] & self._sq_mask) * SQE
-        first = min(size, len(self._sqes) - start)
-        self._sqes[start : start + first] = requests[:first]
-        self._sqes[: size - first] = requests[first:size]
+        """Write what differs from call to call into the first so many requests, and these into the queue."""
+        length = len(data)
+        if length <= BUFFER:
+            self._bytes[:length] = data
+            address = self._address
+        else:
+            address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+        if self._laid is None or self._laid[0] is not descriptors or self._laid[1:] != (address, length):
+            self._sockets[:count] = memoryview(descriptors)
+            self._addresses[:count] = array("Q", (address,)) * count
+            self._lengths[:count] = array("I", (length,)) * count
+            self._laid = descriptors, address, length
+        start = self._sq[self._sq_tail] & self._sq_mask
+        first = min(count, len(self._order) - start)
+        self._order[start : start + first] = self._numbers[:first]
+        self._order[: count - first] = self._numbers[first:count]
 
     def _submit(self, count: int) -> int:
         """Have the kernel carry out the requests; returns how many it took."""

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from server import fanout
-from server.ring import Ring, UnavailableError
+from server.fanout import Crowd
+from server.ring import BUFFER, Ring, UnavailableError
 
 HARD = 10_000
 
@@ -98,6 +99,18 @@ def test_the_memory_shared_with_the_kernel_is_used_round_and_round(way: str, lin
         some = lines[turn : turn + 97]
         fanout.fan_out(some, b"%d" % turn, HARD)
         assert {line.reads() for line in some} == {b"%d" % turn}
+
+
+def test_crowds_and_lengths_take_turns(way: str, lines: list[Line]) -> None:
+    """Each request holds the socket, the place and the length that are its own this time."""
+    parts = [lines[:40], lines[20:560], lines[550:]]
+    crowds = [Crowd(some) for some in parts]
+    for turn, length in enumerate([5, 5, 5, 9, 5, BUFFER, BUFFER + 1, 5, BUFFER + 1, 9, 9]):
+        for which in (turn % 3, turn % 2, turn % 2):
+            frames = (b"%d," % turn).ljust(length, b".")
+            assert crowds[which].write(frames, HARD) == []
+            assert {line.reads() for line in parts[which]} == {frames}
+            assert sum(len(line.reads()) for line in lines) == 0
 
 
 def test_what_a_socket_does_not_take_is_its_transports(way: str, lines: list[Line]) -> None:
