@@ -211,9 +211,9 @@ class Connection:
             await asyncio.wait(self._in_flight)
 
     def _answer(self, incoming: Incoming, request_id: str, result: Result, kind: str) -> None:
-        metrics.answered(str(incoming.name)).inc()
+        metrics.COMMANDS.labels(str(incoming.name), "ok").inc()
         seconds = time.perf_counter() - incoming.at
-        metrics.latency(kind).observe(seconds)
+        metrics.LATENCY.labels(kind).observe(seconds)
         if seconds > logs.SLOW_CALL:
             logs.slow(str(incoming.name), seconds, request_id)
         if incoming.ack_id is not None:

@@ -1,23 +1,22 @@
 """What /metrics shows; every figure has a help text."""
 
-from functools import cache
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from server.frames import JSON, MSGPACK
+from server.tallies import Spreads, Tallies
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 
-COMMANDS = Counter(
+COMMANDS = Tallies(
     "atrium_commands", "Commands answered, by name and outcome (ok or the error code).", ["name", "outcome"],
     registry=REGISTRY,
 )  # fmt: skip
-LATENCY = Histogram(
+LATENCY = Spreads(
     "atrium_call_seconds", "Time from receiving a call to answering it (seconds).", ["kind"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10), registry=REGISTRY,
 )  # fmt: skip
-DELIVERIES = Counter("atrium_deliveries", "Events handed to members' connections.", registry=REGISTRY)
+DELIVERIES = Tallies("atrium_deliveries", "Events handed to members' connections.", (), REGISTRY)
 REPEATS = Counter(
     "atrium_repeated_batches", "Batches heard that had been delivered already.", registry=REGISTRY
 )
@@ -69,11 +68,11 @@ for codec in (JSON, MSGPACK):
     CONNECTIONS.labels(codec.name)  # 0 of a format is a figure too
 ROOMS = Gauge("atrium_rooms", "Rooms with members on this node.", registry=REGISTRY)
 QUEUED = Gauge("atrium_queued_commands", "Commands waiting in the queues of their rooms.", registry=REGISTRY)
-GROUPS = Histogram(
+GROUPS = Spreads(
     "atrium_group_commands", "Commands that shared a transaction.", buckets=(1, 2, 5, 10, 20, 50, 100),
     registry=REGISTRY,
 )  # fmt: skip
-TRANSACTIONS = Histogram(
+TRANSACTIONS = Spreads(
     "atrium_transaction_seconds",
     "Time from asking for a room's lock to the end of the transaction that applies a group of commands (seconds).",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10), registry=REGISTRY,
@@ -108,15 +107,3 @@ def transacted(commands: int, seconds: float) -> None:
     """Note a group of commands that one transaction has applied."""
     GROUPS.observe(commands)
     TRANSACTIONS.observe(seconds)
-
-
-@cache
-def answered(name: str) -> Counter:
-    """The counter of a known call's good answers; finding it by its labels each time costs more than counting."""
-    return COMMANDS.labels(name, "ok")
-
-
-@cache
-def latency(kind: str) -> Histogram:
-    """The times of one kind of calls."""
-    return LATENCY.labels(kind)

@@ -3,13 +3,17 @@
 import asyncio
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from server.describe import VERSION
 from server.figures import Figures
 from server.metrics import REGISTRY
+from server.tallies import Spreads, Tallies
 from tests.world import Board, Person, World, until
 
 
@@ -133,3 +137,29 @@ async def test_a_loop_that_is_held_up_shows(world: World) -> None:
     time.sleep(0.6)  # what is to be noticed
     await until(lambda: world.node.lag.worst > 0.3)
     assert (await _figures(world))["atrium_loop_lag_seconds", ()] > 0.3
+
+
+def test_plain_numbers_are_told_as_the_library_tells_its_own() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    bounds, random = (0.001, 0.5, 1, 2.5, 10), Random(7)
+    spread = Spreads("spread", "How large.", ["kind"], buckets=bounds, registry=ours)
+    histogram = Histogram("spread", "How large.", ["kind"], buckets=bounds, registry=theirs)
+    tally = Tallies("tally", "How often.", ["name", "outcome"], ours)
+    counter = Counter("tally", "How often.", ["name", "outcome"], registry=theirs)
+    for value in (*bounds, 0, 11, *(random.expovariate(1) for _ in range(500))):
+        kind = random.choice("ab")
+        spread.labels(kind).observe(value)
+        histogram.labels(kind).observe(value)
+        for one in (tally, counter):
+            one.labels("x", "ok").inc()
+            one.labels("y", "ok").inc(3)
+    for registry in (ours, theirs):
+        assert registry.get_sample_value("tally_total", {"name": "y", "outcome": "ok"}) == 507 * 3
+    assert _told(ours) == _told(theirs)
+    with pytest.raises(ValueError, match="name, outcome"):
+        tally.labels("x")
+
+
+def _told(registry: CollectorRegistry) -> list[str]:
+    lines = generate_latest(registry).decode().splitlines()
+    return sorted(line for line in lines if "_created" not in line)
