@@ -216,6 +216,7 @@ async def test_nothing_is_lost_over_a_restart(window: Opener, restartable_server
     project = await a_project(server)
     alice, bob = await window(server.url, "Alice", project), await window(server.url, "Bob", project)
     alice.knows_of_outage = bob.knows_of_outage = True
+    alice.knows_of_refusals = bob.knows_of_refusals = True  # a poll of the session before
 
     await server.stop()
     await expect(alice.page.locator(".connection")).to_contain_text("Reconnecting…")

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import ssl
 import stat
 import subprocess
@@ -132,11 +133,12 @@ async def test_what_fails_for_good_is_not(worlds: Callable[..., Any], mailbox: M
 
 
 async def test_it_gives_up_and_keeps_the_error(worlds: Callable[..., Any]) -> None:
-    async with mail_server() as gone:
-        url = gone.url
-    world = await worlds(smtp_url=url, mail_retry=0.01, mail_poll=0.01, mail_tries=3)
-    await forgot(world)
-    ((state, tries, error),) = await settled(world)
+    with socket.socket() as deaf:  # has the port, and listens to nobody
+        deaf.bind(("127.0.0.1", 0))
+        url = f"smtp://127.0.0.1:{deaf.getsockname()[1]}"
+        world = await worlds(smtp_url=url, mail_retry=0.01, mail_poll=0.01, mail_tries=3)
+        await forgot(world)
+        ((state, tries, error),) = await settled(world)
     assert (state, tries) == ("failed", 3)
     assert error.startswith("SMTPConnectError")
 
