@@ -39,7 +39,7 @@ _SECRET_NAME: Final = re.compile(
 def resource(name: str, payload: Payload, events: Sequence[Event], room: RoomKey) -> str:
     """What a command was about, such as `task:<id>`: named by its payload, by its first event, or its room."""
     noun = name.partition(".")[0]
-    if (named := getattr(payload, f"{noun}_id", None)) is not None:
+    if (named := payload.given(f"{noun}_id")) is not None:
         return f"{noun}:{named}"
     if events:
         field = next(iter(type(events[0]).model_fields), "")
@@ -57,12 +57,12 @@ def changes(payload: Payload, body: str) -> str:
 
 def was(events: Sequence[Event]) -> str | None:
     """The values that the changed fields had before, where the first event tells them."""
-    before = getattr(events[0], "was", None) if events else None
+    before = events[0].__dict__.get("was") if events else None
     if isinstance(before, list):
         return bounded({"each": [one.model_dump(mode="json", exclude_unset=True) for one in before]})
     if not isinstance(before, BaseModel) or not before.model_fields_set:
         return None
-    body = before.model_dump_json(exclude_unset=True)
+    body = before.__pydantic_serializer__.to_json(before, exclude_unset=True).decode()
     return body if len(body) <= CHANGES_SIZE else bounded(orjson.loads(body))
 
 
@@ -71,7 +71,8 @@ def bounded(fields: Mapping[str, Any], hidden: frozenset[str] = frozenset()) -> 
     clean = _clean(fields, hidden)
     text = orjson.dumps(clean, default=str)
     if len(text) > CHANGES_SIZE:
-        text = orjson.dumps({name: _cut(value) for name, value in list(clean.items())[:LIST_LENGTH]})
+        cut = {name: _cut(value) for name, value in list(clean.items())[:LIST_LENGTH]}
+        text = orjson.dumps(cut, default=str)
     return text.decode()
 
 

@@ -1,6 +1,6 @@
 """Which room a call belongs to: the reserved field `room`, or an id in the payload that decides it."""
 
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from handlers.context import Principal
@@ -47,17 +47,17 @@ class Locator:
             return RoomKey(tenant_id, "tenant", tenant_id)
         if spec.room == "user":
             return RoomKey(tenant_id, "user", principal.user_id)
-        project_id: UUID | None = getattr(payload, "project_id", None)
+        project_id: UUID | None = payload.given("project_id")
         if project_id is None:
             project_id = self._projects.get((tenant_id, _entity(payload)[1]))
         return None if project_id is None else RoomKey(tenant_id, "project", project_id)
 
     async def moved(self, spec: Spec, payload: Payload, room: RoomKey) -> RoomKey | None:
         """Where a call belongs that found nothing in the room to which its ids led, if that is another room by now."""
-        if spec.room != "project" or getattr(payload, "project_id", None) is not None:
+        if spec.room != "project" or payload.given("project_id") is not None:
             return None
         for field, statement in LOCATORS.items():
-            entity_id: UUID | None = getattr(payload, field, None)
+            entity_id: UUID | None = payload.given(field)
             if entity_id is not None:
                 return await self._followed(statement, room, entity_id)
         return None
@@ -84,16 +84,16 @@ class Locator:
 
     async def _fetch(self, statement: str, tenant_id: UUID, entity_id: UUID) -> UUID:
         async with self._db.transaction(tenant_id) as session:
-            found: Any = await session.value(statement, entity_id=entity_id)
+            found: UUID | None = await session.value(statement, entity_id=entity_id)
         if found is None:
             raise NotFound
-        return UUID(str(found))
+        return found
 
 
 def _entity(payload: Payload) -> tuple[str, UUID]:
     """The id that says which project a call is about, and the statement that finds it."""
     for field, statement in LOCATORS.items():
-        entity_id: UUID | None = getattr(payload, field, None)
+        entity_id: UUID | None = payload.given(field)
         if entity_id is not None:
             return statement, entity_id
     raise ValidationFailed.field("room", "is needed: nothing else in the payload says where this belongs")

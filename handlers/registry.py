@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import (
     Annotated,
     Any,
@@ -34,7 +35,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    PrivateAttr,
     StringConstraints,
 )
 from typing_extensions import TypeVar
@@ -114,6 +114,10 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    def given(self, name: str) -> Any:
+        """The value of a field; None where it has none, or where there is no such field."""
+        return self.__dict__.get(name)
+
 
 class Entity(BaseModel):
     """A thing that snapshots list and events carry, whole or in part; always with its id."""
@@ -123,6 +127,29 @@ class Entity(BaseModel):
     @classmethod
     def of(cls, row: Row) -> Self:
         return cls.model_validate(dict(row))
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def known(model: type[M], **fields: Any) -> M:
+    """A model of values that are known to fit: they were read from the database, or checked before.
+
+    As `model(**fields)`, without the validation, which takes longer than all else that is done with a small event.
+    """
+    made = model.__new__(model)
+    for name, value in (
+        ("__dict__", {**_blank(model), **fields}), ("__pydantic_fields_set__", set(fields)),
+        ("__pydantic_extra__", None), ("__pydantic_private__", None),
+    ):  # fmt: skip
+        object.__setattr__(made, name, value)
+    return made
+
+
+@cache
+def _blank(model: type[BaseModel]) -> dict[str, Any]:
+    """Its fields in their order, which is that of its JSON; what has no default is still to be filled in."""
+    return {name: field.default for name, field in model.model_fields.items()}
 
 
 class Gone(Entity):
@@ -136,8 +163,6 @@ class Event(BaseModel):
     """A fact of a room. The class is named for the event: `class TaskMoved(Event, name="task.moved")`."""
 
     name: ClassVar[str]
-    _room: RoomKey | None = PrivateAttr(default=None)
-    _actor: tuple[UUID, str] | None = PrivateAttr(default=None)
 
     def __init_subclass__(cls, name: str, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -155,23 +180,29 @@ class Event(BaseModel):
 
     def to(self, room: RoomKey) -> Self:
         """Send it to another room, of a later kind than the command's own."""
-        self._room = room
+        self._say(room=room)
         return self
 
     @property
     def room(self) -> RoomKey | None:
         private = self.__pydantic_private__
-        return private["_room"] if private else None
+        return private.get("room") if private else None
 
     def by(self, user_id: UUID, name: str) -> Self:
         """Say who did it, where that is not whoever sent the command."""
-        self._actor = user_id, name
+        self._say(actor=(user_id, name))
         return self
 
     @property
     def actor(self) -> tuple[UUID, str] | None:
         private = self.__pydantic_private__
-        return private["_actor"] if private else None
+        return private.get("actor") if private else None
+
+    def _say(self, **private: Any) -> None:
+        """Note what is no field. Attributes that are declared private are made anew for every event, which nearly never
+        has any.
+        """
+        object.__setattr__(self, "__pydantic_private__", {**(self.__pydantic_private__ or {}), **private})
 
     def dump(self) -> bytes:
         return self.__pydantic_serializer__.to_json(self, exclude_unset=True)

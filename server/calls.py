@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from handlers.errors import UnknownCommand, ValidationFailed
 from handlers.registry import SPECS, Payload, Spec
+from storage.ids import parse_id
 
 RESERVED: Final = ("room", "command_id", "expected_version")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -63,7 +64,7 @@ def _command_id(value: Any) -> UUID | None:
         return None
     if not isinstance(value, str) or not _UUID.fullmatch(value):
         raise ValidationFailed.field("command_id", "must be a UUID")
-    return UUID(value)
+    return parse_id(value)
 
 
 def _version(spec: Spec, value: Any) -> int | None:

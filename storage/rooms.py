@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 
+from storage.ids import parse_id
 from storage.postgres import Row, Session
 
 KINDS: Final = ("tenant", "project", "channel", "document", "user")
@@ -37,7 +38,7 @@ class RoomKey(NamedTuple):
         if kind not in KIND_ORDER:
             return None
         try:
-            return cls(tenant_id, kind, UUID(rest))
+            return cls(tenant_id, kind, parse_id(rest))
         except ValueError:
             return None
 

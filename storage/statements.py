@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, cast
 
+import orjson
+
 SQL_DIR: Final = Path(__file__).resolve().parent.parent / "sql"
 
 Kind = Literal["one", "maybe", "many", "value", "exec"]
@@ -71,6 +73,11 @@ class Statement:
 
         sql, params = _numbered(_PLACE.sub(put, self.body))
         return replace(self, sql=sql, params=params, given=given)
+
+
+def as_json(value: object) -> str:
+    """A value for a parameter of type json; ids of asyncpg's own class as well."""
+    return orjson.dumps(value, default=str).decode()
 
 
 def parse(text: str, source: str, known: Mapping[str, str] | None = None) -> list[Statement]:

@@ -24,6 +24,7 @@ from handlers.identity.tokens import new_token
 from storage.ids import new_id
 from storage.postgres import Database, Row, Session
 from storage.settings import Settings
+from storage.statements import as_json
 
 TEMPLATES: Final = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -79,7 +80,7 @@ async def tell(
     mail_id = new_id()
     await session.exec(
         "queue_mail", mail_id=mail_id, kind=kind, to_address=to_address, user_id=user_id,
-        data=orjson.dumps(data).decode(),
+        data=as_json(data),
     )  # fmt: skip
     session.values["mails_queued"] = True
     return mail_id

@@ -11,6 +11,7 @@ import jwt
 
 from handlers.errors import Unauthorized
 from handlers.identity.signing_keys import KeyRing
+from storage.ids import parse_id
 from storage.settings import Settings
 
 ISSUER: Final = "atrium"
@@ -66,9 +67,9 @@ class Tokens:
                 raise Unauthorized("The access token is from the future")
             tenant = claims.get("tid")
             return Claims(
-                UUID(claims["sub"]),
-                UUID(claims["sid"]),
-                UUID(tenant) if tenant else None,
+                parse_id(claims["sub"]),
+                parse_id(claims["sid"]),
+                parse_id(tenant) if tenant else None,
                 float(claims["exp"]),
             )
         except jwt.ExpiredSignatureError:

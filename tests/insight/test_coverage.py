@@ -16,6 +16,7 @@ from handlers.context import Edge
 from handlers.errors import Conflict
 from handlers.identity.people import Done
 from handlers.registry import SPECS, Payload, Secret
+from storage.ids import parse_id
 from tests.insight.test_evidence import AGENT, entries
 from tests.world import Cluster, World, fresh_world, second_node
 
@@ -109,6 +110,8 @@ def test_free_objects_are_cleaned_by_their_keys() -> None:
 def test_changes_are_bounded() -> None:
     huge = {f"field {n}": "x" * 10_000 for n in range(5000)} | {"deep": [[["y" * 5000] * 500] * 500]}
     assert len(evidence.bounded(huge)) < 2 * evidence.CHANGES_SIZE
+    about = parse_id("0199c0de-0000-7000-8000-0000000000aa")
+    assert str(about) in evidence.bounded({"about": about, **huge}), "an id of Postgres's class as well"
 
 
 def _filled(model: type[BaseModel], within: tuple[type[BaseModel], ...] = ()) -> dict[str, Any]:
