@@ -44,6 +44,9 @@ from storage.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+MOST_SHARED: Final = 10_000
+"""Rooms that are known to be busy (count); more of them are forgotten, which costs a group of one each."""
+
 COMMIT_RETRIES: Final = 4
 """How often a group is tried again after its commit was left in doubt; command ids make that safe."""
 
@@ -82,6 +85,8 @@ class Dispatcher:
         self._changed = changed
         self._vault = vault
         self._queues: dict[RoomKey, list[Call]] = {}
+        self._shared: set[RoomKey] = set()
+        """Rooms of which the last group held several commands."""
         self._strays: dict[RoomKey, list[tuple[Call, AtriumError]]] = {}
         """By the room to which they had been sent: commands that have to be sent after what has moved."""
         self._closed = False
@@ -234,11 +239,24 @@ class Dispatcher:
         queue = self._queues[room]
         try:
             while queue:
-                await self._run(room, [], queue)
+                calls: list[Call] = []
+                if room not in self._shared:
+                    self._fill(calls, queue)
+                await self._run(room, calls, queue)
+                self._remember(room, len(calls))
         finally:
             del self._queues[room]
             for call in queue:
                 call.fail(Unavailable())
+
+    def _remember(self, room: RoomKey, calls: int) -> None:
+        """Note whether others came while a group was under way: it pays to wait for them next time."""
+        if calls == 1:
+            self._shared.discard(room)
+        elif room not in self._shared:
+            if len(self._shared) >= MOST_SHARED:
+                self._shared.clear()
+            self._shared.add(room)
 
     def _fill(self, calls: list[Call], waiting: list[Call]) -> None:
         """Make a group of those that wait."""
@@ -248,7 +266,7 @@ class Dispatcher:
 
     async def _run(self, room: RoomKey, calls: list[Call], waiting: list[Call]) -> None:
         """Carry out a group of commands. An empty one takes those in that wait by the time the room's lock is held:
-        whoever came while it was waited for is among them.
+        whoever came while it was waited for is among them. It takes a round trip more than one that is known before.
         """
         try:
             doubt = False
@@ -316,13 +334,14 @@ class Dispatcher:
         Trying again settles it: the room lock waits for a commit that is still under way, and command ids that
         were applied then answer with their first reply.
         """
-        lock = f"; SELECT 1 FROM rooms WHERE tenant_id = '{room.tenant_id}' AND id = '{room.id}' FOR NO KEY UPDATE"
         batches: list[Batch] = []
         group: Group | None = None
         committing, began = False, time.perf_counter()
         try:
-            async with self.db.transaction(room.tenant_id, lock=lock) as session:
-                self._fill(calls, waiting)
+            async with self.db.transaction(room.tenant_id, hold=room.id) as session:
+                if not calls:
+                    await session.begin()
+                    self._fill(calls, waiting)
                 group = await open_group(session, room, calls, self._settings, self._vault)
                 batches = await group.carry_out()
                 committing = bool(group.applied)

@@ -1,7 +1,6 @@
 """A group of commands in one transaction: opened, carried out, and written into the log with the commit."""
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -29,9 +28,11 @@ from handlers.registry import (
     Spec,
 )
 from handlers.subjects import tasks_of
+from storage.ids import parse_id
 from storage.postgres import BAD_VALUE, LOST, Row, Session
 from storage.rooms import KIND_ORDER, Batch, RoomKey, encode_event, packet, timestamp
 from storage.settings import Settings
+from storage.statements import as_json
 
 constraint("applied_commands_pkey", "command_id", "This command_id was already used for another command")
 
@@ -85,9 +86,8 @@ class Call:
     @property
     def is_about_something(self) -> bool:
         """Whether an id in it decides which room it belongs to, which may be another one by now."""
-        return getattr(self.payload, "project_id", None) is None and any(
-            getattr(self.payload, name, None) is not None for name in LOCATORS
-        )
+        given = self.payload.given
+        return given("project_id") is None and any(given(name) is not None for name in LOCATORS)
 
     def succeed(self, result: Result) -> None:
         if not self.done.done():
@@ -325,11 +325,9 @@ class Group:
             batch.packets.append(packet(entry.name, event))
         self.session.defer(
             "append_log",
-            now=self.now,
-            room_id=self.room.id,
             head_rooms=[room.id for room in batches],
             head_seqs=[batch.last for batch in batches.values()],
-            calls=as_json(
+            log=as_json({"room_id": self.room.id, "at": self.now, "calls": [
                 {
                     "actor_id": call.principal.user_id,
                     "command_id": call.command_id,
@@ -346,8 +344,7 @@ class Group:
                     "was": orjson.Fragment(said.was) if said.was else None,
                 }
                 for (call, applied), said in zip(self.applied, self.evidence, strict=True)
-            ),
-            events=as_json(
+            ], "events": [
                 {
                     "room_id": entry.room.id,
                     "seq": entry.seq,
@@ -358,8 +355,8 @@ class Group:
                     "task_id": entry.task_id,
                 }
                 for entry in self.entries
-            ),
-        )
+            ]}),
+        )  # fmt: skip
         if self.beside:
             self._append_beside()
         return list(batches.values())
@@ -386,8 +383,9 @@ async def open_group(
     params: dict[str, Any] = {
         "room_id": room.id,
         "actor_ids": list({call.principal.user_id for call in calls}),
-        "actor_of": [call.principal.user_id for call in calls],
-        "command_ids": [call.command_id for call in calls],
+        "asked": as_json(
+            [{"actor_id": call.principal.user_id, "command_id": call.command_id} for call in calls]
+        ),
     }
     opening, ahead = OPENINGS.get(first[0].spec.name), dict[Call, list[Row]]()
     if opening is None:
@@ -417,27 +415,28 @@ async def add_reactions(tx: Tx, events: list[Event]) -> None:
 
 
 def _actors(row: Row) -> dict[UUID, dict[str, Any]]:
-    return {UUID(actor["user_id"]): actor for actor in orjson.loads(row["actors"] or b"[]")}
+    actors = row["actors"]
+    return {parse_id(actor["user_id"]): actor for actor in orjson.loads(actors)} if actors else {}
 
 
 def _known(row: Row) -> dict[tuple[UUID, UUID], _Applied]:
+    if not row["applied"]:
+        return {}
     return {
-        (UUID(item["actor_id"]), UUID(item["command_id"])): _Applied(
+        (parse_id(item["actor_id"]), parse_id(item["command_id"])): _Applied(
             bytes.fromhex(item["fingerprint"]),
-            UUID(item["room_id"]),
+            parse_id(item["room_id"]),
             item["seq"],
             orjson.dumps(item["reply"]),
         )
-        for item in orjson.loads(row["applied"] or b"[]")
+        for item in orjson.loads(row["applied"])
     }
-
-
-def as_json(rows: Iterable[dict[str, Any]]) -> str:
-    return orjson.dumps(list(rows), default=str).decode()  # asyncpg has a UUID of its own
 
 
 def _runs(calls: list[Call]) -> list[list[Call]]:
     """The calls in their order, and together those that can be carried out together."""
+    if len(calls) == 1:
+        return [calls]
     runs: list[list[Call]] = []
     name, identities = "", set[tuple[UUID, UUID]]()
     for call in calls:

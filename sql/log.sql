@@ -39,7 +39,7 @@ SELECT
             'actor_id', a.actor_id, 'command_id', a.command_id, 'fingerprint', encode(a.fingerprint, 'hex'),
             'room_id', a.room_id, 'seq', a.seq, 'reply', a.reply
         ))
-        FROM unnest(:actor_of::uuid [], :command_ids::uuid []) AS asked (actor_id, command_id)
+        FROM json_to_recordset(:asked::json) AS asked (actor_id uuid, command_id uuid)
         CROSS JOIN LATERAL (
             SELECT x.* FROM applied_commands AS x
             WHERE x.tenant_id = :tenant_id AND x.actor_id = asked.actor_id AND x.command_id = asked.command_id
@@ -69,10 +69,12 @@ ORDER BY array_position(ARRAY['tenant', 'project', 'channel', 'document', 'user'
 FOR UPDATE;
 
 -- Events, replies, evidence and heads of a whole group in one statement: there is no command without its audit entry.
--- One text of JSON each for commands and events: twenty arrays took longer to send than to write.
+-- One text of JSON for all but the heads: twenty arrays took longer to send than to write.
 -- append_log :exec
-WITH calls AS (
-    SELECT c.* FROM ROWS FROM (json_to_recordset(:calls::json) AS (
+WITH log AS (
+    SELECT x.* FROM json_to_record(:log::json) AS x (room_id uuid, at timestamptz, calls json, events json)
+), calls AS (
+    SELECT log.room_id, log.at, c.* FROM log CROSS JOIN ROWS FROM (json_to_recordset(log.calls) AS (
         actor_id uuid, command_id uuid, name text, fingerprint text, seq bigint, reply json,
         impersonator_id uuid, session_id uuid, resource text, address text, user_agent text, changes json, was json
     )) WITH ORDINALITY AS c (
@@ -84,7 +86,7 @@ WITH calls AS (
     WHERE r.tenant_id = :tenant_id AND r.id = ANY(:head_rooms::uuid [])
 ), replies AS (
     INSERT INTO applied_commands (tenant_id, actor_id, command_id, room_id, name, fingerprint, seq, reply, at)
-    SELECT :tenant_id, c.actor_id, c.command_id, :room_id, c.name, decode(c.fingerprint, 'hex'), c.seq, c.reply, :now
+    SELECT :tenant_id, c.actor_id, c.command_id, c.room_id, c.name, decode(c.fingerprint, 'hex'), c.seq, c.reply, c.at
     FROM calls AS c
 ), entries AS (
     INSERT INTO audit_entries (
@@ -92,16 +94,16 @@ WITH calls AS (
         resource, address, user_agent, changes, was
     )
     SELECT
-        :tenant_id, audit_id(:now, c.place), :now, c.name, 'ok', c.actor_id, c.impersonator_id, c.session_id,
-        c.command_id, :room_id, c.resource, c.address, c.user_agent, c.changes, c.was
+        :tenant_id, audit_id(c.at, c.place), c.at, c.name, 'ok', c.actor_id, c.impersonator_id, c.session_id,
+        c.command_id, c.room_id, c.resource, c.address, c.user_agent, c.changes, c.was
     FROM calls AS c
     RETURNING id
 ), pending AS (
     INSERT INTO audit_pending (tenant_id, entry_ids) SELECT :tenant_id, array_agg(e.id) FROM entries AS e
 )
 INSERT INTO room_events (tenant_id, room_id, seq, name, at, actor_id, command_id, data, task_id)
-SELECT :tenant_id, e.room_id, e.seq, e.name, :now, e.actor_id, e.command_id, e.data, e.task_id
-FROM json_to_recordset(:events::json) AS e (
+SELECT :tenant_id, e.room_id, e.seq, e.name, log.at, e.actor_id, e.command_id, e.data, e.task_id
+FROM log CROSS JOIN json_to_recordset(log.events) AS e (
     room_id uuid, seq bigint, name text, actor_id uuid, command_id uuid, data json, task_id uuid
 );
 

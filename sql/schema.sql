@@ -270,6 +270,18 @@ CREATE FUNCTION public.has_children(tenant uuid) RETURNS boolean
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$ SELECT EXISTS (SELECT 1 FROM tenants AS t WHERE t.parent_id = tenant) $$;
 
+-- PROCEDURE: hold_room(uuid, uuid)
+
+CREATE PROCEDURE public.hold_room(IN of_tenant uuid, IN room uuid)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM set_config('atrium.tenant', of_tenant::text, true);
+    PERFORM 1 FROM rooms AS r WHERE r.tenant_id = of_tenant AND r.id = room FOR NO KEY UPDATE;
+END
+$$;
+
 -- FUNCTION: impersonation_stands(uuid, uuid)
 
 CREATE FUNCTION public.impersonation_stands(impersonator uuid, from_session uuid) RETURNS boolean
@@ -4588,6 +4600,11 @@ GRANT ALL ON FUNCTION public.governs_for_now(person uuid, organization uuid) TO 
 
 REVOKE ALL ON FUNCTION public.has_children(tenant uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.has_children(tenant uuid) TO atrium_app;
+
+-- ACL: PROCEDURE hold_room(IN of_tenant uuid, IN room uuid)
+
+REVOKE ALL ON PROCEDURE public.hold_room(IN of_tenant uuid, IN room uuid) FROM PUBLIC;
+GRANT ALL ON PROCEDURE public.hold_room(IN of_tenant uuid, IN room uuid) TO atrium_app;
 
 -- ACL: FUNCTION impersonation_stands(impersonator uuid, from_session uuid)
 

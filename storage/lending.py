@@ -21,7 +21,10 @@ KEPT_FOR: Final = 10.0
 class Loan:
     """A connection that one transaction has."""
 
+    held: Any
+    """As the pool has lent it: asyncpg's proxy, which the pool wants back."""
     connection: Any
+    """What is behind that; each call by way of the proxy takes two."""
     until: float
 
 
@@ -46,23 +49,24 @@ class Lender:
         """A connection; raises TimeoutError where none is free in time."""
         while self._kept:
             loan = self._kept.pop()
-            if not _is_gone(loan.connection) and asyncio.get_running_loop().time() < loan.until:
+            if not loan.connection.is_closed() and asyncio.get_running_loop().time() < loan.until:
                 return loan
-            await self._pool.release(loan.connection)
+            await self._pool.release(loan.held)
         self.waiting += 1
         try:
             async with asyncio.timeout(
                 self._patience
             ):  # the pool's own time limit would make a task for each
-                connection = await self._pool.acquire()
+                held = await self._pool.acquire()
         finally:
             self.waiting -= 1
-        return Loan(connection, asyncio.get_running_loop().time() + KEPT_FOR)
+        behind = held._con  # noqa: SLF001  # no public way
+        return Loan(held, behind, asyncio.get_running_loop().time() + KEPT_FOR)
 
     async def give_back(self, loan: Loan) -> None:
         """Take back a connection that is outside of a transaction, or closed."""
-        if self._closed or self.waiting or len(self._kept) >= KEPT or _is_gone(loan.connection):
-            await self._pool.release(loan.connection)
+        if self._closed or self.waiting or len(self._kept) >= KEPT or loan.connection.is_closed():
+            await self._pool.release(loan.held)
         else:
             self._kept.append(loan)
 
@@ -70,11 +74,4 @@ class Lender:
         """Hand everything kept back to the pool, and keep nothing from now on."""
         self._closed = True
         while self._kept:
-            await self._pool.release(self._kept.pop().connection)
-
-
-def _is_gone(connection: Any) -> bool:
-    try:
-        return bool(connection.is_closed())
-    except asyncpg.InterfaceError:  # it was lost, and the pool has parted with it
-        return True
+            await self._pool.release(self._kept.pop().held)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -13,6 +13,7 @@ import asyncpg
 import structlog
 
 from storage.lending import Lender
+from storage.opening import Opening, opening
 from storage.settings import Settings
 from storage.statements import Statement
 
@@ -58,7 +59,7 @@ SESSION: Final = {
 POOLED: Final = {key: SESSION[key] for key in ("application_name", "timezone", "standard_conforming_strings")}
 """What PgBouncer lets one ask for, and gives to whichever connection to Postgres it lends."""
 
-WITHOUT_JIT: Final = ", set_config('jit', 'off', true)"
+WITHOUT_JIT: Final = "SET LOCAL jit = off"
 """What is asked for there when a transaction opens; plans are not kept anyway."""
 
 
@@ -96,9 +97,50 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no
         self.prepared: set[str] = set()
         """Statements that were prepared here by name, for `Session.commit`."""
         self.plans = Plans(time.monotonic())
+        self.firsts: dict[str, Any] = {}
+        """Statements with which transactions have begun here, as asyncpg has prepared them."""
 
     def get_reset_query(self) -> str:
         return ""
+
+    async def begin_with(self, opening: Opening, statement: Statement, arguments: list[Any]) -> list[Row]:
+        """Begin a transaction and run its first statement; in one round trip, where that has been prepared before.
+
+        asyncpg waits for a statement's answer by its rows and the end of the message, and takes in what comes ahead of
+        them: the outcome of steps that have no rows.
+        """
+        prepared = self.firsts.get(statement.name)
+        if prepared is not None:
+            try:
+                return await self._begin_at_once(opening, prepared, arguments)
+            except (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError):
+                # A table has changed since. Nothing was done yet: all over again, and for every connection of the pool.
+                self._forget_firsts()
+                await self.execute("ROLLBACK")
+        await self.execute(opening.text)
+        rows: list[Row] = await self.fetch(statement.sql, *arguments)
+        prepared = await self._get_statement(statement.sql, None, named=True)
+        prepared.attach()  # or it would be closed when asyncpg's cache is full
+        self.firsts[statement.name] = prepared
+        return rows
+
+    def _forget_firsts(self) -> None:
+        """Have what was prepared closed as well, also what asyncpg's cache has dropped before."""
+        forgotten, self.firsts = self.firsts, {}
+        self._drop_global_statement_cache()
+        for prepared in forgotten.values():
+            prepared.detach()
+            self._maybe_gc_stmt(prepared)
+
+    async def _begin_at_once(self, opening: Opening, prepared: Any, arguments: list[Any]) -> list[Row]:
+        self._check_open()
+        self._transport.write(opening.messages)
+        try:
+            rows: list[Row] = await self._protocol.bind_execute(prepared, arguments, "", 0, False, None)
+        except asyncpg.exceptions._base.DataError:  # noqa: SLF001  # not exported
+            self.terminate()  # the opening waits for a statement that will not come
+            raise
+        return rows
 
 
 @dataclass(slots=True)
@@ -112,6 +154,14 @@ class Session:
     deferred: list[tuple[Statement, list[Any]]] = field(default_factory=list)
     pooled: bool = False
     """Whether the next transaction may have another connection to Postgres: nothing may be left prepared on this one."""
+    opening: Opening | None = None
+    """How the transaction will begin, with its first statement; None once it has."""
+
+    async def begin(self) -> None:
+        """Begin the transaction now, and not with its first statement."""
+        if self.opening is not None:
+            opening, self.opening = self.opening, None
+            await self.connection.execute(opening.text)
 
     def _prepare(self, name: str, source: object, params: dict[str, Any]) -> tuple[Statement, list[Any]]:
         statement = self.statements[name]
@@ -135,6 +185,7 @@ class Session:
         self.deferred.append(self._prepare(name, source, params))
 
     async def _do_deferred(self) -> None:
+        await self.begin()
         deferred, self.deferred = self.deferred, []
         for statement, arguments in deferred:
             await self.connection.execute(statement.sql, *arguments)
@@ -165,15 +216,19 @@ class Session:
 
     async def commit(self) -> None:
         """What was deferred, and the end of the transaction."""
-        if self.pooled:
+        if self.pooled and self.deferred:
             await self._do_deferred()
+        if self.opening is not None and not self.deferred:
+            return
         steps, connection = ["COMMIT"], self.connection
         if self.deferred:
             steps = [_execution(statement, arguments) for statement, arguments in self.deferred] + steps
-            for statement, _ in self.deferred:
-                if statement.name not in connection.prepared:
-                    await connection.execute(f"PREPARE {statement.name} AS {statement.sql}")
-                    connection.prepared.add(statement.name)
+        if self.opening is not None:
+            steps, self.opening = [*self.opening.steps, *steps], None
+        for statement, _ in self.deferred:
+            if statement.name not in connection.prepared:
+                await connection.execute(f"PREPARE {statement.name} AS {statement.sql}")
+                connection.prepared.add(statement.name)
         await connection.execute("; ".join(steps))
 
     async def one(self, name: str, source: object = None, /, **params: Any) -> Row:
@@ -187,6 +242,8 @@ class Session:
         if self.deferred:
             await self._do_deferred()
         statement, arguments = self._prepare(name, source, params)
+        if self.opening is not None:
+            return next(iter(await self._begin_with(statement, arguments)), None)
         row: Row | None = await self.connection.fetchrow(statement.sql, *arguments)
         return row
 
@@ -196,11 +253,24 @@ class Session:
         statement, arguments = self._prepare(name, source, params)
         if statement.given is not None:
             return await self._once(statement, arguments)
+        if self.opening is not None:
+            return await self._begin_with(statement, arguments)
         rows: list[Row] = await self.connection.fetch(statement.sql, *arguments)
+        return rows
+
+    async def _begin_with(self, statement: Statement, arguments: list[Any]) -> list[Row]:
+        assert self.opening is not None
+        if self.pooled:
+            await self.begin()
+            pooled: list[Row] = await self.connection.fetch(statement.sql, *arguments)
+            return pooled
+        opening, self.opening = self.opening, None
+        rows: list[Row] = await self.connection.begin_with(opening, statement, arguments)
         return rows
 
     async def _once(self, statement: Statement, arguments: list[Any]) -> list[Row]:
         """Run a text that is hardly ever the same: kept prepared, it would push out what every command needs."""
+        await self.begin()
         prepared = await self.connection.prepare(statement.sql, name="")
         rows: list[Row] = await prepared.fetch(*arguments)
         return rows
@@ -209,13 +279,19 @@ class Session:
         if self.deferred:
             await self._do_deferred()
         statement, arguments = self._prepare(name, source, params)
+        if self.opening is not None:
+            rows = await self._begin_with(statement, arguments)
+            return next(iter(rows[0].values())) if rows else None
         return await self.connection.fetchval(statement.sql, *arguments)
 
     async def exec(self, name: str, source: object = None, /, **params: Any) -> None:
         if self.deferred:
             await self._do_deferred()
         statement, arguments = self._prepare(name, source, params)
-        await self.connection.execute(statement.sql, *arguments)
+        if self.opening is not None:
+            await self._begin_with(statement, arguments)
+        else:
+            await self.connection.execute(statement.sql, *arguments)
 
 
 class Database:
@@ -227,6 +303,10 @@ class Database:
         self.pooled = settings.statement_cache == 0
         """Whether a pooler stands between the pool and Postgres, as the setting says."""
         self.statements = statements
+
+    def settings(self, forget: bool) -> tuple[str, ...]:
+        """What a transaction sets when it begins, beside its tenant."""
+        return ((WITHOUT_JIT,) if self.pooled else ()) + (("DISCARD PLANS",) if forget else ())
 
     @classmethod
     async def connect(
@@ -255,32 +335,14 @@ class Database:
         except TimeoutError:
             self.pool.terminate()
 
-    @asynccontextmanager
-    async def transaction(
-        self, tenant_id: UUID | None, *, begin: str = "BEGIN", lock: str = "", **values: Any
-    ) -> AsyncIterator[Session]:
-        """A transaction that sees one tenant, or none. Commits at the end, rolls back on any exception.
+    def transaction(
+        self, tenant_id: UUID | None, *, begin: str = "BEGIN", hold: UUID | None = None, **values: Any
+    ) -> AbstractAsyncContextManager[Session]:
+        """A transaction that sees one tenant, or none; with `hold` the room of this id is locked until its end.
 
-        `lock` is more SQL for the opening round trip; it must hold nothing that a client has sent as text.
+        It begins with the first statement, in one round trip. Commits at the end, rolls back on any exception.
         """
-        loan = await self.lender.borrow()
-        connection, tenant = loan.connection, str(tenant_id) if tenant_id else ""
-        try:
-            forget = " DISCARD PLANS;" if connection.plans.are_old(time.monotonic()) else ""
-            more = (WITHOUT_JIT if self.pooled else "") + lock
-            await connection.execute(
-                f"{begin};{forget} SELECT set_config('atrium.tenant', '{tenant}', true){more}"
-            )
-            session = Session(
-                connection, self.statements, {"tenant_id": tenant_id, **values}, pooled=self.pooled
-            )
-            yield session
-            await session.commit()
-        except BaseException as error:
-            await _abandon(connection, error)
-            raise
-        finally:
-            await self.lender.give_back(loan)
+        return _Transaction(self, {"tenant_id": tenant_id, **values}, begin, hold)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -288,15 +350,57 @@ class Database:
         loan = await self.lender.borrow()
         try:
             yield loan.connection
+        except (asyncio.CancelledError, *LOST):
+            loan.connection.terminate()  # what is under way there may be cancelled later than its next user begins
+            raise
         finally:
             await self.lender.give_back(loan)
 
-    @asynccontextmanager
-    async def snapshot(self, tenant_id: UUID, **values: Any) -> AsyncIterator[Session]:
+    def snapshot(self, tenant_id: UUID, **values: Any) -> AbstractAsyncContextManager[Session]:
         """A read-only transaction in which every statement sees the same instant."""
-        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        async with self.transaction(tenant_id, begin=begin, **values) as session:
-            yield session
+        return self.transaction(tenant_id, begin="BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", **values)
+
+
+class _Transaction:
+    """One transaction, from the loan of a connection to its return."""
+
+    __slots__ = ("_begin", "_db", "_hold", "_loan", "_session", "_values")
+
+    def __init__(self, db: Database, values: dict[str, Any], begin: str, hold: UUID | None) -> None:
+        self._db, self._values, self._begin, self._hold = db, values, begin, hold
+
+    async def __aenter__(self) -> Session:
+        db, values = self._db, self._values
+        self._loan = loan = await db.lender.borrow()
+        connection = loan.connection
+        forget = connection.plans.are_old(time.monotonic())
+        self._session = Session(
+            connection, db.statements, values, pooled=db.pooled,
+            opening=opening(values["tenant_id"], self._begin, self._hold, db.settings(forget)),
+        )  # fmt: skip
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        try:
+            if error is None:
+                await self._commit()
+            else:
+                await self._undo(error)
+        finally:
+            await self._db.lender.give_back(self._loan)
+
+    async def _commit(self) -> None:
+        try:
+            await self._session.commit()
+        except BaseException as error:
+            await self._undo(error)
+            raise
+
+    async def _undo(self, error: BaseException) -> None:
+        if self._session.opening is None:
+            await _abandon(self._session.connection, error)
 
 
 def _execution(statement: Statement, arguments: list[Any]) -> str:
@@ -309,11 +413,13 @@ PLAIN: Final = (UUID, int)
 
 def literal(value: object) -> str:
     """A value as SQL text, for what cannot be sent beside it. Raises DataError where Postgres has no form for it."""
-    if value is None:
-        return "NULL"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, PLAIN):
+        return f"'{value}'"
     if isinstance(value, (list, tuple)):
         return _quoted("{" + ",".join([_element(one) for one in value]) + "}")
-    return f"'{value}'" if isinstance(value, PLAIN) else _quoted(_text(value))
+    return "NULL" if value is None else _quoted(_text(value))
 
 
 def _element(value: object) -> str:
@@ -341,6 +447,8 @@ def _quoted(text: str) -> str:
 
 
 def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -357,3 +465,6 @@ async def _abandon(connection: Any, error: BaseException) -> None:
         await connection.execute("ROLLBACK")
     except LOST:
         connection.terminate()
+    except BaseException:  # such as a cancellation, which reaches Postgres later than whoever borrows it next
+        connection.terminate()
+        raise

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from handlers import access
 from handlers.context import Tx
 from handlers.errors import AtriumError, Internal, ValidationFailed
-from handlers.groups import add_reactions, as_json
+from handlers.groups import add_reactions
 from handlers.registry import Entity, Event, rules
 from handlers.subjects import parts_of
 from handlers.work.filter_sql import condition, tasks_matching
@@ -31,6 +31,7 @@ from handlers.work.rule_rates import MINUTE, Rated, acts_too_often, enabled_rule
 from handlers.work.rule_triggers import Happening, WhenDue, WhenScheduled, fits, happenings
 from storage.ids import new_id
 from storage.postgres import BAD_VALUE, LOST, Row
+from storage.statements import as_json
 
 log = structlog.get_logger(__name__)
 
@@ -297,13 +298,13 @@ class Chain:
         self.tx.defer(
             "record_rule_runs",
             runs=as_json(self.runs),
-            counts=as_json(
+            counts=as_json([
                 {
                     "id": each.id, "minute_at": each.minute_at, "minute_runs": each.minute_runs,
                     "hour_at": each.hour_at, "hour_runs": each.hour_runs, "told_at": each.told_at,
                 }
                 for each in counted
-            ),
+            ]),
             trim_ids=[each.id for each in counted if each.fresh_minute],
             keep=self.tx.settings.rule_history_rows,
         )  # fmt: skip

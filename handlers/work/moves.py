@@ -15,7 +15,7 @@ import orjson
 
 from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound, VersionConflict
-from handlers.registry import command, opening, together
+from handlers.registry import command, known, opening, together
 from handlers.work import positions
 from handlers.work.rules import OverLimit, check_limit, check_step
 from handlers.work.sprint_facts import settle
@@ -23,6 +23,7 @@ from handlers.work.subtasks import recount
 from handlers.work.tasks import MoveTask, TaskMoved, TaskPart, Was, unapproved
 from storage.postgres import Row
 from storage.rooms import timestamp
+from storage.statements import as_json
 
 Move = tuple[Tx, MoveTask]
 
@@ -117,14 +118,8 @@ async def _some(moves: Sequence[Move], places: Mapping[int, Row]) -> list[TaskMo
 
 
 @opening("task.move", "open_for_moves")
-def _asked(moves: Sequence[MoveTask]) -> dict[str, list[UUID | None]]:
-    return {
-        "task_ids": [cmd.task_id for cmd in moves],
-        "column_ids": [cmd.column_id for cmd in moves],
-        "wanted_ids": [cmd.status_id for cmd in moves],
-        "before_ids": [cmd.before_id for cmd in moves],
-        "after_ids": [cmd.after_id for cmd in moves],
-    }
+def _asked(moves: Sequence[MoveTask]) -> dict[str, str]:
+    return {"moves": as_json([cmd.__dict__ for cmd in moves])}
 
 
 def _read_ahead(moves: Sequence[Move]) -> dict[int, Row] | None:
@@ -250,13 +245,20 @@ def _write(plans: list[_Plan]) -> None:
         plans[0].tx.defer(
             "move_tasks",
             task_ids=[plan.cmd.task_id for plan in plans],
-            column_ids=[plan.cmd.column_id for plan in plans],
-            status_ids=[plan.place["new_status_id"] for plan in plans],
-            positions=[plan.position for plan in plans],
-            versions=[plan.place["version"] + 1 for plan in plans],
-            actor_ids=[plan.tx.actor.user_id for plan in plans],
-            completed=[plan.completed_at for plan in plans],
-        )
+            moved=as_json([
+                {
+                    "id": plan.cmd.task_id,
+                    "column_id": plan.cmd.column_id,
+                    "status_id": plan.place["new_status_id"],
+                    "position": plan.position,
+                    "version": plan.place["version"] + 1,
+                    "actor_id": plan.tx.actor.user_id,
+                    "at": plan.tx.now,
+                    "completed_at": plan.completed_at,
+                }
+                for plan in plans
+            ]),
+        )  # fmt: skip
         settle(plans[0].tx, [p.place for p in plans if p.place["new_status_id"] != p.place["status_id"]])
 
 
@@ -288,9 +290,11 @@ def _told(plan: _Plan) -> TaskMoved:
         del fresh["completed_at"]
     elif place["series_id"] is not None:
         fresh["series_id"] = place["series_id"]
-    event = TaskMoved(
-        task=TaskPart(id=place["id"], version=place["version"] + 1, updated_at=plan.tx.now, **fresh),
-        was=Was(**{name: place[name] for name in changed}),
+    version, was = place["version"] + 1, {name: place[name] for name in changed}
+    event = known(
+        TaskMoved,
+        task=known(TaskPart, id=place["id"], version=version, updated_at=plan.tx.now, **fresh),
+        was=known(Was, **was),
     )
     if plan.beside:
         event.tasks = plan.beside

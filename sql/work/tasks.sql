@@ -60,8 +60,9 @@ SELECT
     END AS neighbour
 FROM (
     SELECT asked.*, coalesce(asked.before_id, asked.after_id) AS beside_id
-    FROM unnest(:task_ids::uuid [], :column_ids::uuid [], :wanted_ids::uuid [], :before_ids::uuid [], :after_ids::uuid [])
-        WITH ORDINALITY AS asked (task_id, column_id, wanted_id, before_id, after_id, n)
+    FROM ROWS FROM (json_to_recordset(:moves::json) AS (
+        task_id uuid, column_id uuid, status_id uuid, before_id uuid, after_id uuid
+    )) WITH ORDINALITY AS asked (task_id, column_id, wanted_id, before_id, after_id, n)
     OFFSET 0
 ) AS m
 CROSS JOIN LATERAL (SELECT x.* FROM tasks AS x WHERE x.tenant_id = :tenant_id AND x.id = m.task_id LIMIT 1) AS t
@@ -102,11 +103,11 @@ FULL JOIN ({move_contexts}) AS context ON context.n = opened.first;
 UPDATE tasks AS t
 SET
     column_id = m.column_id, status_id = m.status_id, position = m.position, version = m.version,
-    updated_by = m.actor_id, updated_at = :now, moved_by = m.actor_id, moved_at = :now, completed_at = m.completed_at
-FROM unnest(
-    :task_ids::uuid [], :column_ids::uuid [], :status_ids::uuid [], :positions::text [], :versions::integer [],
-    :actor_ids::uuid [], :completed::timestamptz []
-) AS m (id, column_id, status_id, position, version, actor_id, completed_at)
+    updated_by = m.actor_id, updated_at = m.at, moved_by = m.actor_id, moved_at = m.at, completed_at = m.completed_at
+FROM json_to_recordset(:moved::json) AS m (
+    id uuid, column_id uuid, status_id uuid, position text, version integer, actor_id uuid, at timestamptz,
+    completed_at timestamptz
+)
 WHERE t.tenant_id = :tenant_id AND t.id = ANY(:task_ids::uuid []) AND t.id = m.id;
 
 -- Where tasks are now and who put them there, also those in the trash or the archive: what a move that came too late is told.

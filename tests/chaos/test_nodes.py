@@ -134,7 +134,7 @@ async def _before(cluster: ChaosCluster, sim: Simulation) -> None:
                 await _until(
                     other,
                     "SELECT count(*) > 0 FROM pg_stat_activity "
-                    "WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1 || '%FOR NO KEY UPDATE'",
+                    "WHERE wait_event_type = 'Lock' AND query LIKE '%hold_room(%' || $1 || '%'",
                     room.partition(":")[2],
                 )
             await cluster.nodes[0].kill()

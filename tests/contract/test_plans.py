@@ -19,7 +19,7 @@ from handlers.work.find import visible, way_in
 from handlers.work.sorting import SortKey, order_of
 from server.scale import SLUG, TABLES, Size, load
 from storage.postgres import SESSION
-from storage.statements import Clause
+from storage.statements import Clause, as_json
 from storage.statements import load as statements
 from tests.world import LOGIN_PASSWORD, Cluster, World, fresh_world
 
@@ -546,24 +546,27 @@ class Large:
             "watcher_ids": [], "unwatched_ids": [], "label_ids": [], "checklist_id": ids["checklist"],
             "item_id": ids["item"], "text": None, "done_by": None, "done_at": None,
             # One of each, for what takes several.
-            "actor_ids": [ids["actor"]], "actor_of": [ids["actor"]], "command_ids": [uuid4()], "tenant_ids": [ids["tenant"]],
+            "actor_ids": [ids["actor"]], "asked": _json({"actor_id": ids["actor"], "command_id": uuid4()}), "tenant_ids": [ids["tenant"]],
             "room_ids": [ids["project"]], "user_ids": [ids["actor"]], "task_ids": [ids["task"]], "ids": [ids["task"]],
-            "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "board_id": uuid4(), "view_id": uuid4(), "shared": None, "lanes": [],  "before_ids": [None], "wanted_ids": [None],
-            "after_ids": [None], "versions": [2], "completed": [None],
+            "column_ids": [ids["column"]], "status_ids": [ids["status"]], "positions": ["a1"], "board_id": uuid4(), "view_id": uuid4(), "shared": None, "lanes": [],
             "tasks": _json({
                 "id": ids["task"], "type": "task", "priority": "low", "column_id": ids["column"],
                 "status_id": ids["status"], "position": "a1", "assignee_ids": [], "tags": [], "number": 2_000_000, "prefix": "S1",
                 "watcher_ids": [], "label_ids": [], "fields": {},
             }),
+            "moves": _json({"task_id": ids["task"], "column_id": ids["column"]}),
+            "moved": _json({
+                "id": ids["task"], "column_id": ids["column"], "status_id": ids["status"], "position": "a1", "version": 2,
+                "actor_id": ids["actor"], "at": datetime.now(UTC),
+            }),
             "head_rooms": [ids["project"]], "head_seqs": [2_000_000],
-            "calls": _json({
+            "log": as_json({"room_id": ids["project"], "at": datetime.now(UTC), "calls": [{
                 "actor_id": ids["actor"], "command_id": uuid4(), "name": "task.move", "fingerprint": "00", "seq": 2_000_000,
                 "reply": {}, "resource": "", "address": "", "user_agent": "",
-            }),
-            "events": _json({
+            }], "events": [{
                 "room_id": ids["project"], "seq": 2_000_000, "name": "task.moved", "actor_id": ids["actor"],
                 "command_id": uuid4(), "data": {},
-            }),
+            }]}),
         }  # fmt: skip
         own = {
             key: [ids[one] for one in value]

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from handlers import access
+from storage.statements import as_json
 from tests.roles.model import ORDER, Custom, Model
 from tests.roles.model import Person as Modelled
 from tests.world import Person, World
@@ -244,7 +245,10 @@ class Played:
         who = UUID(self.world.user_ids[name])
         async with self.world.node.db.transaction(UUID(self.world.tenant_id)) as session:
             opened = await session.one(
-                "open_room", room_id=room, actor_ids=[who], actor_of=[who], command_ids=[who]
+                "open_room",
+                room_id=room,
+                actor_ids=[who],
+                asked=as_json([{"actor_id": who, "command_id": who}]),
             )
             rows: dict[str, Any] = {
                 "commands": orjson.loads(opened["actors"])[0],

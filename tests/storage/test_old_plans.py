@@ -17,6 +17,7 @@ async def age(world: World, seconds: float) -> None:
 async def opening(world: World) -> str:
     """With what a transaction is opened, as Postgres has heard it."""
     async with world.node.db.transaction(None) as session, world.sql() as owner:
+        await session.begin()
         said: str = await owner.fetchval(SAID, session.connection.get_server_pid())
     return said
 
@@ -30,6 +31,7 @@ async def test_they_are_forgotten_when_a_transaction_opens(world: World) -> None
 async def test_a_reading_transaction_sees_one_instant_all_the_same(world: World) -> None:
     await age(world, OLD)
     async with world.node.db.snapshot(None) as session:  # type: ignore[arg-type]
+        await session.begin()
         db = session.connection
         assert await db.fetchval("SHOW transaction_isolation") == "repeatable read"
         assert await db.fetchval("SHOW transaction_read_only") == "on"

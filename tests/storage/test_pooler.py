@@ -86,6 +86,7 @@ async def test_everything_works_behind_a_pooler(cluster: Cluster, pgbouncer: str
             for reply in await asyncio.gather(*sent):
                 assert reply.success, reply
         async with world.node.db.transaction(None) as session:
+            await session.begin()
             asked = [await session.connection.fetchval(f"SHOW {name}") for name in ("jit", "timezone")]
         assert asked == ["off", "UTC"]
         assert (await world.request("GET", "/health/ready")).status == 200

@@ -3,14 +3,16 @@
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 import pytest
 
-from handlers.registry import TOGETHER
+from handlers.registry import TOGETHER, known
 from handlers.work import moves as moving
 from handlers.work.moves import Move
+from handlers.work.tasks import TaskMoved, TaskPart, Was
 from tests.world import Board, Person, World
 
 CARDS: Final = 24
@@ -131,6 +133,15 @@ async def test_every_event_is_right_at_its_place(
     assert state == {task.id: (task.column_id, task.position, task.id) for task in fresh}
 
 
+async def _held_up(alice: Person, board: Board) -> asyncio.Future[Any]:
+    """A move that waits for the lock of the room, which somebody has: what comes after it makes one group."""
+    ahead = await alice.post("task.move", {"task_id": board.tasks[-1], "column_id": board.doing})
+    dispatcher = alice.world.node.dispatcher
+    while not dispatcher._queues or dispatcher.queued:  # until it is in its transaction
+        await asyncio.sleep(0.005)
+    return ahead
+
+
 async def test_a_move_is_read_with_the_opening_of_its_room(
     alice: Person, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +161,7 @@ async def test_a_move_is_read_with_the_opening_of_its_room(
 
     async with alice.world.sql() as db, db.transaction():
         await db.execute("SELECT 1 FROM rooms WHERE id = $1 FOR UPDATE", UUID(board.project))
+        ahead = await _held_up(alice, board)
         sent = [
             await alice.post("column.set_limit", {"column_id": board.done, "limit": 1}),
             await alice.post("task.move", {"task_id": task, "column_id": board.done}),
@@ -157,6 +169,7 @@ async def test_a_move_is_read_with_the_opening_of_its_room(
         ]
         while alice.world.node.dispatcher.queued < len(sent):
             await asyncio.sleep(0.005)
+    assert (await ahead).success
     replies = await asyncio.gather(*sent)
     assert [reply.success for reply in replies] == [True, True, False]
     assert replies[2].error.code == "CONFLICT", "the limit was set before it, in the same transaction"
@@ -174,6 +187,24 @@ async def test_a_command_id_sent_twice_at_once_is_applied_once(
     assert [reply.meta.duplicate for reply in replies] == [False, False, True, False, False, False, False]
     assert replies[2].data == replies[1].data
     assert replies[2].meta.seq == replies[1].meta.seq
+
+
+def test_what_is_known_to_fit_is_told_as_what_was_validated() -> None:
+    ids = {"id": UUID(int=1), "column_id": UUID(int=2)}
+    part: dict[str, Any] = {
+        "version": 2,
+        "updated_at": datetime.now(UTC),
+        "position": 'a"\\',
+        "completed_at": None,
+    }
+    was = {"column_id": UUID(int=3)}
+    made = known(TaskMoved, task=known(TaskPart, **part, **ids), was=known(Was, **was))
+    validated = TaskMoved(task=TaskPart(**part, **ids), was=Was(**was))
+    for event in (made, validated):
+        event.tasks = [validated.task]
+    assert made == validated
+    assert made.dump() == validated.dump()
+    assert made.task.model_dump_json() == validated.task.model_dump_json()
 
 
 async def test_a_gap_is_widened_among_other_moves(alice: Person, board: Board, sizes: list[int]) -> None:
@@ -237,9 +268,11 @@ async def test_together_each_late_move_hears_of_the_one_before_it(
     ]
     async with alice.world.sql() as db, db.transaction():
         await db.execute("SELECT 1 FROM rooms WHERE id = $1 FOR UPDATE", UUID(board.project))
+        ahead = await _held_up(alice, board)
         sent = [await alice.post("task.move", move) for move in moves]
         while alice.world.node.dispatcher.queued < len(sent):
             await asyncio.sleep(0.005)
+    assert (await ahead).success
     replies = await asyncio.gather(*sent)
     assert [reply.success for reply in replies] == [True, True, False, False]
     columns = [reply.error.details.column.id for reply in replies[2:]]
