@@ -19,8 +19,8 @@ from bench.report import show_budgets, show_case, write_docs
 from bench.results import is_good, keep, results_of
 from bench.special import MEASURES
 
-THOROUGH = Pace(rounds=9, seconds=1, warm=1, settle=4)
-QUICK = Pace(rounds=1, seconds=0.5, warm=0.2, settle=0.5)
+THOROUGH = Pace(rounds=9, more=16, seconds=1, warm=1, settle=4)
+QUICK = Pace(rounds=1, more=0, seconds=0.5, warm=0.2, settle=0.5)
 
 
 def main(

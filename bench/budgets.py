@@ -72,5 +72,13 @@ class Budget:
         }
 
 
+def compared(case: str, shape: str) -> set[str]:
+    """The peers whose ratios a budget bounds."""
+    bounding = [
+        budget for budget in budgets() if budget.over and (budget.case, budget.shape) == (case, shape)
+    ]
+    return {peer for budget in bounding for peer in (budget.peer, budget.over)}
+
+
 def budgets() -> list[Budget]:
     return [Budget(**entry) for entry in tomllib.loads((HERE / "budgets.toml").read_text())["budget"]]

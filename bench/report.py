@@ -77,7 +77,9 @@ def _setting(results: Results) -> str:
 
 def _pace(results: Results) -> str:
     pace = results["pace"]
-    text = f"Medians over {pace['rounds']} rounds of {pace['seconds']:g} s."
+    text = f"Medians over {pace['rounds']} rounds of {pace['seconds']:g} s"
+    more = pace.get("more", 0)  # runs that were kept before know none
+    text += f", where a budget bounds a ratio {pace['rounds'] + more}." if more else "."
     return f"{text} **A smoke test: these figures say nothing about speed.**" if results["quick"] else text
 
 
