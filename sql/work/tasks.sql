@@ -367,7 +367,8 @@ WHERE t.tenant_id = :tenant_id AND t.column_id = :column_id AND t.project_id = :
 ORDER BY t.position, t.id
 LIMIT :max_rows;
 
--- What one person was given, in the projects that another one sees.
+-- What one person was given, in the projects that another one sees. Each task's project is looked up by its key: as a join
+-- all projects were read again for each of them.
 -- tasks_assigned :many
 SELECT t.*
 FROM task_assignees AS a
@@ -384,10 +385,7 @@ WHERE a.tenant_id = :tenant_id AND a.user_id = :user_id
     AND (:due_before::timestamptz IS NULL OR t.due_at < :due_before)
     AND (:overdue::boolean IS NULL OR (t.completed_at IS NULL AND coalesce(t.due_at < :now, false)) = :overdue)
     AND (:updated_since::timestamptz IS NULL OR t.updated_at >= :updated_since)
-    AND EXISTS (
-        SELECT 1 FROM projects AS p
-        WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id AND p.deleted_at IS NULL
-    )
+    AND (SELECT p.deleted_at IS NULL FROM projects AS p WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id)
     AND (:sees_all OR EXISTS (
         SELECT 1 FROM project_parts AS pm
         WHERE pm.tenant_id = t.tenant_id AND pm.project_id = t.project_id AND pm.user_id = ANY(:people::uuid [])

@@ -58,9 +58,9 @@ SELECT t.id, t.project_id, t.key, t.title, t.deleted_at, t.updated_by AS deleted
 WHERE t.tenant_id = :tenant_id AND t.deleted_at IS NOT NULL AND t.deleted_with = t.id
     AND (t.deleted_at, t.id) < (:before_at::timestamptz, :before_id::uuid)
     AND (:project_id::uuid IS NULL OR t.project_id = :project_id)
-    AND EXISTS (
-        SELECT 1 FROM projects AS p
-        WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id AND p.deleted_at IS NULL AND p.archived_at IS NULL
+    AND (
+        SELECT p.deleted_at IS NULL AND p.archived_at IS NULL FROM projects AS p
+        WHERE p.tenant_id = t.tenant_id AND p.id = t.project_id
     )
     AND (:sees_all OR EXISTS (
         SELECT 1 FROM project_parts AS pm

@@ -777,6 +777,16 @@ async def test_without_its_index_it_is_noticed(large: Large, name: str, table: s
     assert table in read_whole(json.loads(text)[0]["Plan"]), text
 
 
+@pytest.mark.parametrize(("name", "joins"), [("tasks_assigned", 1), ("deleted_tasks", 0)])
+async def test_projects_of_tasks_are_looked_up_one_by_one(large: Large, name: str, joins: int) -> None:
+    """Joined with them, all projects are read again for each task, where the planner expects a single one of these."""
+    plan = await large.plan(name)
+    assert (
+        sum("Join" in node["Node Type"] or node["Node Type"] == "Nested Loop" for node in nodes(plan))
+        == joins
+    )
+
+
 def test_what_is_loaded_is_looked_at() -> None:
     """Whatever the loader fills is a large table here."""
     assert set(TABLES) <= LARGE
