@@ -75,6 +75,7 @@ class Fake:
         self.asked: list[str] = []
         self.token_requests: list[dict[str, str]] = []
         self._codes: dict[str, dict[str, str]] = {}
+        self._given = 0
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -117,7 +118,8 @@ class Fake:
         assert asked["response_type"] == "code"
         assert asked["code_challenge_method"] == "S256"
         assert "openid" in asked["scope"].split()
-        code = f"code-{len(self._codes)}"
+        self._given += 1  # not how many are open: one that is redeemed meanwhile would make two alike
+        code = f"code-{self._given}"
         self._codes[code] = asked
         answer = {"code": code, "state": asked["state"], "session_state": "ignored"}
         if self.says_issuer:
