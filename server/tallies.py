@@ -4,6 +4,7 @@ prometheus_client's own counters take a lock for each number that they change, a
 its bucket from the lowest one on. Here one thread counts, that of the event loop.
 """
 
+from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Generic, TypeVar
@@ -29,8 +30,9 @@ class Family(Collector, Generic[T]):
             self.labels()  # 0 is a figure too
         registry.register(self)
 
+    @abstractmethod
     def made(self) -> T:
-        raise NotImplementedError
+        """A figure that stands at nothing."""
 
     def describe(self) -> Iterable[Metric]:
         return self.collect()

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -13,6 +12,7 @@ import asyncpg
 import structlog
 
 from storage.lending import Lender
+from storage.literals import literal
 from storage.opening import Opening, opening
 from storage.settings import Settings
 from storage.statements import Statement
@@ -50,7 +50,7 @@ SESSION: Final = {
     "application_name": "atrium",
     "timezone": "UTC",
     "jit": "off",
-    "standard_conforming_strings": "on",  # what `_quoted` relies on
+    "standard_conforming_strings": "on",  # what literals rely on
     # Every statement finds its rows by key: planning it anew each time took longer than running it.
     "plan_cache_mode": "force_generic_plan",
 }
@@ -405,55 +405,6 @@ class _Transaction:
 
 def _execution(statement: Statement, arguments: list[Any]) -> str:
     return f"EXECUTE {statement.name} ({', '.join(map(literal, arguments))})"
-
-
-PLAIN: Final = (UUID, int)
-"""What looks the same in Python and in SQL, and needs no quoting. A bool is an int."""
-
-
-def literal(value: object) -> str:
-    """A value as SQL text, for what cannot be sent beside it. Raises DataError where Postgres has no form for it."""
-    if isinstance(value, str):
-        return _quoted(value)
-    if isinstance(value, PLAIN):
-        return f"'{value}'"
-    if isinstance(value, (list, tuple)):
-        return _quoted("{" + ",".join([_element(one) for one in value]) + "}")
-    return "NULL" if value is None else _quoted(_text(value))
-
-
-def _element(value: object) -> str:
-    """One of an array (Postgres manual, 8.15.6)."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, PLAIN):
-        return str(value)
-    return '"' + _text(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no literal here")
-
-
-def _quoted(text: str) -> str:
-    """A string constant; a backslash in it is a backslash (Postgres manual, 4.1.2.1)."""
-    if "\0" in text or not _is_unicode(text):
-        raise asyncpg.DataError("a text that UTF-8, or Postgres, cannot hold")
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _is_unicode(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 async def _abandon(connection: Any, error: BaseException) -> None:

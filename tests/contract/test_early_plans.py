@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 
 from server.scale import Size
-from storage.postgres import SESSION, literal
+from storage.literals import literal
+from storage.postgres import SESSION
 from storage.statements import load as statements
 from tests.contract.test_plans import LARGE, Large, nodes
 from tests.world import LOGIN_PASSWORD, Cluster, fresh_world

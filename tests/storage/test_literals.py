@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from storage.postgres import literal
+from storage.literals import literal
 from tests.world import World
 
 NASTY = [
