@@ -78,7 +78,7 @@ class Outbound:
 
     def __init__(self, settings: Settings) -> None:
         self._allowed = settings.outbound_allowed
-        self._timeout = settings.outbound_timeout
+        self._timeout = aiohttp.ClientTimeout(total=settings.outbound_timeout)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def fetch(
@@ -96,7 +96,7 @@ class Outbound:
         target = check_url(url, plain=plain)
         try:
             async with self._session(trusted=trusted).request(
-                method, target, headers=headers, data=data, allow_redirects=False
+                method, target, headers=headers, data=data, allow_redirects=False, timeout=self._timeout
             ) as response:
                 body = await _read(response, max_bytes)
                 return Answer(response.status, response.content_type, body)
@@ -119,7 +119,6 @@ class Outbound:
             connector = aiohttp.TCPConnector(socket_factory=None if trusted else self._open_socket)
             session = self._sessions[trusted] = aiohttp.ClientSession(
                 connector=connector,
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 headers={"Accept-Encoding": "identity", "User-Agent": "Atrium"},

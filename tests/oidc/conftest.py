@@ -36,7 +36,7 @@ async def trusting_world(worlds: Callable[..., Any], fake: Fake, mailbox: Mailbo
         **more.pop("issuer", {}),
     }  # fmt: skip
     settings = {
-        "oidc_issuers": [issuer], "outbound_networks": "127.0.0.0/8", "outbound_timeout": 2, "oidc_keys_pause": 0,
+        "oidc_issuers": [issuer], "outbound_networks": "127.0.0.0/8", "oidc_keys_pause": 0,
         "smtp_url": mailbox.url, "mail_pause": 0, **more,
     }  # fmt: skip
     world: World = await worlds(**settings)
