@@ -16,7 +16,6 @@ from handlers.entry import permit, read_rights, require_open, rights_in
 from handlers.errors import AtriumError, Conflict, NotFound, constraint
 from handlers.identity.vault import Vault
 from handlers.registry import (
-    LOCATORS,
     OPENINGS,
     REACTIONS,
     RULES,
@@ -26,6 +25,7 @@ from handlers.registry import (
     Pagination,
     Payload,
     Spec,
+    locating,
 )
 from handlers.subjects import tasks_of
 from storage.ids import parse_id
@@ -87,7 +87,9 @@ class Call:
     def is_about_something(self) -> bool:
         """Whether an id in it decides which room it belongs to, which may be another one by now."""
         given = self.payload.given
-        return given("project_id") is None and any(given(name) is not None for name in LOCATORS)
+        return given("project_id") is None and any(
+            given(name) is not None for name in locating(type(self.payload))
+        )
 
     def succeed(self, result: Result) -> None:
         if not self.done.done():

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from handlers.context import Principal
 from handlers.errors import NotFound, ValidationFailed
-from handlers.registry import LOCATORS, Payload, Spec
+from handlers.registry import Payload, Spec, locating
 from storage.postgres import Database
 from storage.rooms import RoomKey
 
@@ -56,7 +56,7 @@ class Locator:
         """Where a call belongs that found nothing in the room to which its ids led, if that is another room by now."""
         if spec.room != "project" or payload.given("project_id") is not None:
             return None
-        for field, statement in LOCATORS.items():
+        for field, statement in locating(type(payload)).items():
             entity_id: UUID | None = payload.given(field)
             if entity_id is not None:
                 return await self._followed(statement, room, entity_id)
@@ -92,7 +92,7 @@ class Locator:
 
 def _entity(payload: Payload) -> tuple[str, UUID]:
     """The id that says which project a call is about, and the statement that finds it."""
-    for field, statement in LOCATORS.items():
+    for field, statement in locating(type(payload)).items():
         entity_id: UUID | None = payload.given(field)
         if entity_id is not None:
             return statement, entity_id

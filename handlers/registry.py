@@ -9,7 +9,7 @@ An endpoint is REST alone, for what comes before there is a tenant. A control be
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
@@ -579,6 +579,18 @@ def snapshot(kind: str) -> Callable[[H], H]:
 def locator(field_name: str, statement: str) -> None:
     """Say which statement finds the project behind an id in a payload."""
     LOCATORS[field_name] = statement
+
+
+@cache
+def locating(payload: type[Payload]) -> Mapping[str, str]:
+    """The fields of a payload whose ids say which project it belongs to, and the statements that find that: what it has
+    to have comes first, then what it is given first. So `view_id` says where a view is, not the board that it is to show.
+    """
+    fields = [name for name in payload.model_fields if name in LOCATORS]
+    return {
+        name: LOCATORS[name]
+        for name in sorted(fields, key=lambda it: not payload.model_fields[it].is_required())
+    }
 
 
 def _flat(annotation: Any) -> list[Any]:

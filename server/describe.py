@@ -22,7 +22,7 @@ from handlers.errors import (
     ValidationFailed,
     VersionConflict,
 )
-from handlers.registry import LOCATORS, SNAPSHOTS, SPECS, Outcome, Page, Route, Spec
+from handlers.registry import SNAPSHOTS, SPECS, Outcome, Page, Route, Spec, locating
 from handlers.rooms import RawEvents, RawSnapshot
 from server.messages import (
     ANSWERS,
@@ -98,6 +98,8 @@ def schemas(sent: Iterable[type[BaseModel]], heard: Iterable[type[BaseModel]]) -
     wanted = sorted(models, key=lambda pair: (pair[0].__module__, pair[0].__qualname__, pair[1]))
     refs, document = models_json_schema(wanted, ref_template=REF, schema_generator=_Plain)
     found = Schemas(refs, dict(sorted(document["$defs"].items())))
+    if alike := [name for name in found.definitions if "__" in name]:  # told apart by their modules
+        raise ValueError(f"models of one name: {', '.join(alike)}")
     for definition in list(found.definitions.values()):
         if "$ref" in (changes := definition.get("properties", {}).get("changes", {})):
             _forget_defaults(found.definition(changes))
@@ -233,7 +235,7 @@ def decides_room(spec: Spec) -> str:
     if spec.room in ("tenant", "user"):
         return f"the caller's `{spec.room}:` room"
     kind = f"`{spec.room}:` room" if spec.room else "room"
-    deciding = [name for name in ("project_id", *LOCATORS) if name in fields]
+    deciding = [name for name in ("project_id", *locating(spec.payload)) if name in fields]
     if any(fields[name].is_required() for name in deciding):
         return f"the {kind} that `{next(name for name in deciding if fields[name].is_required())}` belongs to"
     if deciding:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-import server.app  # noqa: F401  # registers everything that is described here
+import server.nouns  # noqa: F401  # registers everything that is described here
 from server.asyncapi import asyncapi
 from server.openapi import openapi
 from server.reference import pages

@@ -14,7 +14,7 @@ from handlers.dispatch import Dispatcher
 from handlers.errors import AtriumError
 from handlers.identity import mails
 from handlers.registry import INTERNAL
-from handlers.work.trash import ExpireProject
+from handlers.work.tasks.trash import ExpireProject
 from server.deputy import acting_for
 from server.sweeper import Sweeper
 from storage.postgres import Database, Row

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from handlers.access import Role
 from handlers.registry import Pagination, Seq, Timestamp
-from handlers.work.schedule import Schedule
+from handlers.work.planning.schedule import Schedule
 from server.signals import Focus, Status
 
 MESSAGES: Final[dict[str, type["Message"]]] = {}

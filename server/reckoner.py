@@ -18,7 +18,7 @@ import structlog
 from handlers.dispatch import Dispatcher
 from handlers.errors import AtriumError, Internal, Unavailable
 from handlers.registry import INTERNAL
-from handlers.work.progress import Reckon
+from handlers.work.projects.progress import Reckon
 from server.deputy import acting_for
 from storage.postgres import LOST, Database
 from storage.rooms import RoomKey

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from handlers.identity.founding import Founding, found_tenant
 from handlers.work import positions
-from handlers.work.projects import DEFAULT_COLUMNS, DEFAULT_WORKFLOW
+from handlers.work.projects.projects import DEFAULT_COLUMNS, DEFAULT_WORKFLOW
 from server import demo
 from server.app import DATABASE, Refused, close_node, open_database, open_node
 from server.node import Node

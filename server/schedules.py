@@ -15,7 +15,7 @@ from pydantic import Field
 
 from handlers.errors import AtriumError, Forbidden, NotFound
 from handlers.registry import SPECS, Payload, Text, control
-from handlers.work.schedule import ScheduleOf
+from handlers.work.planning.schedule import ScheduleOf
 from server.connection import Answer, Connection
 from server.envelope import dump
 from storage.postgres import LOST

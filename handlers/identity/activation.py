@@ -9,7 +9,7 @@ from handlers.context import Tx
 from handlers.errors import AtriumError, Conflict, NotFound
 from handlers.identity.members import require_another_owner
 from handlers.registry import Entity, Event, Outcome, Payload, Reply, command, unique
-from handlers.work.parts import lock_projects
+from handlers.work.projects.parts import lock_projects
 from storage.postgres import Row
 from storage.rooms import RoomKey
 

@@ -7,7 +7,7 @@ from handlers.context import Tx
 from handlers.errors import Conflict, NotFound, constraint
 from handlers.paging import decode_cursor, encode_cursor
 from handlers.registry import Pagination, Paging, Payload
-from handlers.work.parts import PartEvent, lock_projects, settle_shares
+from handlers.work.projects.parts import PartEvent, lock_projects, settle_shares
 from storage.ids import new_id
 from storage.postgres import Row
 

@@ -44,7 +44,7 @@ from handlers.registry import (
     command,
     query,
 )
-from handlers.work.project_members import ProjectMember, ProjectMemberAdded
+from handlers.work.projects.members import ProjectMember, ProjectMemberAdded
 from storage.ids import new_id
 from storage.postgres import Row as Record
 from storage.rooms import RoomKey

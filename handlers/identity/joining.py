@@ -25,7 +25,7 @@ from handlers.identity.signin import renew
 from handlers.identity.tokens import hash_token
 from handlers.identity.users import Register, Registered, register, require_length
 from handlers.registry import Event, Name, Payload, Reply, Spec, Timestamp, endpoint
-from handlers.work.project_members import ProjectMember, ProjectMemberAdded
+from handlers.work.projects.members import ProjectMember, ProjectMemberAdded
 from storage.ids import new_id
 from storage.postgres import Row
 from storage.rooms import RoomKey

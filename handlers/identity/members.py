@@ -12,7 +12,7 @@ from handlers.errors import Conflict, Forbidden, NotFound, ValidationFailed
 from handlers.identity.delegations import DelegationRevoked, revoke_all
 from handlers.identity.roles import PermissionList, check_beside, custom_role
 from handlers.registry import Entity, Event, Gone, Outcome, Payload, Spec, Timestamp, When, command
-from handlers.work.project_members import ProjectMemberRemoved
+from handlers.work.projects.members import ProjectMemberRemoved
 from storage.postgres import Row
 from storage.rooms import RoomKey
 

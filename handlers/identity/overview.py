@@ -70,7 +70,7 @@ class ChildProject(Entity):
     updated_at: Timestamp
 
 
-class ListProjects(Paging):
+class ListChildProjects(Paging):
     child_id: UUID | None = Field(None, description="Of this tenant alone.")
     q: Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = Field(
         None, description="With this in the name, or as the key."
@@ -91,7 +91,7 @@ class AskingList(Reply):
     tenants: list[Asking]
 
 
-class ProjectList(Reply):
+class ChildProjectList(Reply):
     projects: list[ChildProject]
 
 
@@ -124,7 +124,7 @@ async def list_requests(tx: Tx, ask: OneTenant) -> AskingList:
 
 
 @query("organization.projects", needs=VIEW, rest="GET /tenants/{tenant_id}/children/projects", room="tenant")
-async def list_projects(tx: Tx, ask: ListProjects) -> Page[ProjectList]:
+async def list_projects(tx: Tx, ask: ListChildProjects) -> Page[ChildProjectList]:
     """The projects of all tenants of the organization, the newest first."""
     await _require_admin(tx)
     place = decode_cursor(ask.cursor, UUID, UUID)
@@ -136,7 +136,7 @@ async def list_projects(tx: Tx, ask: ListProjects) -> Page[ProjectList]:
     last = rows[ask.limit - 1] if len(rows) > ask.limit else None
     more = encode_cursor(last["id"], last["tenant_id"]) if last else None
     projects = [ChildProject.of(row) for row in rows[: ask.limit]]
-    return Page(ProjectList(projects=projects), Pagination(limit=ask.limit, next=more))
+    return Page(ChildProjectList(projects=projects), Pagination(limit=ask.limit, next=more))
 
 
 @endpoint("organization.look", rest="GET /tenants/{tenant_id}/children/{child_id}/snapshot")

@@ -47,7 +47,7 @@ from handlers.registry import (
     command,
     query,
 )
-from handlers.work.project_members import ProjectMemberAdded
+from handlers.work.projects.members import ProjectMemberAdded
 from storage.ids import new_id
 from storage.postgres import Row
 from storage.rooms import RoomKey

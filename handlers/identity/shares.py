@@ -10,7 +10,7 @@ from handlers.context import Tx
 from handlers.errors import Conflict, NotFound
 from handlers.identity import groups
 from handlers.registry import Entity, Event, Payload, Reply, command, query
-from handlers.work.parts import PartEvent, settle_shares
+from handlers.work.projects.parts import PartEvent, settle_shares
 from storage.ids import new_id
 
 

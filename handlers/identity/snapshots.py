@@ -17,11 +17,11 @@ from handlers.identity.teams import Team
 from handlers.identity.tenants import TenantDetails
 from handlers.identity.units import Unit
 from handlers.registry import Reply, snapshot
-from handlers.work.assignments import Assignment
-from handlers.work.layouts import BoardLayout, layout_of
-from handlers.work.parts import TakingPart
-from handlers.work.projects import Project
-from handlers.work.views import View
+from handlers.work.boards.layouts import BoardLayout, layout_of
+from handlers.work.finding.views import View
+from handlers.work.projects.parts import TakingPart
+from handlers.work.projects.projects import Project
+from handlers.work.tasks.assignments import Assignment
 
 
 class TenantSnapshot(Reply):

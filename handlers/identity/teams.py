@@ -23,7 +23,7 @@ from handlers.registry import (
     command,
     query,
 )
-from handlers.work.parts import PartEvent, lock_projects, settle_shares
+from handlers.work.projects.parts import PartEvent, lock_projects, settle_shares
 from storage.ids import new_id
 from storage.postgres import Row
 

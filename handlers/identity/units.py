@@ -11,7 +11,7 @@ from handlers.identity import groups
 from handlers.identity.roles import Colour, Remark
 from handlers.identity.shares import ShareGone
 from handlers.registry import Entity, Event, Gone, Ids, Name, Page, Paging, Payload, Reply, command, query
-from handlers.work.parts import PartEvent
+from handlers.work.projects.parts import PartEvent
 from storage.postgres import Row
 
 Kind = Literal["department", "client", "region"]

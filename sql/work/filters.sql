@@ -1,4 +1,4 @@
--- Tasks by a filter. What is looked for, the order and where a page begins are put in as clauses (handlers/work/filter_sql.py).
+-- Tasks by a filter. What is looked for, the order and where a page begins are put in as clauses (handlers/work/finding/sql.py).
 
 -- tenant_zone :value
 SELECT settings ->> 'timezone' FROM tenants WHERE id = :tenant_id;

@@ -12,11 +12,11 @@ import orjson
 import pytest
 
 from handlers.paging import FIRST_ID, FIRST_MOMENT, LAST_ID, LAST_MOMENT
-from handlers.work.filter_fields import Known
-from handlers.work.filter_sql import Work, compile_filter
-from handlers.work.filters import Filter
-from handlers.work.find import visible, way_in
-from handlers.work.sorting import SortKey, order_of
+from handlers.work.finding.fields import Known
+from handlers.work.finding.filters import Filter
+from handlers.work.finding.find import visible, way_in
+from handlers.work.finding.sorting import SortKey, order_of
+from handlers.work.finding.sql import Work, compile_filter
 from server.scale import SLUG, TABLES, Size, load
 from storage.postgres import SESSION
 from storage.statements import Clause, as_json
@@ -710,7 +710,7 @@ async def test_what_is_found_by_a_filter_is_read_by_an_index(
 
 
 def found_by(large: Large, wanted: Filter, sort: str | None, narrowed: str | None) -> dict[str, Clause]:
-    """What the queries of handlers/work/find.py put into their statements."""
+    """What the queries of handlers/work/finding/find.py put into their statements."""
     me = large.ids["actor"]
     clauses = {"where": way_in(wanted, me, compile_filter(wanted, me=me, now=NOW, custom=CUSTOM))}
     if sort is not None:

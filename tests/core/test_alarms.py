@@ -12,7 +12,7 @@ from handlers.alarms import Alarm, clear_alarms, clear_alarms_under, set_alarms
 from handlers.context import Principal, Tx
 from handlers.errors import Conflict, Unavailable
 from handlers.registry import INTERNAL, Outcome, Payload, Reply, Spec
-from handlers.work.boards import BoardUpdated, UpdateBoard, update_board
+from handlers.work.boards.boards import BoardUpdated, UpdateBoard, update_board
 from server.alarm_clock import LEASE
 from storage.ids import new_id
 from storage.rooms import RoomKey

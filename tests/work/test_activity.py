@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import server.app  # noqa: F401  # registers every event
+import server.nouns  # noqa: F401  # registers every event
 from handlers.registry import EVENTS
-from handlers.work.entries import _unknown
-from handlers.work.past import Past
-from handlers.work.sentences import SENTENCES, SILENT
+from handlers.work.past.entries import _unknown
+from handlers.work.past.log import Past
+from handlers.work.past.sentences import SENTENCES, SILENT
 from tests.world import Board, Person, World
 
 
@@ -18,7 +18,7 @@ def _past(name: str, **data: Any) -> Past:
 
 
 def test_every_event_has_its_sentence() -> None:
-    """A new event gets a line in handlers/work/sentences.py: words, or `silent`."""
+    """A new event gets a line in handlers/work/past/sentences.py: words, or `silent`."""
     assert set(EVENTS) - set(SENTENCES) - SILENT == set()
     assert not set(SENTENCES) & SILENT
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from handlers.work.bulk import MOST
-from handlers.work.sprint_facts import MOST_TASKS
+from handlers.work.planning.sprint_facts import MOST_TASKS
+from handlers.work.tasks.bulk import MOST
 from tests.reducer import fold, store_of
 from tests.world import Board, Person, World
 

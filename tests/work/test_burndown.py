@@ -11,8 +11,8 @@ import pytest
 from hypothesis import strategies as st
 
 from handlers.identity.locale import TenantSettings
-from handlers.work.burndown import MOST_DAYS, _ideal
-from handlers.work.working_calendar import WorkingCalendar
+from handlers.work.planning.burndown import MOST_DAYS, _ideal
+from handlers.work.planning.working_calendar import WorkingCalendar
 from storage.postgres import Session
 from tests.reducer import fold, store_of
 from tests.scripts import play

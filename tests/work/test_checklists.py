@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handlers.work import checklists
-from handlers.work.checklists import _place
+from handlers.work.tasks import checklists
+from handlers.work.tasks.checklists import _place
 from tests.world import Board, Person, World
 
 

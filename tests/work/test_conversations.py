@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from handlers.work import mentions, reactions
+from handlers.work.talk import mentions, reactions
 from tests.world import Board, Person, World
 
 

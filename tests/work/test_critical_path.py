@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.work.critical_path import Activity, CycleError, Edge, reckon
+from handlers.work.planning.critical_path import Activity, CycleError, Edge, reckon
 
 KINDS = ("finish_start", "start_start", "finish_finish", "start_finish")
 

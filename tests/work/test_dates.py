@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.work.dates import settled
+from handlers.work.tasks.dates import settled
 from tests.world import Board, Person
 
 ZONES = [

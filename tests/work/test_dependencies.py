@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from handlers.work.dependencies import MOST
+from handlers.work.tasks.dependencies import MOST
 from tests.world import Board, Person, World
 
 

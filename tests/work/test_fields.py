@@ -268,7 +268,7 @@ async def test_one_event_tells_of_no_more_than_it_may(
     ask = {"key": "days", "name": "Days", "type": "formula", "formula": "hours / 8"}
     assert (await alice.send("field.create", project_id=board.project, **ask)).success
     await bob.join(board.room)
-    monkeypatch.setattr("handlers.work.fields.MOST_BYTES", 300)
+    monkeypatch.setattr("handlers.work.projects.fields.MOST_BYTES", 300)
     reply = await alice.send("field.compute", project_id=board.project)
     computed = [reply.data.computed]
     while reply.data.after_number is not None:

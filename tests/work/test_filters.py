@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from handlers.errors import ValidationFailed
 from handlers.paging import LAST_ID, encode_cursor
-from handlers.work.filter_fields import FIELDS, OPS
-from handlers.work.filter_sql import compile_filter
-from handlers.work.filters import Filter
-from handlers.work.workflow import Category
+from handlers.work.finding.fields import FIELDS, OPS
+from handlers.work.finding.filters import Filter
+from handlers.work.finding.sql import compile_filter
+from handlers.work.projects.workflow import Category
 from tests.world import Cluster, Person, World, fresh_world
 
 NOW: Final = datetime(2026, 11, 29, 10, tzinfo=UTC)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from handlers.work import positions
-from handlers.work.history import Change, derive
-from handlers.work.sprint_facts import MOST_TASKS
+from handlers.work.past.history import Change, derive
+from handlers.work.planning.sprint_facts import MOST_TASKS
 from storage.rooms import timestamp
 from tests.contract.examples import TEMPLATE
 from tests.reducer import fold, store_of

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.work.markdown import MOST_LINKS, MOST_MENTIONS, Reference, parse, render, rendered, understood
+from handlers.work.talk.markdown import (
+    MOST_LINKS,
+    MOST_MENTIONS,
+    Reference,
+    parse,
+    render,
+    rendered,
+    understood,
+)
 
 BOB = Reference("user", "0199c0de-0000-7000-8000-00000000b0b0")
 ALLOWED: dict[str, set[str]] = {

@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 
 from handlers.registry import TOGETHER, known
-from handlers.work import moves as moving
-from handlers.work.moves import Move
-from handlers.work.tasks import TaskMoved, TaskPart, Was
+from handlers.work.tasks import moves as moving
+from handlers.work.tasks.moves import Move
+from handlers.work.tasks.tasks import TaskMoved, TaskPart, Was
 from tests.world import Board, Person, World
 
 CARDS: Final = 24

@@ -123,7 +123,7 @@ async def test_nobody_else_can_remove_a_log(world: World, alice: Person, board: 
 async def test_whoever_had_much_of_it_hears_so_in_portions(
     alice: Person, bob: Person, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.work.parts.MOST_GONE", 2)
+    monkeypatch.setattr("handlers.work.projects.parts.MOST_GONE", 2)
     given = {"assignee_ids": [bob.id]}
     for task in board.tasks:
         assert (await alice.send("task.update", task_id=task, changes=given)).success

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from handlers.work import rrule
-from handlers.work.rrule import MOST, Recurrence, RecurrenceRule
+from handlers.work.tasks import rrule
+from handlers.work.tasks.rrule import MOST, Recurrence, RecurrenceRule
 from tests.world import Board, Person, World, eventually
 
 RULE: TypeAdapter[str] = TypeAdapter(RecurrenceRule)

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from handlers.work.rule_clock import next_moment
-from handlers.work.rule_triggers import WhenScheduled
+from handlers.work.automation.clock import next_moment
+from handlers.work.automation.triggers import WhenScheduled
 from tests.world import Board, Person, World
 
 TAG = {"do": "tag", "add": ["seen"]}

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from handlers.work.sprint_facts import MOST_TASKS
+from handlers.work.planning.sprint_facts import MOST_TASKS
 from tests.reducer import fold, store_of
 from tests.world import Board, Person, World
 

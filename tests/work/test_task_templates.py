@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from handlers.work.task_templates import MOST
+from handlers.work.tasks.templates import MOST
 from tests.contract.examples import TEMPLATE
 from tests.world import Board, Person, World
 

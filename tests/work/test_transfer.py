@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from handlers.work.checklists import MOST as MOST_CHECKLISTS
-from handlers.work.labels import MOST as MOST_LABELS
+from handlers.work.projects.labels import MOST as MOST_LABELS
+from handlers.work.tasks.checklists import MOST as MOST_CHECKLISTS
 from tests.reducer import fold, store_of
 from tests.world import Board, Cluster, Person, World, second_node
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from orjson import dumps
 
-from handlers.work.views import MOST_OWN, SHARED_SIZE
+from handlers.work.finding.views import MOST_OWN, SHARED_SIZE
 from tests.world import Board, Person, World
 
 
@@ -114,6 +114,15 @@ async def test_what_makes_no_sense_is_refused(alice: Person, board: Board, wrong
     assert next(iter(wrong)) in next(iter(reply.error.field_errors))
 
 
+async def test_a_view_is_sought_where_it_is_and_not_where_its_board_is(alice: Person, board: Board) -> None:
+    """Of two ids in a payload, the one that it has to have says which room it belongs to."""
+    view = (await alice.send("view.create", project_id=board.project, name="Ours", shared=True)).data.view
+    bath = (await alice.send("project.create", name="Bathroom", key="BATH")).data.project
+    elsewhere = (await alice.snapshot(f"project:{bath.id}")).snapshot.boards[0]
+    reply = await alice.call("view.update", {"view_id": view.id, "board_id": elsewhere.id})
+    assert (reply.error.code, reply.error.message) == ("NOT_FOUND", "There is no such board")
+
+
 async def test_what_is_collapsed_follows_to_another_device(
     world: World, alice: Person, bob: Person, board: Board
 ) -> None:
@@ -178,7 +187,7 @@ async def test_views_weigh_the_same_before_and_after_they_are_kept(
     alice: Person, board: Board, monkeypatch: pytest.MonkeyPatch, text: str, limit: int
 ) -> None:
     """In bytes: a letter of another alphabet has two, and so has a quote."""
-    monkeypatch.setattr("handlers.work.views.SHARED_SIZE", limit)
+    monkeypatch.setattr("handlers.work.finding.views.SHARED_SIZE", limit)
     said = {"field": "title", "op": "contains", "value": text}
     shared = {"project_id": board.project, "shared": True, "filter": {"and": [said, said]}}
     first = await alice.call("view.create", {**shared, "name": "First"})
@@ -186,7 +195,7 @@ async def test_views_weigh_the_same_before_and_after_they_are_kept(
     assert (await alice.call("view.create", {**shared, "name": "Second"})).error.details.limit == limit
     kept = {"view_id": first.data.view.id, "filter": shared["filter"]}
     assert (await alice.send("view.update", **kept)).success
-    monkeypatch.setattr("handlers.work.views.SHARED_SIZE", 3_600)
+    monkeypatch.setattr("handlers.work.finding.views.SHARED_SIZE", 3_600)
     assert (await alice.send("view.update", **kept)).error.details.limit == 3_600
     assert (await alice.send("view.update", view_id=kept["view_id"], filter=None)).success
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from handlers.work import watchers
+from handlers.work.tasks import watchers
 from tests.reducer import fold, store_of
 from tests.world import Board, Person, World
 

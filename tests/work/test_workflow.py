@@ -316,7 +316,7 @@ async def test_a_copy_has_what_its_status_asks_for(world: World, alice: Person, 
 async def test_so_many_tasks_at_rest_keep_a_status_what_it_is(
     world: World, alice: Person, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.work.workflow.MOST_STORED", 1)
+    monkeypatch.setattr("handlers.work.projects.workflow.MOST_STORED", 1)
     begun, status = world.statuses["In progress"], world.statuses["Not started"]
     assert (await alice.send("task.archive", task_id=board.first)).success
     assert (await alice.send("status.update", status_id=status, category="done")).success

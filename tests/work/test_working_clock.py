@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.identity.locale import TenantSettings
-from handlers.work.working_calendar import WorkingCalendar
-from handlers.work.working_clock import LAST, WorkingClock
+from handlers.work.planning.working_calendar import WorkingCalendar
+from handlers.work.planning.working_clock import LAST, WorkingClock
 from tests.work.test_sprints import do
 from tests.world import Board, Person
 

@@ -1,0 +1,1 @@
+"""Rules of projects: when something happens, and a condition holds, something else is done."""

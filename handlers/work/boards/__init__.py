@@ -1,0 +1,1 @@
+"""Boards: tasks in columns, and where in them."""

@@ -1,0 +1,1 @@
+"""Tasks: what they are, where they lie and what becomes of them."""
