@@ -98,7 +98,7 @@ async def _load_demo(settings: Settings, dsn: str, password: str | None) -> None
         await close_node(node)
 
 
-def _rest_the_collector() -> None:
+def rest_the_collector() -> None:
     """Have the cycle collector leave alone what stays for ever, and look at the rest less often.
 
     A group of commands makes thousands of objects that all die without it; by its defaults it looked at them many
@@ -156,7 +156,7 @@ async def _serve(
             await site.start()
             host, port = listener.getsockname()[:2]
             say_ready()
-            _rest_the_collector()
+            rest_the_collector()
             log.info(
                 "serving", url=f"http://{host}:{port}", pid=os.getpid(), environment=settings.environment
             )

@@ -15,6 +15,7 @@ import structlog
 from _pytest.nodeid import NodeId
 
 from server.node import Node
+from server.serving import rest_the_collector
 from storage.bus import Exchange, LocalBus
 from storage.embedded import EmbeddedPostgres
 from tests.s3 import S3, serving_s3
@@ -164,6 +165,11 @@ def pytest_configure(config: pytest.Config) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
     )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the cycle collector leave alone what stays: some ten thousand tests and all modules."""
+    rest_the_collector()
 
 
 @pytest.hookimpl(trylast=True)

@@ -310,7 +310,7 @@ async def test_nobody_waits_for_a_connection_without_an_end(
 
 async def test_a_service_that_is_away_is_told_as_such(tmp_path: Path) -> None:
     gone = {"s3_endpoint": f"http://127.0.0.1:{free_port()}", "s3_access_key": "a", "s3_secret_key": "b"}
-    blobs = await S3Blobs.open(settings_for(tmp_path, s3_bucket="files", s3_timeout=2, **gone))
+    blobs = await S3Blobs.open(settings_for(tmp_path, s3_bucket="files", **gone))
     try:
         for doing in (
             blobs.write(key(), some(b"x")),
