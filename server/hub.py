@@ -29,7 +29,9 @@ FILL_PAGE: Final = 500
 """Events read from the log at once when a hole is filled (count)."""
 
 EARLY: Final = 256
-"""Batches kept while a room's position is not known yet (count); what is dropped is filled from the log."""
+"""Batches kept while a room's position is not known yet (count), of at most SEND_HARD_LIMIT bytes; what is dropped is filled
+from the log.
+"""
 
 FILL_RETRY: Final = 0.5
 """Pause before the log is asked again after Postgres was away (seconds)."""
@@ -69,6 +71,10 @@ class _Waiting:
     after: int | None = None
     before: int | None = None
     """The position up to which it had everything, when it was a member already."""
+
+    def forget(self) -> None:
+        self.held.clear()
+        self.held_bytes = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -285,24 +291,28 @@ class Hub:
 
     def _offer(self, room: LiveRoom, batch: Batch) -> None:
         if self._outranks(room, batch):
-            room.early.append(batch)
-            del room.early[:-EARLY]
+            self._keep_early(room, batch)
             self.on_rights(room.key.tenant_id, batch.rights)
         elif room.epoch is None:
-            room.early.append(batch)
-            del room.early[:-EARLY]
+            self._keep_early(room, batch)
         elif batch.epoch != room.epoch:
             self._begin(room, Position(batch.epoch, batch.last))
         elif batch.last <= room.position:
             metrics.REPEATS.inc()
         elif batch.first > room.position + 1:
-            room.early.append(batch)
-            del room.early[:-EARLY]
+            self._keep_early(room, batch)
             self._fill(room, batch.last)
         else:
             self._accept(room, batch.packets[room.position + 1 - batch.first :])
             if room.early:
                 self._take_early(room)
+
+    def _keep_early(self, room: LiveRoom, batch: Batch) -> None:
+        """Keep a batch that cannot go out yet; the oldest make room where it would be too much."""
+        room.early.append(batch)
+        size = sum(len(packet) for kept in room.early for packet in kept.packets)
+        while len(room.early) > 1 and (len(room.early) > EARLY or size > self._settings.send_hard_limit):
+            size -= sum(map(len, room.early.pop(0).packets))
 
     def _outranks(self, room: LiveRoom, batch: Batch) -> bool:
         """Whether a batch comes after a change of rights that the connections have not been checked for."""
@@ -343,9 +353,7 @@ class Hub:
         for member, waiting in list(room.waiting.items()):
             if waiting.after is None or room.position < waiting.after:
                 if waiting.held_bytes > self._settings.send_hard_limit:
-                    waiting.held.clear()
-                    waiting.held_bytes = 0
-                    self._resync(room, member, waiting.after)
+                    waiting.forget()  # what is missing of it then is noticed when the member goes live
                 continue
             self._flush_room(room)
             del room.waiting[member]
@@ -434,9 +442,12 @@ class Hub:
             # In another history the tenant's changes of rights are counted anew as well: check from the beginning.
             self.rights[room.key.tenant_id] = UNCHECKED
             self.on_rights(room.key.tenant_id, 0)
-            for waiting in room.waiting.values():
-                waiting.held.clear()
-                waiting.held_bytes = 0
+            for member, waiting in list(room.waiting.items()):
+                waiting.forget()
+                if waiting.after is not None:
+                    self._resync(room, member, 0)
+                elif waiting.before is not None:
+                    waiting.before = -1  # of this history it has nothing
         room.epoch = position.epoch
         self._skip_to(room, position.seq)
 

@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,9 +15,10 @@ import pytest
 from server import hub
 from server.connection import Connection
 from server.fanout import Crowd
+from server.frames import JSON
 from server.hub import BATCH
 from storage.bus import Exchange, LocalBus
-from storage.rooms import Batch, RoomKey
+from storage.rooms import Batch, Position, RoomKey
 from tests.raw import Raw
 from tests.world import Board, Cluster, Person, World, fresh_world, second_node, until
 
@@ -492,3 +494,93 @@ async def test_a_draining_node_says_so(worlds: Callable[..., Any]) -> None:
     await draining
     for person in (alice, bob):
         await asyncio.wait_for(person.disconnected.wait(), 5)
+
+
+# Another epoch, between two steps of a join.
+
+
+class Listener:
+    """A member of the hub alone: it keeps what it gets, as a client that polls does until it comes again."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        self.lost: list[int] = []
+        self.socket: Any = SimpleNamespace(
+            codec=JSON, transport=None, closed=False, held_bytes=0, connection=self,
+            hold=self.got.append, push=self.got.append,
+        )  # fmt: skip
+
+    def lost_track(self, _room: RoomKey, since: int) -> None:
+        self.lost.append(since)
+
+
+def _said(number: int) -> bytes:
+    return b'2["said",{"seq":%d}]' % number
+
+
+async def test_who_waits_for_a_room_to_catch_up_hears_of_another_epoch(world: World) -> None:
+    """It has a snapshot that the room has not come to yet; the numbers of the next epoch say nothing of that."""
+    found, key = world.node.hub, RoomKey(UUID(world.tenant_id), "project", uuid4())
+    live, waits = Listener(), Listener()
+    for member, position in ((live, 10), (waits, 12)):
+        await found.attach(key, member)
+        found.release(key, member, Position("first", position))
+    assert list(found.rooms[key].waiting) == [waits]
+    found.deliver(Batch(key, "second", 3, [_said(3)]))
+    assert (live.lost, waits.lost) == ([0], [0])
+    await asyncio.sleep(0)
+    assert key not in found.rooms
+
+
+async def test_a_join_that_fails_leaves_nobody_in_another_epoch(world: World) -> None:
+    """Whoever was in the room stays in it when a second join fails, unless all that he had is of another epoch."""
+    found, key, member = world.node.hub, RoomKey(UUID(world.tenant_id), "project", uuid4()), Listener()
+    await found.attach(key, member)
+    found.release(key, member, Position("first", 10))
+    await found.attach(key, member)
+    found.deliver(Batch(key, "second", 3, [_said(3)]))
+    assert found.give_up(key, member)
+    assert member.lost == [0]
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with another"])
+async def test_a_join_takes_long_in_a_room_where_much_is_said(
+    worlds: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    """What is held for it is bounded, and it is answered all the same. What is missing then is read from the log where the
+    room begins with it; where others are further already, it is told to join again.
+    """
+    world = await worlds(send_hard_limit=65_536)
+    alice, bob = await world.person("alice").connect(), await world.person("bob").connect()
+    if not alone:
+        await alice.join(world.project)
+    reader, has_read, go_on = world.node.gateway.reader, asyncio.Event(), asyncio.Event()
+    read = reader.read
+
+    async def slowly(*args: Any, **more: Any) -> Any:
+        state = await read(*args, **more)
+        has_read.set()
+        await go_on.wait()
+        return state
+
+    monkeypatch.setattr(reader, "read", slowly)
+    joining = await bob.post("room.join", {"room": world.project})
+    await has_read.wait()
+    for turn in range(8):
+        changes = {"description": f"{turn} " * 10_000}
+        assert (await alice.send("task.update", task_id=world.tasks[0], changes=changes)).success
+        [room] = [room for key, room in world.node.hub.rooms.items() if key.name == world.project]
+        [waiting] = room.waiting.values()
+        held = [*waiting.held.values(), *(packet for batch in room.early for packet in batch.packets)]
+        assert sum(map(len, held)) < 65_536
+    go_on.set()
+    joined = await joining
+    assert joined.success, joined
+    missed = list(range(joined.data.seq + 1, joined.data.seq + 9))
+    if alone:
+        await _caught_up(bob, world.project, missed[-1])
+        assert bob.seqs(world.project) == missed
+        return
+    assert (await bob.hears("room.resync")).since_seq == joined.data.seq
+    again = (await bob.send("room.join", room=world.project, since=_position(joined.data))).data
+    assert [event.seq for event in again.events] == missed
