@@ -16,6 +16,7 @@ from handlers.dispatch import Dispatcher
 from handlers.errors import AtriumError, Internal, Unavailable
 from server import metrics
 from server.deputy import acting_for
+from storage.background import end_tasks
 from storage.postgres import LOST, Database, Row
 from storage.rooms import RoomKey
 from storage.settings import Settings
@@ -43,9 +44,7 @@ class AlarmClock:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
 
     async def once(self) -> int:
         """Send what is due; returns how many alarms that were."""

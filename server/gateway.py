@@ -42,6 +42,7 @@ from server.presence import Presence
 from server.rights import RETRY, RightsWatch
 from server.schedules import Schedules
 from server.trail import Trail
+from storage.background import end_tasks
 from storage.ids import new_id
 from storage.postgres import LOST
 from storage.rooms import Position, RoomKey, timestamp
@@ -490,10 +491,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Let go of what goes on beside the connections, such as checks that wait for Postgres to come back."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
 
     def _leaving(self) -> bool:
         return any(engine.leaving for engine in self.engines.values())

@@ -18,6 +18,7 @@ from server import metrics
 from server.engine import EngineSocket
 from server.fanout import Crowd
 from server.frames import JSON, JsonCodec
+from storage.background import end_tasks
 from storage.bus import CONTROL, Bus
 from storage.postgres import LOST, Database, Row
 from storage.rooms import Batch, Position, RoomKey, read_events
@@ -144,10 +145,7 @@ class Hub:
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
-        tasks = [task for task in (self._sweeper, *self._tasks) if task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(self._sweeper, *self._tasks)
         await self._bus.stop()
 
     @property

@@ -17,6 +17,7 @@ from handlers.context import Principal
 from handlers.dispatch import Dispatcher, translate
 from handlers.errors import AtriumError, Conflict, Forbidden, NotFound, Unavailable
 from handlers.identity import import_rows, imports
+from storage.background import end_tasks
 from storage.postgres import LOST, Database, Row
 from storage.rooms import RoomKey
 from storage.settings import Settings
@@ -42,9 +43,7 @@ class Importer:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
 
     async def once(self) -> bool:
         """Carry on with an import that nobody is at; False where there is none."""

@@ -9,6 +9,7 @@ import structlog
 
 from handlers.identity.signing_keys import KeyRing
 from storage import statements
+from storage.background import end_tasks
 from storage.postgres import LOST, Database
 from storage.settings import Settings
 
@@ -29,9 +30,7 @@ class KeyWatch:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
 
     async def once(self) -> None:
         """One look: the keys of the others, and a new one if it is time."""

@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from typing import Final
 
+from storage.background import end_tasks
+
 INTERVAL: Final = 0.25
 """How often the loop is looked at (seconds)."""
 
@@ -22,9 +24,7 @@ class LagWatch:
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
 
     @property
     def worst(self) -> float:

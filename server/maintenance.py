@@ -17,6 +17,7 @@ from handlers.registry import INTERNAL
 from handlers.work.tasks.trash import ExpireProject
 from server.deputy import acting_for
 from server.sweeper import Sweeper
+from storage.background import end_tasks
 from storage.postgres import Database, Row
 from storage.rooms import RoomKey
 from storage.settings import Settings
@@ -50,9 +51,7 @@ class Maintenance:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
 
     async def once(self, now: datetime | None = None) -> tuple[int, int]:
         """One round; returns how many replies and events it removed."""

@@ -15,6 +15,7 @@ import structlog
 
 from handlers.identity import mails
 from handlers.identity.mails import Queued
+from storage.background import end_tasks
 from storage.mail import Mailer, Undeliverable
 from storage.postgres import LOST, Database
 from storage.settings import Settings
@@ -49,9 +50,7 @@ class Outbox:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
 
     def wake(self) -> None:
         """Mails have been committed: send them now."""

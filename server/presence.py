@@ -14,6 +14,7 @@ import msgpack
 
 from handlers.errors import NotFound
 from server.envelope import dump
+from storage.background import end_tasks
 from storage.rooms import RoomKey
 from storage.settings import Settings
 
@@ -57,9 +58,7 @@ class Presence:
         self._keeper = asyncio.create_task(self._keep_lease())
 
     async def stop(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        await end_tasks(self._keeper)
 
     def join(self, connection: "Connection", key: RoomKey) -> None:
         room = self._rooms.get(key)

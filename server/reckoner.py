@@ -20,6 +20,7 @@ from handlers.errors import AtriumError, Internal, Unavailable
 from handlers.registry import INTERNAL
 from handlers.work.projects.progress import Reckon
 from server.deputy import acting_for
+from storage.background import end_tasks
 from storage.postgres import LOST, Database
 from storage.rooms import RoomKey
 from storage.settings import Settings
@@ -81,8 +82,7 @@ class Reckoner:
         """Look at what is left, as far as there is time for it."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
         try:
             async with asyncio.timeout(LAST_LOOK):
                 await self.once()

@@ -12,6 +12,7 @@ from handlers import evidence
 from handlers.context import Principal
 from handlers.errors import Forbidden
 from handlers.registry import Payload, Spec
+from storage.background import end_tasks
 from storage.postgres import LOST, Database, Session
 from storage.rooms import RoomKey
 
@@ -49,9 +50,7 @@ class Refusals:
 
     async def stop(self) -> None:
         """Write what waits, and end."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
         try:
             await self.once()
         except LOST as error:

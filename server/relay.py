@@ -19,6 +19,7 @@ import structlog
 from aiohttp import web
 
 from server.websocket import TakenOver, is_between_requests, take_over
+from storage.background import end_tasks
 
 log = structlog.get_logger(__name__)
 
@@ -119,9 +120,7 @@ class Relay:
     async def stop(self) -> None:
         if self._listener is None:
             return
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         self._listener.close()
         with suppress(OSError):
             self._path(self.number).unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from handlers.registry import SPECS, Payload, Text, control
 from handlers.work.planning.schedule import ScheduleOf
 from server.connection import Answer, Connection
 from server.envelope import dump
+from storage.background import end_tasks
 from storage.postgres import LOST
 from storage.rooms import RoomKey
 from storage.settings import Settings
@@ -105,9 +106,7 @@ class Schedules:
         for watch in self._watches.values():
             if watch.timer is not None:
                 watch.timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
 
     def _begin(self, room: RoomKey, watch: _Watch) -> None:
         watch.timer, watch.reckoned_at = None, asyncio.get_running_loop().time()

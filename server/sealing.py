@@ -18,6 +18,7 @@ import structlog
 
 from handlers import evidence
 from handlers.insight.chain import Head, Signer, follow, genesis
+from storage.background import end_tasks
 from storage.postgres import LOST, Database, Session
 from storage.rooms import timestamp
 from storage.settings import Settings
@@ -49,9 +50,7 @@ class Sealer:
 
     async def stop(self) -> None:
         """Seal what waits, tell the heads, and end."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
         try:
             await self.once()
             await self.tell_heads()

@@ -18,6 +18,7 @@ from server.app import Refused, check_settings, close_node, make_app, open_datab
 from server.node import Node
 from server.relay import Relay
 from server.supervisor import Stop, done_before, say_ready, supervise
+from storage.background import end_tasks
 from storage.bus import LocalBus
 from storage.settings import Settings
 
@@ -181,6 +182,5 @@ async def _drain(node: Node, stop: Stop) -> None:
     if await done_before(stop.now, draining):
         await draining
         return
-    draining.cancel()
-    await asyncio.wait({draining})
+    await end_tasks(draining)
     node.settings.drain_seconds = 0  # close_node drains once more, and then closes what is left at once

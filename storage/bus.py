@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import structlog
 from redis.asyncio import Redis
 
+from storage.background import end_tasks
 from storage.backlog import Backlog
 from storage.redis_line import RedisLine
 
@@ -172,9 +173,7 @@ class RedisBus:
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         await self._redis.aclose()
 
     async def subscribe(self, channel: str) -> None:

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import structlog
 
+from storage.background import end_tasks
+
 log = structlog.get_logger(__name__)
 
 SOCKET_PATH_MAX = 100  # bytes; the kernel takes 107 on Linux, 103 on macOS
@@ -98,10 +100,8 @@ class Keeper:
         self._watcher = asyncio.create_task(self._watch(), name=f"watch {self._name}")
 
     async def stop(self) -> None:
-        if self._watcher is not None:
-            self._watcher.cancel()  # first, and waited for: after this nothing starts the server again
-            await asyncio.wait({self._watcher})
-            self._watcher = None
+        await end_tasks(self._watcher)  # first: after this nothing starts the server again
+        self._watcher = None
         if self._process is not None:
             await end(self._process, self._stop_signals)
             self._process = None

@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from storage.background import end_tasks
 from storage.rates import Budgets, Count, Pair, Window, longest
 
 log = structlog.get_logger(__name__)
@@ -56,9 +57,7 @@ class SharedBudgets:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
         if self._pool is not None:
             await self._pool.disconnect()
 
