@@ -13,6 +13,7 @@ import pytest
 from handlers.groups import Group
 from server import hub as hub_module
 from storage.rooms import RoomKey
+from tests.raw import raw
 from tests.world import Board, Cluster, Person, World, fresh_world, second_node, until
 
 
@@ -270,3 +271,28 @@ async def test_a_check_that_has_read_the_old_history_does_not_count_in_the_new_o
     )
     assert gone.success, gone
     await gus.hears("room.closed", room=world.project, within=2)
+
+
+async def test_who_signs_in_while_a_drain_begins_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be told nothing of the drain, and be left behind where that is over before."""
+    gateway, begun, go_on = world.node.gateway, asyncio.Event(), asyncio.Event()
+    token, principal = await world.token("alice"), world.node.sessions.principal
+
+    async def slowly(*args: Any) -> Any:
+        found = await principal(*args)
+        begun.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(world.node.sessions, "principal", slowly)
+    async with raw(world, name=None) as client:
+        await client.text("40" + orjson.dumps({"token": token}).decode())
+        await begun.wait()
+        await gateway.drain()
+        go_on.set()
+        while (packet := await client.packet(within=3)) is not None:
+            assert not packet.startswith("40"), "signed in by a node that goes away"
+    assert not gateway.connections
+    assert not gateway.of_tenant(UUID(world.tenant_id))
