@@ -89,7 +89,9 @@ async def list_events(tx: Tx, ask: ReadEvents) -> Page[RawEvents]:
         raise ValidationFailed.field(
             "since", f"the log begins after {position['floor_seq']}: take the snapshot"
         )
-    packets = await read_events(tx.session, tx.room, ask.since, position["head_seq"], ask.limit)
+    packets = await read_events(
+        tx.session, tx.room, ask.since, position["head_seq"], limit=ask.limit, size=tx.settings.resume_bytes
+    )
     events = [orjson.loads(event_of(packet)) for packet in packets]
     more = str(events[-1]["seq"]) if events and events[-1]["seq"] < position["head_seq"] else None
     return Page(
@@ -140,7 +142,9 @@ class RoomReader:
                 if since is not None and _in_reach(
                     since, position, max(row["floor_seq"], position.seq - limit)
                 ):
-                    return await _missed(session, room, rights, row, since)
+                    missed = await _missed(session, room, rights, row, since, self._settings.resume_bytes)
+                    if missed is not None:
+                        return missed
                 if room.kind == "user":
                     tx = Tx(session, room, principal, rights, row["now"], self._settings)
                     body = _body(await SNAPSHOTS["user"](tx, window))
@@ -191,10 +195,14 @@ def _body(state: Reply) -> bytes:
 
 
 async def _missed(
-    session: Session, room: RoomKey, rights: Rights, row: Row, since: Position
-) -> RoomState:  # fmt: skip
+    session: Session, room: RoomKey, rights: Rights, row: Row, since: Position, size: int
+) -> RoomState | None:
+    """The events after a position; None where they are more than `size` bytes."""
     position = Position(since.epoch, row["head_seq"])
-    packets = await read_events(session, room, since.seq, position.seq, position.seq - since.seq)
+    count = position.seq - since.seq
+    packets = await read_events(session, room, since.seq, position.seq, limit=count, size=size)
+    if len(packets) < count or sum(map(len, packets)) > size:
+        return None
     body = b'"events":[' + b",".join(event_of(packet) for packet in packets) + b"]"
     return RoomState(position, rights, row["rights_seq"], "events", body, since.seq)
 

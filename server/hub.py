@@ -480,7 +480,10 @@ class Hub:
                         row = await session.maybe("room_position", room_id=room.key.id)
                         if row is None:
                             return
-                        packets = await read_events(session, room.key, after, row["head_seq"], FILL_PAGE)
+                        packets = await read_events(
+                            session, room.key, after, row["head_seq"],
+                            limit=FILL_PAGE, size=self._settings.resume_bytes,
+                        )  # fmt: skip
                 except LOST as error:
                     log.warning("hub.fill_postponed", room=room.key.name, error=repr(error))
                     await asyncio.sleep(FILL_RETRY)

@@ -178,12 +178,19 @@ LEFT JOIN project_parts AS pm
 WHERE m.tenant_id = :tenant_id AND m.user_id = :actor_id;
 
 -- events_after :many
-SELECT e.seq, e.name, e.at, e.actor_id, u.name AS actor_name, e.command_id, e.data::text AS data
-FROM room_events AS e
+SELECT e.seq, e.name, e.at, e.actor_id, u.name AS actor_name, e.command_id, e.data
+FROM (
+    SELECT
+        r.seq, r.name, r.at, r.actor_id, r.command_id, r.data::text AS data,
+        sum(octet_length(r.data::text)) OVER (ORDER BY r.seq ROWS UNBOUNDED PRECEDING) AS size
+    FROM room_events AS r
+    WHERE r.tenant_id = :tenant_id AND r.room_id = :room_id AND r.seq > :after_seq AND r.seq <= :upto_seq
+    ORDER BY r.seq
+    LIMIT :max_events
+) AS e
 LEFT JOIN users AS u ON u.id = e.actor_id
-WHERE e.tenant_id = :tenant_id AND e.room_id = :room_id AND e.seq > :after_seq AND e.seq <= :upto_seq
-ORDER BY e.seq
-LIMIT :max_events;
+WHERE e.size <= :max_bytes::bigint OR e.seq = :after_seq + 1
+ORDER BY e.seq;
 
 -- room_heads :many
 SELECT h.tenant_id, h.id, h.epoch, h.head_seq, h.rights_seq FROM room_heads(:tenant_ids, :room_ids) AS h;

@@ -110,9 +110,11 @@ def encode_row(room: RoomKey, row: Row) -> bytes:
     return packet(row["name"], event)
 
 
-async def read_events(session: Session, room: RoomKey, after: int, upto: int, limit: int) -> list[bytes]:
-    """Packets of the events in (after, upto], in order, `limit` at most."""
+async def read_events(
+    session: Session, room: RoomKey, after: int, upto: int, *, limit: int, size: int
+) -> list[bytes]:
+    """Packets of the events in (after, upto], in order: `limit` at most, of `size` bytes together, or one that is larger."""
     rows = await session.many(
-        "events_after", room_id=room.id, after_seq=after, upto_seq=upto, max_events=limit
+        "events_after", room_id=room.id, after_seq=after, upto_seq=upto, max_events=limit, max_bytes=size
     )
     return [encode_row(room, row) for row in rows]

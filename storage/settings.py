@@ -394,6 +394,12 @@ class Settings(BaseSettings):
     resume_limit: int = Field(
         1000, ge=1, description="A resume that misses more events than this gets a snapshot (count)."
     )
+    resume_bytes: int = Field(
+        4 * 1024 * 1024,
+        ge=4096,
+        description="A resume that misses more bytes of events than this gets a snapshot; no more is read from the log at once "
+        "than this, or one event (bytes).",
+    )
     snapshot_window: int = Field(
         200, ge=1, le=5000, description="Tasks per column in a project's snapshot (count)."
     )

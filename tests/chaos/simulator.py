@@ -107,7 +107,7 @@ class Stage(Protocol):
 
 
 class Gone(Exception):
-    """The connection is no more, or does not answer."""
+    """The connection is no more, or is not where it is wanted."""
 
 
 class Connection:
@@ -412,8 +412,11 @@ class Client:
             connection.cut()
             raise Gone
         reply = await connection.ask("room.join", payload, heard)
-        if not reply["success"] and reply["error"]["code"] not in PASSING:
-            raise AssertionError(f"{self.name} may not join {room}: {reply}")
+        if reply["success"]:
+            return
+        if reply["error"]["code"] in PASSING:
+            raise Gone  # the connection stays; it tries again after a pause
+        raise AssertionError(f"{self.name} may not join {room}: {reply}")
 
     async def send(self, connection: Connection, command: Command) -> "asyncio.Future[Any]":
         self.note("send", command_id=command.id, room=command.room, code=command.name, data=command.payload)

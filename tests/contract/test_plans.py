@@ -61,7 +61,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "room_position": {},
     "actor_rights": {},
     "rights_in_rooms": {},
-    "events_after": {"after_seq": 0, "upto_seq": 200, "max_events": 50},
+    "events_after": {"after_seq": 0, "upto_seq": 200, "max_events": 50, "max_bytes": 1 << 20},
     "room_heads": {},
     # Opening a board.
     "project": {},

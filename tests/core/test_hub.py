@@ -59,6 +59,15 @@ async def _move_about(person: Person, board: Board, count: int) -> list[Any]:
     return replies
 
 
+async def _describe(person: Person, world: World, count: int) -> int:
+    """Events of 20,000 bytes, and as many for what was there before; the number of the last one."""
+    for _ in range(count):
+        changes = {"description": f"{uuid4()} " * 540}
+        reply = await person.send("task.update", task_id=world.tasks[0], changes=changes)
+    seq: int = reply.meta.seq
+    return seq
+
+
 async def _caught_up(person: Person, room: str, last: int) -> None:
     await until(lambda: person.seqs(room)[-1:] == [last], within=10)
 
@@ -371,6 +380,44 @@ async def test_too_many_missed_events_come_as_a_snapshot(worlds: Callable[..., A
     assert (await bob.join(world.project, since=place)).mode == "snapshot"
 
 
+async def test_too_large_missed_events_come_as_a_snapshot(worlds: Callable[..., Any]) -> None:
+    world = await worlds(resume_bytes=131_072)
+    alice, bob = await world.person("alice").connect(), await world.person("bob").connect()
+    place = _position(await bob.join(world.project))
+    last = await _describe(alice, world, 3)
+    joined = await bob.join(world.project, since=place)
+    assert (joined.mode, joined.seq) == ("events", last)
+    last = await _describe(alice, world, 2)
+    joined = await bob.join(world.project, since=place)
+    assert (joined.mode, joined.seq) == ("snapshot", last)
+
+
+async def test_a_page_of_the_log_is_bounded_in_bytes_and_has_one_event_at_least(
+    worlds: Callable[..., Any],
+) -> None:
+    world = await worlds(resume_bytes=4096)
+    alice = await world.person("alice").connect()
+    since = (await alice.join(world.project)).seq
+    last = await _describe(alice, world, 3)
+    for seq in range(since + 1, last + 1):
+        page = await alice.send("room.events", room=world.project, since=seq - 1)
+        assert [event.seq for event in page.data.events] == [seq]
+        assert page.meta.pagination.next == (str(seq) if seq < last else None)
+
+
+async def test_a_hole_of_large_events_is_filled_page_by_page(cluster: Cluster) -> None:
+    """A node that hears nothing of another one reads what it missed."""
+    async with (
+        fresh_world(cluster) as world,
+        second_node(world, cluster, sweep_interval=0.2, resume_bytes=4096) as (_, there),
+    ):
+        alice, bob = await world.person("alice").connect(), await world.person("bob", url=there).connect()
+        since = (await bob.join(world.project)).seq
+        last = await _describe(alice, world, 5)
+        await _caught_up(bob, world.project, last)
+        assert bob.seqs(world.project) == list(range(since + 1, last + 1))
+
+
 async def test_too_old_a_position_gets_a_snapshot(
     world: World, alice: Person, bob: Person, board: Board
 ) -> None:
@@ -566,9 +613,8 @@ async def test_a_join_takes_long_in_a_room_where_much_is_said(
     monkeypatch.setattr(reader, "read", slowly)
     joining = await bob.post("room.join", {"room": world.project})
     await has_read.wait()
-    for turn in range(8):
-        changes = {"description": f"{turn} " * 10_000}
-        assert (await alice.send("task.update", task_id=world.tasks[0], changes=changes)).success
+    for _ in range(8):
+        await _describe(alice, world, 1)
         [room] = [room for key, room in world.node.hub.rooms.items() if key.name == world.project]
         [waiting] = room.waiting.values()
         held = [*waiting.held.values(), *(packet for batch in room.early for packet in batch.packets)]
