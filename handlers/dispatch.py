@@ -16,7 +16,7 @@ import structlog
 
 from handlers import evidence
 from handlers.context import Principal, Tx
-from handlers.entry import enter, permit
+from handlers.entry import ARCHIVED, enter, permit
 from handlers.errors import (
     AtriumError,
     Forbidden,
@@ -291,17 +291,20 @@ class Dispatcher:
             self._fill(calls, waiting)
             failure = translate(error)
             for call in calls:
-                call.fail(failure)
+                self._fail(call, failure)
 
     def _fail(self, call: Call, error: AtriumError) -> None:
-        if isinstance(error, NotFound) and call.room.kind == "project":
+        if call.room.kind == "project" and _may_be_elsewhere(error):
             strays = self._strays.get(call.room)
             if strays is None:
                 self._strays[call.room] = [(call, error)]
                 self._begin(self._follow_all(call.room))
             else:
                 strays.append((call, error))
-            return
+        else:
+            self._refuse(call, error)
+
+    def _refuse(self, call: Call, error: AtriumError) -> None:
         if isinstance(error, Forbidden):
             self._refused(call.spec, call.payload, call.principal, call.room)
         call.fail(error)
@@ -322,7 +325,7 @@ class Dispatcher:
             call.fail(translate(broken))
             return
         if elsewhere is None:
-            call.fail(error)
+            self._refuse(call, error)
         else:
             self._queue(replace(call, room=elsewhere))
 
@@ -379,6 +382,11 @@ def _next(waiting: list[Call], most: int) -> list[Call]:
     """The first of those that wait, up to one that has to be alone; or that one."""
     alone = next((at for at, call in enumerate(waiting[:most]) if call.spec.alone), most)
     return waiting[: max(alone, 1)]
+
+
+def _may_be_elsewhere(error: AtriumError) -> bool:
+    """Whether a project has refused what it would refuse as well if it was about a task that has gone from there."""
+    return isinstance(error, (NotFound, Forbidden)) or error.details.get("reason") == ARCHIVED
 
 
 def translate(error: BaseException) -> AtriumError:

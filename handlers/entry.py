@@ -14,6 +14,9 @@ VIEWS: Final = frozenset({"tenant.view", "project.view"})
 """A command that needs no more than this changes what is one's own: how one looks at a project, what one watches. It is for
 people in a session, unless it has a `scope`; a key that may only look changes nothing."""
 
+ARCHIVED: Final = "project_archived"
+"""Why a command is a CONFLICT with a project that is read-only."""
+
 
 def permit(tx: Tx, spec: Spec) -> None:
     """The permission that a call needs; what needs none, or no more than to look, is open to an API key only by its `scope`."""
@@ -35,7 +38,7 @@ def require_open(archived: bool) -> None:
     if archived:
         raise Conflict(
             "This project is archived: take it out of the archive to change it",
-            details={"reason": "project_archived"},
+            details={"reason": ARCHIVED},
         )
 
 

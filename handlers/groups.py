@@ -160,6 +160,8 @@ class Group:
     tenant_status: str
     archived: bool
     """Whether the room is that of an archived project, which is read-only."""
+    gone: bool
+    """Whether it is that of a project in the trash, of which nothing is known but what was applied before."""
     now: datetime
     actors: dict[UUID, dict[str, Any]]
     known: dict[tuple[UUID, UUID], _Applied]
@@ -253,6 +255,8 @@ class Group:
 
     async def _begin(self, call: Call) -> Tx:
         """What a command's handler is given, if its caller may send it."""
+        if self.gone:
+            raise NotFound
         rights = rights_in(self.room, self.actors.get(call.principal.user_id), call.principal)
         if call.principal.authority is None:
             access.require_in_use(self.tenant_status)
@@ -400,11 +404,11 @@ async def open_group(
         for read in rows:
             if read["n"] is not None:
                 ahead[first[read["n"] - 1]].append(read)
-    if row is None or row["kind"] != room.kind or row["gone"]:
+    if row is None or row["kind"] != room.kind:
         raise NotFound
     return Group(
         session, settings, vault, runs, room, str(row["epoch"]), row["head_seq"], row["rights_seq"],
-        row["tenant_status"], row["archived"], row["now"], _actors(row), _known(row), ahead, row["triggers"],
+        row["tenant_status"], row["archived"], row["gone"], row["now"], _actors(row), _known(row), ahead, row["triggers"],
         row["head_seq"],
     )  # fmt: skip
 

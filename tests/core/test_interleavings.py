@@ -184,6 +184,60 @@ async def test_commands_that_follow_a_task_keep_their_order(
         assert seqs == sorted(seqs)
 
 
+@pytest.mark.parametrize("fate", ["project.delete", "project.archive", "project.purge"])
+async def test_commands_follow_a_task_out_of_a_project_that_has_gone(
+    cluster: Cluster, world: World, fate: str
+) -> None:
+    alice, board = await world.person("alice").connect(), Board.of(world)
+    bathroom = (await alice.send("project.create", name="Bathroom", key="BATH")).data.project.id
+    async with second_node(world, cluster) as (_, url):
+        far = await world.person("alice", url=url).connect()
+        assert (await far.send("task.get", task_id=board.first)).success
+        for name, asked in (
+            ("task.transfer", {"task_id": board.first, "to_project_id": bathroom}),
+            *([("project.delete", {})] if fate == "project.purge" else []),
+            (fate, {}),
+        ):
+            done = await alice.send(name, project_id=board.project, **asked)
+            assert done.success, done
+        reply = await far.send("task.update", task_id=board.first, changes={"title": "Here"})
+        assert reply.success, reply
+        assert reply.meta.room == f"project:{bathroom}"
+
+
+async def test_a_command_follows_its_task_to_where_its_sender_may_do_more(
+    cluster: Cluster, world: World
+) -> None:
+    alice, board = await world.person("alice").connect(), Board.of(world)
+    bathroom = (await alice.send("project.create", name="Bathroom", key="BATH")).data.project.id
+    async with second_node(world, cluster) as (_, url):
+        far = await world.person("bob", url=url).connect()
+        assert (await far.send("task.get", task_id=board.first)).success
+        for name, asked in (
+            ("task.transfer", {"task_id": board.first, "to_project_id": bathroom}),
+            ("project.add_member", {"user_id": world.user_ids["bob"], "role": "viewer"}),
+        ):
+            done = await alice.send(name, project_id=board.project, **asked)
+            assert done.success, done
+        reply = await far.send("task.update", task_id=board.first, changes={"title": "Here"})
+        assert reply.success, reply
+        refused = await far.send("task.update", task_id=board.second, changes={"title": "There"})
+        assert refused.error.code == "FORBIDDEN"
+
+
+async def test_a_command_is_known_again_when_its_project_is_in_the_trash(world: World) -> None:
+    alice, board = await world.person("alice").connect(), Board.of(world)
+    asked = {"task_id": board.first, "changes": {"title": "Once"}, "command_id": str(uuid4())}
+    first = await alice.call("task.update", asked)
+    assert first.success
+    assert (await alice.send("project.delete", project_id=board.project)).success
+    again = await alice.call("task.update", asked)
+    assert again.success, again
+    assert (again.data, again.meta) == (first.data, {**first.meta, "duplicate": True})
+    other = await alice.call("task.update", {**asked, "command_id": str(uuid4())})
+    assert other.error.code == "NOT_FOUND"
+
+
 async def test_nothing_is_kept_of_a_tenant_whose_last_client_has_signed_out(world: World) -> None:
     alice = await world.person("alice").connect()
     await alice.rest("POST", "/auth/logout")
