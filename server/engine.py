@@ -151,6 +151,8 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         self._websocket: WebSocket | None = None
         self._beat: Beat | None = None
         self._pinged = False
+        self._held_up = False
+        """Whether reading has rested since the last heartbeat: its answer may be among what is not read yet."""
         self._room: asyncio.Event | None = None
 
     # What leaves.
@@ -215,6 +217,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
             while self._is_full():
                 if self._room is None:
                     self._room = asyncio.Event()
+                self._held_up = True
                 await self._room.wait()
             if number % PACKETS_PER_TURN == 0:
                 await asyncio.sleep(0)
@@ -226,6 +229,7 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
         elif not self.closed:
             self._receive(message)
             if self._is_full() and self._websocket is not None:
+                self._held_up = True
                 self._websocket.hold()
 
     def _is_full(self) -> bool:
@@ -351,10 +355,15 @@ class EngineSocket(async_socket.AsyncSocket):  # type: ignore[misc]
 
     def _ping(self) -> None:
         self._pinged = True
+        self._held_up = self._is_full()
         self._send_engine_packet(packet.Packet(packet.PING))
         self._wait(self.server.until_lost, self._lost)
 
     def _lost(self) -> None:
+        if self._held_up:
+            self._held_up = self._is_full()
+            self._wait(self.server.until_lost, self._lost)
+            return
         if self.transport is not None:
             self.transport.abort()
         self.end(self.server.reason.PING_TIMEOUT, abort=True)

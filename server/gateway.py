@@ -262,8 +262,7 @@ class Gateway:
     async def _open(self, socket: EngineSocket, auth: dict[str, Any]) -> None:
         """Sign a client in, let it into its tenant's and its own room, and tell it where they stand."""
         try:
-            if self.draining:
-                raise Unavailable("This node is going away: connect again")
+            self._require_staying()
             token = auth.get("token")
             if not isinstance(token, str):
                 raise Unauthorized("auth.token is missing")
@@ -291,6 +290,10 @@ class Gateway:
         connection.watch_expiry()
         connection.member_until(connection.principal.member_until)
 
+    def _require_staying(self) -> None:
+        if self.draining:
+            raise Unavailable("This node is going away: connect again")
+
     async def _sign_in(
         self, socket: EngineSocket, token: str, since: object
     ) -> tuple[Connection, dict[RoomKey, RoomState]]:
@@ -303,6 +306,7 @@ class Gateway:
             try:
                 if self._remember(connection):
                     rooms = await self._own_rooms(connection, since)
+                    self._require_staying()  # who is told nothing of a drain would be left behind at its end
                     # The scopes of a key may open neither room; a person always has her own.
                     whole = bool(rooms) or principal.scopes is not None
                     if whole and all(state.rights_seq == principal.rights_seq for state in rooms.values()):

@@ -167,9 +167,11 @@ class Hub:
                 room.ready.set_result(None)  # without the bus, comparing heads makes up for it
             return
         self._flush_room(room)
-        was_live = member in room.live
+        before = room.position if member in room.live else None
+        if (waits := room.waiting.get(member)) is not None:
+            before = waits.after  # has joined, and its room has not come so far yet
         room.drop(member)
-        room.waiting[member] = _Waiting(before=room.position if was_live else None)
+        room.waiting[member] = _Waiting(before=before)
         await asyncio.shield(room.ready)
 
     def release(self, key: RoomKey, member: Member, position: Position) -> None:

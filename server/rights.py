@@ -52,15 +52,20 @@ class RightsWatch:
 
     async def _check(self, tenant_id: UUID) -> None:
         try:
-            while self._wanted.get(tenant_id, 0) > self.known(tenant_id):
+            while self._wanted.get(tenant_id, 0) > (before := self.known(tenant_id)):
+                # What is wanted is wanted once: a failover may have lost that change, and no reading comes to it then.
+                wanted = self._wanted.pop(tenant_id, 0)
                 try:
                     seq = await self._check_once(tenant_id)
                 except LOST as error:
                     log.warning("rights.check_postponed", tenant=str(tenant_id), error=repr(error))
+                    self._wanted[tenant_id] = max(wanted, self._wanted.get(tenant_id, 0))
                     await asyncio.sleep(RETRY)
                     continue
                 if not self._gateway.of_tenant(tenant_id):
                     return  # who comes next begins with what he has read himself
+                if self.known(tenant_id) < before:
+                    continue  # another history has begun meanwhile, and counts anew: the number may be of the old one
                 self._gateway.hub.rights_checked(tenant_id, seq)
         finally:
             self._wanted.pop(tenant_id, None)

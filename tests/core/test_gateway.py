@@ -13,6 +13,7 @@ import orjson
 import pytest
 import socketio
 
+from handlers.groups import Group
 from tests.raw import raw
 from tests.world import Board, Person, World, until
 
@@ -288,6 +289,30 @@ async def test_more_than_may_wait_are_not_refused_but_wait(worlds: Callable[...,
         for n in range(100)
     ]
     assert all(reply.success for reply in await asyncio.gather(*sent))
+
+
+async def test_a_heartbeat_behind_calls_that_wait_is_not_missed(
+    worlds: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing more is read from who has sent too much, not even the answer to a heartbeat: that must not end it."""
+    world = await worlds(max_pending_commands=4, group_commit=4, ping_interval=0.2, ping_timeout=0.3)
+    carry_out = Group.carry_out
+
+    async def slowly(self: Group) -> Any:
+        await asyncio.sleep(0.1)
+        return await carry_out(self)
+
+    monkeypatch.setattr(Group, "carry_out", slowly)
+    async with raw(world) as client:
+        for n in range(60):
+            payload = {"task_id": world.tasks[0], "changes": {"title": f"Title {n}"}}
+            await client.text(f"42{n}" + orjson.dumps(["task.update", payload]).decode())
+        for n in range(60):
+            assert '"success":true' in await client.until(f"43{n}[")
+        await client.still_works()
+        async with asyncio.timeout(2):  # and who is silent is found out as before
+            while not client.ws.closed:
+                await client.ws.receive()
 
 
 # Bad packets.

@@ -590,6 +590,22 @@ async def test_a_join_that_fails_leaves_nobody_in_another_epoch(world: World) ->
     assert member.lost == [0]
 
 
+async def test_a_join_that_fails_changes_nothing_for_who_waits_for_its_room(world: World) -> None:
+    """It has joined, and the room has not come to its snapshot yet: the next join, which fails, must not put it out."""
+    found, key = world.node.hub, RoomKey(UUID(world.tenant_id), "project", uuid4())
+    live, waits = Listener(), Listener()
+    for member, position in ((live, 10), (waits, 12)):
+        await found.attach(key, member)
+        found.release(key, member, Position("first", position))
+    await found.attach(key, waits)
+    found.deliver(Batch(key, "first", 11, [_said(11)]))
+    assert found.give_up(key, waits)
+    found.deliver(Batch(key, "first", 12, [_said(12), _said(13)]))
+    found.flush()
+    assert waits.got == [_said(13)]
+    assert not waits.lost
+
+
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "with another"])
 async def test_a_join_takes_long_in_a_room_where_much_is_said(
     worlds: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, alone: bool

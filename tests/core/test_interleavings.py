@@ -13,6 +13,7 @@ import pytest
 from handlers.groups import Group
 from server import hub as hub_module
 from storage.rooms import RoomKey
+from tests.raw import raw
 from tests.world import Board, Cluster, Person, World, fresh_world, second_node, until
 
 
@@ -280,3 +281,72 @@ async def test_what_cannot_be_delivered_was_applied_all_the_same(
     reply = await alice.send("task.create", room=world.project, title="Kept")
     assert reply.success, reply
     await until(lambda: reply.meta.seq in alice.seqs(world.project))
+
+
+async def test_a_change_of_rights_that_a_failover_has_lost_is_not_looked_for_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told before it was lost: no reading will ever come to its number."""
+    watch, tenant_id, checks = world.node.gateway.rights, UUID(world.tenant_id), 0
+    await world.person("alice").connect()
+    check_once = watch._check_once
+
+    async def counted(tenant_id: UUID) -> int:
+        nonlocal checks
+        checks += 1
+        return await check_once(tenant_id)
+
+    monkeypatch.setattr(watch, "_check_once", counted)
+    watch.want(tenant_id, watch.known(tenant_id) + 1)
+    await until(lambda: not watch._checking, within=3)
+    assert checks == 1
+
+
+async def test_a_check_that_has_read_the_old_history_does_not_count_in_the_new_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There were more changes of rights in the old history; those that the new one has again must not be taken for them."""
+    watch, hub, tenant_id = world.node.gateway.rights, world.node.hub, UUID(world.tenant_id)
+    alice, gus = await world.person("alice").connect(), await world.person("gus").connect()
+    await gus.join(world.project)
+    check_once = watch._check_once
+
+    async def old(_tenant_id: UUID) -> int:
+        monkeypatch.setattr(watch, "_check_once", check_once)
+        key = RoomKey(tenant_id, "user", UUID(alice.id))
+        hub.behind(key, str(uuid4()), 0)
+        return hub.rights.get(tenant_id, 0) + 100
+
+    monkeypatch.setattr(watch, "_check_once", old)
+    watch.want(tenant_id, watch.known(tenant_id) + 1)
+    await until(lambda: not watch._checking)
+    gone = await alice.send(
+        "project.remove_member", project_id=world.project_id, user_id=world.user_ids["gus"]
+    )
+    assert gone.success, gone
+    await gus.hears("room.closed", room=world.project, within=2)
+
+
+async def test_who_signs_in_while_a_drain_begins_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be told nothing of the drain, and be left behind where that is over before."""
+    gateway, begun, go_on = world.node.gateway, asyncio.Event(), asyncio.Event()
+    token, principal = await world.token("alice"), world.node.sessions.principal
+
+    async def slowly(*args: Any) -> Any:
+        found = await principal(*args)
+        begun.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(world.node.sessions, "principal", slowly)
+    async with raw(world, name=None) as client:
+        await client.text("40" + orjson.dumps({"token": token}).decode())
+        await begun.wait()
+        await gateway.drain()
+        go_on.set()
+        while (packet := await client.packet(within=3)) is not None:
+            assert not packet.startswith("40"), "signed in by a node that goes away"
+    assert not gateway.connections
+    assert not gateway.of_tenant(UUID(world.tenant_id))
