@@ -50,7 +50,8 @@ class Refusals:
 
     async def stop(self) -> None:
         """Write what waits, and end."""
-        await end_tasks(self._task)
+        async with self._writing:  # what is being written is not cut off
+            await end_tasks(self._task)
         try:
             await self.once()
         except LOST as error:

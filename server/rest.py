@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 from pydantic import BaseModel
 
@@ -58,6 +59,10 @@ NEW_COOKIE: Final = web.RequestKey("new_cookie", str)
 NEW_COOKIES: Final = web.RequestKey("new_cookies", dict[str, tuple[str, int]])
 BILL: Final = web.RequestKey("bill", Bill)
 _VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})"')
+
+BAD_BODY: Final = (HttpProcessingError, web.RequestPayloadError)
+"""What aiohttp raises at a body that is not as its headers say: compressed, or in chunks."""
+NOT_AS_SAID: Final = "The body cannot be read: it is not as its headers say"
 
 STREAMED: Final = ("upload", "download")
 """Kinds of calls whose bytes do not fit into memory: server/streams.py answers them."""
@@ -390,7 +395,7 @@ async def _payload(spec: Spec, request: web.Request) -> dict[str, Any]:
     if request.method in ("GET", "HEAD"):
         data = dict(request.query)
     elif spec.form and request.content_type == "application/x-www-form-urlencoded":
-        data = dict(await request.post())
+        data = await _form(request)
     else:
         data = await _body(request)
     return with_path_and_headers(spec, request, data)
@@ -416,8 +421,18 @@ def with_path_and_headers(spec: Spec, request: web.Request, data: dict[str, Any]
     return data
 
 
+async def _form(request: web.Request) -> dict[str, Any]:
+    try:
+        return dict(await request.post())
+    except (*BAD_BODY, ValueError, LookupError):  # also what is no text, or in an encoding that there is not
+        raise ValidationFailed(NOT_AS_SAID) from None
+
+
 async def _body(request: web.Request) -> dict[str, Any]:
-    raw = await request.read()
+    try:
+        raw = await request.read()
+    except BAD_BODY:
+        raise ValidationFailed(NOT_AS_SAID) from None
     if not raw:
         return {}
     try:

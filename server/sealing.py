@@ -83,7 +83,11 @@ class Sealer:
             log.info("audit.head", **said)
             lines.append(orjson.dumps({"at": timestamp(datetime.now(UTC)), **said}) + b"\n")
         if lines:
-            await asyncio.to_thread(_append, heads_file(self._settings.data_dir), b"".join(lines))
+            try:
+                await asyncio.to_thread(_append, heads_file(self._settings.data_dir), b"".join(lines))
+            except OSError:  # a full disk, say: with the next ones, unless a chain has gone on by then
+                self._heads = {**heads, **self._heads}
+                raise
         return len(lines)
 
     async def trim(self, now: datetime | None = None) -> int:
@@ -184,9 +188,13 @@ def heads_file(data_dir: Path) -> Path:
 
 def _append(path: Path, lines: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(file, lines)
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            lines = b"\n" + lines  # a full disk has left half a line
+        while lines:
+            lines = lines[os.write(file, lines) :]
         os.fsync(file)
     finally:
         os.close(file)

@@ -10,7 +10,6 @@ from typing import Any, Final
 import aiohttp
 import structlog
 from aiohttp import BodyPartReader, MultipartReader, web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from handlers.context import Principal
 from handlers.errors import ValidationFailed
@@ -38,7 +37,7 @@ BAD_FORM: Final = (
     ValueError,
     AssertionError,
     RuntimeError,
-    HttpProcessingError,
+    *rest.BAD_BODY,
     aiohttp.BadContentDispositionHeader,  # warnings, where those are errors
     aiohttp.BadContentDispositionParam,
 )
@@ -169,8 +168,8 @@ async def _whole(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     try:
         async for chunk in chunks:
             yield chunk
-    except (HttpProcessingError, web.RequestPayloadError):
-        raise ValidationFailed("The body cannot be read: it is not as its headers say") from None
+    except rest.BAD_BODY:
+        raise ValidationFailed(rest.NOT_AS_SAID) from None
     except aiohttp.ClientError as error:
         raise ConnectionResetError("the upload broke off") from error
 

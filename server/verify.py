@@ -184,7 +184,10 @@ def read_heads(data_dir: Path) -> Mapping[UUID, dict[int, bytes]]:
         last: dict[UUID, tuple[int, bytes]] = {}
         with path.open("rb") as lines:
             for line in lines:
-                said = orjson.loads(line)
+                try:
+                    said = orjson.loads(line)
+                except ValueError:  # half of one, which a full disk has left
+                    continue
                 last[UUID(said["tenant"])] = said["seq"], bytes.fromhex(said["hash"])
         for tenant_id, (seq, digest) in last.items():
             found.setdefault(tenant_id, {})[seq] = digest

@@ -157,7 +157,7 @@ class Budgets:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.due: list[Window] = []
+        self.due: OrderedDict[Window, None] = OrderedDict()
         self._windows: OrderedDict[tuple[str, Hashable], tuple[Window, ...]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -189,8 +189,14 @@ class Budgets:
             window.current += 1
             window.unsent += 1
             if window.unsent == window.share_at:
-                self.due.append(window)
+                self.tell(window)
         return None
+
+    def tell(self, window: Window) -> None:
+        """Have the others told of a window, once; where too many wait for that they do not hear of the oldest."""
+        self.due[window] = None
+        if len(self.due) > MOST_BUDGETS:
+            self.due.popitem(last=False)
 
     def tidy(self) -> int:
         """Forget what is past; returns how many budgets that was."""

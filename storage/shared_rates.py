@@ -86,12 +86,15 @@ class SharedBudgets:
             async with asyncio.timeout(self.patience):
                 await self._storage.get("here")
             while self.budgets.due:
-                due, self.budgets.due = self.budgets.due[:AT_ONCE], self.budgets.due[AT_ONCE:]
+                most = min(AT_ONCE, len(self.budgets.due))
+                due = [self.budgets.due.popitem(last=False)[0] for _ in range(most)]
                 try:
                     async with asyncio.timeout(self.patience):
                         await asyncio.gather(*(self._tell(self._storage, window) for window in due))
                 except AWAY:
-                    self.budgets.due += [window for window in due if window.unsent]
+                    for window in due:
+                        if window.unsent:
+                            self.budgets.tell(window)
                     raise
         except AWAY as error:
             self._lost(error)
@@ -106,13 +109,14 @@ class SharedBudgets:
         return admitted
 
     async def _tell(self, storage: RedisStorage, window: Window) -> None:
+        window.used(self.budgets.clock())  # what was counted in a span that is over is not told
         told = window.unsent
         if told:
             await storage.acquire_sliding_window_entry(window.key, NO_LIMIT, window.span, told)
             window.unsent = max(0, window.unsent - told)
         await self._ask(storage, window)
         if window.share_at and window.unsent >= window.share_at:
-            self.budgets.due.append(window)
+            self.budgets.tell(window)
 
     async def _ask(self, storage: RedisStorage, window: Window) -> None:
         previous, _, current, left = await storage.get_sliding_window(window.key, window.span)

@@ -78,6 +78,25 @@ async def test_odd_bodies(shared: World, owner: Person, body: bytes) -> None:
     assert (reply.status, reply.error.code) == (422, "VALIDATION_ERROR")
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_is_not_encoded_as_it_says(shared: World, owner: Person, encoding: str) -> None:
+    path, headers = f"/tenants/{shared.tenant_id}/projects", {"Content-Encoding": encoding}
+    reply = await owner.rest("POST", path, data=b'{"name": "Packed"}', headers=headers)
+    assert (reply.status, reply.error.code) == (422, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoding", "body"),
+    [("", "gzip", b"logout_token=x"), ("", "", b"logout_token=\xff"), ("; charset=nonsense", "", b"logout_token=x")],
+)  # fmt: skip
+async def test_odd_forms(shared: World, kind: str, encoding: str, body: bytes) -> None:
+    headers = {"Content-Type": f"application/x-www-form-urlencoded{kind}"}
+    headers |= {"Content-Encoding": encoding} if encoding else {}
+    path = f"/auth/oidc/{shared.tenant_id}/backchannel-logout"
+    reply = await shared.request("POST", path, data=body, headers=headers)
+    assert (reply.status, reply.error.code) == (422, "VALIDATION_ERROR")
+
+
 @pytest.mark.parametrize("condition", ["7", '"x"', '"-1"', "*", '"99999999999999999999"', '"0"'])
 async def test_an_odd_condition(shared: World, owner: Person, condition: str) -> None:
     reply = await owner.rest(

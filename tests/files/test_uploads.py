@@ -92,6 +92,12 @@ async def test_a_form_that_cannot_be_read_is_refused(shared: World, body: bytes)
     assert await rows(shared) == before
 
 
+async def test_a_form_that_is_not_encoded_as_it_says_is_refused(shared: World) -> None:
+    kind = {"Content-Type": "multipart/form-data; boundary=b", "Content-Encoding": "gzip"}
+    reply = await upload_form(shared, FILE + END, **kind)
+    assert (reply.status, reply.error.code) == (422, "VALIDATION_ERROR"), reply
+
+
 async def test_a_form_may_come_in_any_pieces(shared: World) -> None:
     """As the network cuts it: in the midst of a field, of a boundary, of the bytes."""
     body = part('name="name"', b"Named.txt") + part('name="file"; filename="x"', b"Two coats") + END

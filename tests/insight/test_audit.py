@@ -1,5 +1,6 @@
 """The audit log as people read it: newest first, filtered, as a file, and nobody else's."""
 
+import asyncio
 import csv
 import io
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ import pytest
 
 from handlers import sheets
 from handlers.insight import audit
-from tests.world import Board, Person, World
+from tests.world import Board, Person, World, until
 
 
 async def log(person: Person, **filters: Any) -> list[Any]:
@@ -39,6 +40,23 @@ async def test_the_newest_comes_first(busy: World, alice: Person, board: Board) 
     assert move.changes == {"task_id": board.second, "column_id": board.doing}
     assert entries[1].changes["changes"] == {"title": "Title 2"}
     assert entries[1].was == {"title": "Title 1"}
+
+
+async def test_a_refusal_that_is_being_written_is_kept_when_the_node_ends(
+    world: World, alice: Person, bob: Person, board: Board
+) -> None:
+    await bob.connect()
+    refusals = world.node.refusals
+    async with world.sql() as db, db.transaction():
+        await db.execute("LOCK TABLE audit_pending IN EXCLUSIVE MODE")
+        assert (
+            await bob.send("project.update", project_id=board.project, name="x")
+        ).error.code == "FORBIDDEN"
+        await until(lambda: not refusals._waiting)
+        stopping = asyncio.create_task(refusals.stop())
+        await asyncio.sleep(0.1)
+    await stopping
+    assert [entry.actor_id for entry in await log(alice, outcome="FORBIDDEN")] == [bob.id]
 
 
 async def test_filters(busy: World, alice: Person, bob: Person, board: Board) -> None:

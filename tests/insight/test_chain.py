@@ -15,7 +15,7 @@ from handlers.evidence import INSTANCE
 from handlers.insight.chain import Signer, follow, genesis
 from server.app import instance_secret
 from server.sealing import Sealer, heads_file
-from server.verify import Chain, Verifier
+from server.verify import Chain, Verifier, read_heads
 from tests.contract.test_schema import logged_in
 from tests.world import World
 
@@ -220,6 +220,34 @@ async def test_an_end_that_was_cut_off_is_noticed_by_the_heads(
     finding = (await verdict(world)).finding
     assert finding.seq == rows[-1]["seq"]
     assert "rewritten" in finding.what
+
+
+async def test_heads_that_could_not_be_written_are_written_later(
+    quiet: Callable[..., Any], tmp_path: Path
+) -> None:
+    world = await quiet()
+    await world.person("bob").sign_in()
+    await world.node.sealer.once()
+    (tmp_path / "audit").touch()  # where the directory should be
+    with pytest.raises(OSError, match="exists"):
+        await world.node.sealer.tell_heads()
+    (tmp_path / "audit").unlink()
+    await world.node.sealer.tell_heads()
+    said = [orjson.loads(line) for line in heads_file(tmp_path).read_bytes().splitlines()]
+    assert world.tenant_id in {each["tenant"] for each in said}
+
+
+async def test_half_a_line_that_a_full_disk_left_spoils_no_head(
+    quiet: Callable[..., Any], tmp_path: Path
+) -> None:
+    world = await quiet()
+    await world.person("bob").sign_in()
+    await world.node.sealer.once()
+    heads_file(tmp_path).parent.mkdir(exist_ok=True)
+    heads_file(tmp_path).write_bytes(b'{"at":"2026-11-')
+    await world.node.sealer.tell_heads()
+    assert UUID(world.tenant_id) in read_heads(tmp_path)
+    assert (await verdict(world)).finding is None
 
 
 async def test_a_chain_that_is_gone_altogether_is_noticed(quiet: Callable[..., Any], tmp_path: Path) -> None:

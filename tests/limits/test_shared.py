@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from storage import rates
 from storage.rates import Rule, parse_rates
 from storage.shared_rates import SharedBudgets
 from storage.valkey import EmbeddedValkey
@@ -85,7 +86,7 @@ async def test_a_short_span_stays_on_its_node(nodes: Nodes) -> None:
     one, budget = await nodes(), rule("8/second", exact=False)
     for _ in range(8):
         one.budgets.take((budget, "alice"))
-    assert one.budgets.due == []
+    assert not one.budgets.due
 
 
 async def test_redis_dies_and_comes_back(nodes: Nodes, valkey: EmbeddedValkey) -> None:
@@ -117,3 +118,29 @@ async def test_a_start_without_redis_holds_nothing_up(nodes: Nodes) -> None:
     shared, budget = await nodes("redis://127.0.0.1:1/0", patience=0.3), rule("10/hour")
     assert await _admitted([shared.take((budget, "alice")) for _ in range(50)]) == 10
     assert not shared.healthy
+
+
+async def test_what_is_past_is_not_told(nodes: Nodes) -> None:
+    """Of calls in a span that is over nobody needs to know when Redis is back: there is room again."""
+    one, two, budget = await nodes(interval=600), await nodes(), rule("5/second")
+    one.healthy = False
+    assert await _admitted([one.take((budget, "alice")) for _ in range(9)]) == 5
+    await asyncio.sleep(2.1)
+    await one.exchange()
+    assert one.healthy
+    assert await _admitted([two.take((budget, "alice")) for _ in range(5)]) == 5
+
+
+async def test_what_waits_for_redis_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "MOST_BUDGETS", 100)
+    shared, budget, now = SharedBudgets("redis://127.0.0.1:1/0"), rule("5/second"), [0.0]
+    shared.budgets.clock = lambda: now[0]
+    shared.healthy = False
+    for _ in range(300):
+        await shared.take((budget, "alice"))
+        now[0] += 1
+    assert len(shared.budgets.due) == 1
+    for number in range(300):
+        await shared.take((budget, number))
+    assert len(shared.budgets.due) <= 100
+    await shared.stop()
