@@ -332,7 +332,7 @@ class Connection:
         self.socket.end(self.socket.server.reason.SERVER_DISCONNECT)
 
     def shut(self) -> None:
-        """The transport has gone: forget what has not been started."""
+        """The transport has gone, or it was never let in: forget what has not been started."""
         self.closed = True
         self._queue.clear()
         self._make_room()

@@ -1,7 +1,9 @@
 """What comes between two steps of the core: each of these has gone wrong once."""
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -363,6 +365,34 @@ async def test_a_token_whose_session_ends_while_it_is_taken_over(
     else:
         assert renewed.error.code == "UNAVAILABLE"
         assert (await alice.send("tenant.get")).success, "her own session has not ended"
+
+
+async def test_nothing_is_kept_of_who_goes_while_signing_in(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where a check of rights has looked at it meanwhile: its membership ends in a year."""
+    gateway, begun, go_on = world.node.gateway, asyncio.Event(), asyncio.Event()
+    token, own_rooms, kept = await world.token("gus"), gateway._own_rooms, list[Any]()
+
+    async def slowly(connection: Any, since: object) -> Any:
+        rooms = await own_rooms(connection, since)
+        kept.append(weakref.ref(connection))
+        begun.set()
+        await go_on.wait()
+        return rooms
+
+    monkeypatch.setattr(gateway, "_own_rooms", slowly)
+    async with raw(world, name=None) as client:
+        await client.text("40" + orjson.dumps({"token": token}).decode())
+        await begun.wait()
+        await gateway.recheck(UUID(world.tenant_id))
+        await until(lambda: not gateway.rights._checking)
+        begun.clear()
+    await until(lambda: not gateway.engines["/socket.io/"].sockets)
+    go_on.set()
+    await until(lambda: not gateway._tasks)
+    gc.collect()
+    assert [one() for one in kept] == [None]
 
 
 async def test_who_signs_in_while_a_drain_begins_is_refused(
