@@ -44,7 +44,9 @@ class Principal:
     expires_at: float
     """When the token expires (seconds since the epoch)."""
     member_until: datetime | None = None
-    """When the membership ends by itself."""
+    """When the membership ends by itself, by the clock of Postgres."""
+    clock_ahead: float = 0.0
+    """How far that clock was ahead of this node's when this was read (seconds)."""
     rights_seq: int = 0
     """The tenant's number of changes of rights when this was read."""
     scopes: frozenset[str] | None = None

@@ -280,14 +280,16 @@ class Connection:
             loop.call_later(max(left + grace, 0), self._expired),
         ]
 
-    def member_until(self, moment: datetime | None) -> None:
-        """Check this tenant's connections again when the membership, or the API key, ends by itself."""
+    def member_until(self, moment: datetime | None, clock_ahead: float) -> None:
+        """Check this tenant's connections again when the membership, or the API key, ends by itself: by the clock of
+        Postgres, which is so far ahead of this node's (seconds).
+        """
         if self._membership is not None:
             self._membership.cancel()
             self._membership = None
         if moment is not None:
             self._membership = asyncio.get_running_loop().call_later(
-                max(moment.timestamp() - time.time(), 0) + CLOCK_SLACK, self._membership_ended
+                max(moment.timestamp() - time.time() - clock_ahead, 0) + CLOCK_SLACK, self._membership_ended
             )
 
     def _membership_ended(self) -> None:

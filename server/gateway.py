@@ -288,7 +288,7 @@ class Gateway:
         for room, state in rooms.items():
             self.enter(connection, room, state)
         connection.watch_expiry()
-        connection.member_until(connection.principal.member_until)
+        connection.member_until(connection.principal.member_until, connection.principal.clock_ahead)
 
     def _require_staying(self) -> None:
         if self.draining:

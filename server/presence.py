@@ -27,6 +27,11 @@ COALESCE: Final = 0.05
 
 STATE, WHO = "presence.state", "presence.who"
 
+AT: Final = "at"
+"""Where an entry keeps when it was changed last, by its node's clock (seconds since 1970): of several windows of a person the
+one used last shows. Clients do not get it.
+"""
+
 _RANK: Final = {"busy": 2, "online": 1, "away": 0}
 
 
@@ -66,9 +71,13 @@ class Presence:
             room = self._rooms[key] = _Room()
             self._hub.relay(key, msgpack.packb((WHO, self._node)))
         principal = connection.principal
-        room.local.setdefault(
-            connection, {"user_id": str(principal.user_id), "name": principal.name, "status": "online"}
-        )  # fmt: skip
+        entry = {
+            "user_id": str(principal.user_id),
+            "name": principal.name,
+            "status": "online",
+            AT: time.time(),
+        }
+        room.local.setdefault(connection, entry)
         self._changed(key, room)
 
     def leave(self, connection: "Connection", key: RoomKey) -> None:
@@ -88,7 +97,7 @@ class Presence:
         room = self._rooms.get(key)
         if room is None or connection not in room.local:
             raise NotFound("Join the room first")
-        changed = {**room.local[connection], **entry}
+        changed = {**room.local[connection], **entry, AT: time.time()}
         room.local[connection] = {name: value for name, value in changed.items() if value is not None}
         self._changed(key, room)
 
@@ -165,12 +174,14 @@ class Presence:
         people: dict[str, dict[str, Any]] = {}
         now = time.monotonic()
         entries = [entry for expires, listed in room.remote.values() if expires > now for entry in listed]
-        for entry in (*entries, *room.local.values()):
+        for entry in sorted((*entries, *room.local.values()), key=lambda entry: entry.get(AT, 0.0)):
             known = people.get(entry["user_id"])
             merged = {**known, **entry} if known else dict(entry)
             if known and _RANK[known["status"]] > _RANK[entry["status"]]:
                 merged["status"] = known["status"]
             people[entry["user_id"]] = merged
+        for person in people.values():
+            person.pop(AT, None)
         return people
 
     async def _keep_lease(self) -> None:

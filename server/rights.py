@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from handlers import access
+from handlers.identity.sessions import clock_ahead
 from handlers.rooms import view_needs
 from storage.postgres import LOST, Database, Session
 from storage.rooms import RoomKey
@@ -80,6 +81,7 @@ class RightsWatch:
             asked = {connection: list(connection.rooms) for connection in connections}
             sessions = {connection: connection.principal.session_id for connection in connections}
             seq: int = tenant["rights_seq"]
+            ahead = clock_ahead(tenant["now"])
             rows = await session.many("live_sessions", session_ids=list(set(sessions.values())))
             live = {row["session_id"]: row for row in rows}
             rights = await _rights(session, asked)
@@ -91,7 +93,7 @@ class RightsWatch:
                 connection.end("revoked" if tenant["status"] == "active" else tenant["status"])
                 continue
             connection.limit(row["scopes"])
-            connection.member_until(row["expires_at"])
+            connection.member_until(row["expires_at"], ahead)
             for room in rooms:
                 connection.settle(room, _seen(room, connection, rights))
         return seq

@@ -8,7 +8,7 @@ RETURNING rights_seq;
 SELECT r.tenant_id, r.rights_seq FROM raise_rights_of(:user_id) AS r;
 
 -- tenant_rights :one
-SELECT t.rights_seq, t.status FROM tenants AS t WHERE t.id = :tenant_id;
+SELECT t.rights_seq, t.status, clock_timestamp() AS now FROM tenants AS t WHERE t.id = :tenant_id;
 
 -- Which of these sessions, or API keys, may still be connected to the tenant, and until which moment nothing changes
 -- by itself.

@@ -64,6 +64,7 @@ class Sessions:
             session_id=claims.session_id,
             expires_at=claims.expires_at,
             member_until=row["expires_at"],
+            clock_ahead=clock_ahead(row["now"]),
             rights_seq=row["rights_seq"],
             origin=origin,
             impersonator_id=row["impersonator_id"],
@@ -119,6 +120,7 @@ class Sessions:
             session_id=key_id,
             expires_at=row["expires_at"].timestamp() if row["expires_at"] else math.inf,
             member_until=min(ends, default=None),
+            clock_ahead=clock_ahead(row["now"]),
             rights_seq=row["rights_seq"],
             scopes=frozenset(row["scopes"]),
             key_name=row["key_name"],
@@ -135,6 +137,11 @@ class Sessions:
         if row is None:
             raise Unauthorized("The API key is not valid: it was revoked or has expired, or never was one")
         return key_id, row
+
+
+def clock_ahead(now: datetime) -> float:
+    """How far the clock of Postgres, which has just said `now`, is ahead of this node's (seconds)."""
+    return now.timestamp() - time.time()
 
 
 class LastUse:

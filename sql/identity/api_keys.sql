@@ -1,7 +1,7 @@
 -- API keys. A key's own hash is written once and never read back.
 
 -- api_key_holder :maybe
-SELECT h.* FROM api_key_holder(:key_id, :secret_hash) AS h;
+SELECT h.*, clock_timestamp() AS now FROM api_key_holder(:key_id, :secret_hash) AS h;
 
 -- At most once a minute for each key, on all nodes together.
 -- touch_api_key :exec

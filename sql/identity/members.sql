@@ -140,7 +140,8 @@ SELECT
     t.name AS tenant_name, t.slug AS tenant_slug, t.rights_seq,
     t.status AS tenant_status,
     t.require_second_factor AND s.second_factor_at IS NULL AS lacks_second_factor,
-    s.impersonator_id
+    s.impersonator_id,
+    clock_timestamp() AS now
 FROM users AS u
 JOIN sessions AS s ON s.user_id = u.id AND s.id = :session_id AND s.revoked_at IS NULL AND s.expires_at > now()
 JOIN members AS m

@@ -560,6 +560,28 @@ async def test_who_comes_and_goes_is_seen(world: World, alice: Person, board: Bo
     assert [p.user_id for p in (await alice.hears("presence.changed", room=board.room)).left] == [bob.id]
 
 
+@pytest.mark.parametrize("nodes", ["one node", "two nodes"])
+async def test_of_several_windows_the_last_one_used_shows_the_focus(
+    pair: tuple[World, str], nodes: str
+) -> None:
+    world, there = pair
+    room, url = world.project, there if nodes == "two nodes" else None
+    alice, *windows = [world.person("alice"), world.person("bob"), world.person("bob", url=url)]
+    for person in (alice, *windows):
+        await person.join(room)
+    for turn in range(4):
+        cursor = {"turn": turn}
+        assert (await windows[turn % 2].send("presence.set", room=room, cursor=cursor)).success
+        async with asyncio.timeout(2):
+            while True:
+                changed = await alice.hears("presence.changed", room=room)
+                if cursor in [person.get("cursor") for person in (*changed.joined, *changed.updated)]:
+                    break
+    again = await alice.join(room)
+    (bob,) = [member for member in again.presence.members if member.user_id == windows[0].id]
+    assert set(bob) == {"user_id", "name", "status", "cursor"}
+
+
 async def test_typing_is_told_to_the_others(world: World, alice: Person, bob: Person, board: Board) -> None:
     await bob.send("typing.start", room=board.room)
     heard = await alice.hears("typing")

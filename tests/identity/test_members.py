@@ -1,6 +1,7 @@
 """Members come, change and go; what they may do ends at once, on every node."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -100,6 +101,25 @@ async def test_a_membership_ends_by_the_clock(pair: Pair) -> None:
     await asyncio.wait_for(bob.disconnected.wait(), 5)
     await alice.send("task.move", task_id=world.tasks[0], column_id=world.columns["Done"])
     assert not [name for name, _ in bob.journal if name == "task.moved"]
+
+
+@pytest.mark.parametrize("wrong", [20, -20], ids=["fast", "slow"])
+async def test_a_membership_ends_by_the_clock_of_postgres(
+    world: World, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    """A node whose clock is a little wrong puts nobody out later, and does not ask again and again until then."""
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + wrong)
+    alice, before = await world.person("alice").connect(), await world.person("bob").connect()
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+    assert (await alice.send("member.update", user_id=before.id, expires_at=soon)).success
+    after = await world.person("bob").connect()
+    async with world.sql() as db:
+        changes = "SELECT rights_seq FROM tenants WHERE id = $1"
+        begun = await db.fetchval(changes, UUID(world.tenant_id))
+        for person in (before, after):
+            await asyncio.wait_for(person.disconnected.wait(), 4)
+        assert await db.fetchval(changes, UUID(world.tenant_id)) - begun <= 4
 
 
 async def test_there_is_always_an_owner(world: World, alice: Person) -> None:
