@@ -1123,9 +1123,13 @@ CREATE FUNCTION public.trim_room_events(older_than timestamp with time zone) RET
         SELECT tenant_id, room_id, max(seq) AS seq FROM room_events
         WHERE at < older_than AND pg_try_advisory_xact_lock(hashtext('trim_room_events'))
         GROUP BY tenant_id, room_id
+    ), held AS MATERIALIZED (
+        SELECT r.tenant_id, r.id, f.seq FROM rooms AS r JOIN floors AS f ON f.tenant_id = r.tenant_id AND f.room_id = r.id
+        ORDER BY r.tenant_id, array_position(ARRAY['tenant', 'project', 'channel', 'document', 'user'], r.kind), r.id
+        FOR NO KEY UPDATE OF r
     ), raised AS (
-        UPDATE rooms AS r SET floor_seq = greatest(r.floor_seq, f.seq)
-        FROM floors AS f WHERE r.tenant_id = f.tenant_id AND r.id = f.room_id
+        UPDATE rooms AS r SET floor_seq = greatest(r.floor_seq, h.seq)
+        FROM held AS h WHERE r.tenant_id = h.tenant_id AND r.id = h.id
     ), subjects AS (
         DELETE FROM event_tasks AS t USING floors AS f
         WHERE t.tenant_id = f.tenant_id AND t.room_id = f.room_id AND t.seq <= f.seq

@@ -61,6 +61,16 @@ async def test_events_go_after_their_days_and_the_floor_rises(
     assert len(after.snapshot.tasks) == len(before.snapshot.tasks)
 
 
+async def test_it_locks_rooms_in_the_order_of_everybody_else(world: World, board: Board) -> None:
+    """A command that has its project's room, and goes on to that of a person, is in nobody's way."""
+    async with world.sql() as db, db.transaction():
+        await db.execute("SELECT FROM rooms WHERE id = $1 FOR NO KEY UPDATE", UUID(board.project))
+        trimming = asyncio.create_task(world.node.maintenance.once(datetime.now(UTC) + timedelta(days=365)))
+        await asyncio.sleep(0.3)
+        await db.execute("SELECT FROM rooms WHERE kind = 'user' ORDER BY id FOR UPDATE")
+    await trimming
+
+
 async def test_every_tenant_is_kept_tidy(world: World) -> None:
     async with world.sql() as db:
         tenants = await db.fetchval("SELECT count(DISTINCT tenant_id) FROM room_events")
