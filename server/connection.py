@@ -308,7 +308,10 @@ class Connection:
             raise Conflict("A connection keeps whoever acts by it: connect anew")
         if (principal.user_id, principal.tenant_id) != (self.principal.user_id, self.principal.tenant_id):
             raise Conflict("A connection keeps its person and its tenant: connect anew for another one")
-        if principal.rights_seq < self.gateway.rights.known(principal.tenant_id):
+        rights = self.gateway.rights
+        # A check that is under way looks at the session before: whether the new one has ended it does not see.
+        unseen = principal.session_id != self.principal.session_id and rights.is_checking(principal.tenant_id)
+        if unseen or principal.rights_seq < rights.known(principal.tenant_id):
             raise Unavailable("The rights in this tenant have just changed: try again")
         self.principal = principal
         self.watch_expiry()
@@ -329,7 +332,7 @@ class Connection:
         self.socket.end(self.socket.server.reason.SERVER_DISCONNECT)
 
     def shut(self) -> None:
-        """The transport has gone: forget what has not been started."""
+        """The transport has gone, or it was never let in: forget what has not been started."""
         self.closed = True
         self._queue.clear()
         self._make_room()

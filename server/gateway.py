@@ -146,7 +146,6 @@ class Gateway:
         connection: Connection | None = socket.connection
         if connection is None:
             return
-        connection.shut()
         self.connections.pop(connection.sid, None)
         self._forget(connection)
         self.gone.append(Gone.of(connection, reason))
@@ -333,6 +332,7 @@ class Gateway:
         return True
 
     def _forget(self, connection: Connection) -> None:
+        connection.shut()
         for room in list(connection.rooms):
             self.leave(connection, room)
         connections = self._tenants.get(connection.principal.tenant_id, set())

@@ -48,6 +48,9 @@ class RightsWatch:
             self._checking.add(tenant_id)
             self._gateway.keep(asyncio.ensure_future(self._check(tenant_id)))
 
+    def is_checking(self, tenant_id: UUID) -> bool:
+        return tenant_id in self._checking
+
     def known(self, tenant_id: UUID) -> int:
         return self._gateway.hub.rights.get(tenant_id, 0)
 

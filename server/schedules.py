@@ -13,7 +13,7 @@ import orjson
 import structlog
 from pydantic import Field
 
-from handlers.errors import AtriumError, Forbidden, NotFound
+from handlers.errors import AtriumError, Forbidden, NotFound, Unavailable
 from handlers.registry import SPECS, Payload, Text, control
 from handlers.work.planning.schedule import ScheduleOf
 from server.connection import Answer, Connection
@@ -52,6 +52,7 @@ class _Watch:
     told: bytes | None = None
     """As it was when it was last reckoned."""
     timer: asyncio.TimerHandle | None = None
+    reckoning: asyncio.Task[None] | None = None
     reckoned_at: float = float("-inf")
 
 
@@ -96,11 +97,15 @@ class Schedules:
     def heard(self, room: RoomKey, packet: bytes) -> None:
         """An event of a project's room was delivered."""
         watch = self._watches.get(room)
-        if watch is None or watch.timer is not None or not packet.startswith(MATTERS):
-            return
-        loop = asyncio.get_running_loop()
-        pause = watch.reckoned_at + self._settings.schedule_interval - loop.time()
-        watch.timer = loop.call_later(max(pause, SOON), self._begin, room, watch)
+        if watch is not None and packet.startswith(MATTERS):
+            self._schedule(room, watch)
+
+    def _schedule(self, room: RoomKey, watch: _Watch) -> None:
+        """Have it reckoned anew, as soon as that may be."""
+        if watch.timer is None:
+            loop = asyncio.get_running_loop()
+            pause = watch.reckoned_at + self._settings.schedule_interval - loop.time()
+            watch.timer = loop.call_later(max(pause, SOON), self._begin, room, watch)
 
     async def stop(self) -> None:
         for watch in self._watches.values():
@@ -109,8 +114,12 @@ class Schedules:
         await end_tasks(*self._tasks)
 
     def _begin(self, room: RoomKey, watch: _Watch) -> None:
-        watch.timer, watch.reckoned_at = None, asyncio.get_running_loop().time()
-        task = asyncio.create_task(self._tell(room, watch))
+        watch.timer = None
+        if watch.reckoning is not None and not watch.reckoning.done():
+            self._schedule(room, watch)  # one after the other: what is told last must be what was read last
+            return
+        watch.reckoned_at = asyncio.get_running_loop().time()
+        watch.reckoning = task = asyncio.create_task(self._tell(room, watch))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -122,9 +131,14 @@ class Schedules:
             except (Forbidden, NotFound):
                 self.leave(connection, room)
                 continue
-            except (AtriumError, *LOST) as error:
+            except (Unavailable, *LOST) as error:
                 log.warning("schedule.postponed", room=room.name, error=repr(error))
-                return  # whatever happens next makes up for it
+                if self._watches.get(room) is watch:
+                    self._schedule(room, watch)
+                return
+            except AtriumError as error:
+                log.warning("schedule.failed", room=room.name, error=repr(error))
+                return
             if data != watch.told:
                 watch.told = data
                 self._hub.signal(

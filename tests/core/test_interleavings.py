@@ -1,7 +1,9 @@
 """What comes between two steps of the core: each of these has gone wrong once."""
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from handlers.groups import Group
 from server import hub as hub_module
+from server import rights as rights_module
 from storage.rooms import RoomKey
 from tests.raw import raw
 from tests.world import Board, Cluster, Person, World, fresh_world, second_node, until
@@ -343,6 +346,71 @@ async def test_a_check_that_has_read_the_old_history_does_not_count_in_the_new_o
     )
     assert gone.success, gone
     await gus.hears("room.closed", room=world.project, within=2)
+
+
+async def test_a_token_whose_session_ends_while_it_is_taken_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check that the end of that session causes looks at the session before: the connection must not slip through."""
+    sessions, checking = world.node.sessions, asyncio.Event()
+    read, may_renew, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    alice, other = await world.person("alice").connect(), world.person("alice")
+    token, principal, rights = (await other.sign_in()).access_token, sessions.principal, rights_module._rights
+
+    async def slowly(*args: Any) -> Any:
+        found = await principal(*args)
+        if args[0] == token and not read.is_set():
+            read.set()
+            await may_renew.wait()
+        return found
+
+    async def busy(*args: Any) -> Any:
+        checking.set()
+        await may_end.wait()
+        return await rights(*args)
+
+    monkeypatch.setattr(sessions, "principal", slowly)
+    monkeypatch.setattr(rights_module, "_rights", busy)
+    renewing = await alice.post("session.refresh", {"token": token})
+    await read.wait()
+    assert (await other.rest("POST", "/auth/logout")).success
+    await checking.wait()
+    may_renew.set()
+    renewed = await renewing
+    may_end.set()
+    if renewed.success:
+        await asyncio.wait_for(alice.disconnected.wait(), 3)
+    else:
+        assert renewed.error.code == "UNAVAILABLE"
+        assert (await alice.send("tenant.get")).success, "her own session has not ended"
+
+
+async def test_nothing_is_kept_of_who_goes_while_signing_in(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where a check of rights has looked at it meanwhile: its membership ends in a year."""
+    gateway, begun, go_on = world.node.gateway, asyncio.Event(), asyncio.Event()
+    token, own_rooms, kept = await world.token("gus"), gateway._own_rooms, list[Any]()
+
+    async def slowly(connection: Any, since: object) -> Any:
+        rooms = await own_rooms(connection, since)
+        kept.append(weakref.ref(connection))
+        begun.set()
+        await go_on.wait()
+        return rooms
+
+    monkeypatch.setattr(gateway, "_own_rooms", slowly)
+    async with raw(world, name=None) as client:
+        await client.text("40" + orjson.dumps({"token": token}).decode())
+        await begun.wait()
+        await gateway.recheck(UUID(world.tenant_id))
+        await until(lambda: not gateway.rights._checking)
+        begun.clear()
+    await until(lambda: not gateway.engines["/socket.io/"].sockets)
+    go_on.set()
+    await until(lambda: not gateway._tasks)
+    gc.collect()
+    assert [one() for one in kept] == [None]
 
 
 async def test_who_signs_in_while_a_drain_begins_is_refused(

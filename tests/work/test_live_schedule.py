@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from handlers.dispatch import Dispatcher
+from handlers.errors import Unavailable
 from tests.work.test_sprints import do
 from tests.world import Board, Person, World, until
 
@@ -114,3 +115,54 @@ async def test_on_another_node_too(pair: tuple[World, str]) -> None:
     await do(bob, "schedule.watch", room=board.room)
     await do(alice, "task.update", task_id=board.second, changes={"estimate_minutes": 240})
     assert (await bob.hears("schedule.changed")).critical_task_ids[0] == board.second
+
+
+async def test_a_change_that_could_not_be_reckoned_at_once_is_told_later(
+    worlds: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world: World = await worlds(schedule_interval=0.1)
+    alice, bob, board = world.person("alice"), world.person("bob"), Board.of(world)
+    await bob.join(board.room)
+    await _chain(alice, board)
+    await do(bob, "schedule.watch", room=board.room)
+    query, failed = Dispatcher.query, 0
+
+    async def away(self: Dispatcher, spec: Any, *rest: Any) -> Any:
+        nonlocal failed
+        if spec.name == "project.schedule" and failed < 2:
+            failed += 1
+            raise Unavailable
+        return await query(self, spec, *rest)
+
+    monkeypatch.setattr(Dispatcher, "query", away)
+    await do(alice, "task.update", task_id=board.second, changes={"estimate_minutes": 240})
+    heard = await bob.hears("schedule.changed", within=3)
+    assert heard.critical_task_ids == [board.second, board.third]
+    assert failed == 2
+
+
+async def test_the_last_that_is_told_is_how_it_is(
+    worlds: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long one reckoning takes, the next does not overtake it."""
+    world: World = await worlds(schedule_interval=0.05)
+    alice, bob, board = world.person("alice"), world.person("bob"), Board.of(world)
+    await bob.join(board.room)
+    await _chain(alice, board)
+    await do(bob, "schedule.watch", room=board.room)
+    query, begun, slow = Dispatcher.query, asyncio.Event(), [0.5]
+
+    async def uneven(self: Dispatcher, spec: Any, *rest: Any) -> Any:
+        answer = await query(self, spec, *rest)
+        if spec.name == "project.schedule" and slow:
+            begun.set()
+            await asyncio.sleep(slow.pop())
+        return answer
+
+    monkeypatch.setattr(Dispatcher, "query", uneven)
+    await do(alice, "task.update", task_id=board.second, changes={"estimate_minutes": 240})
+    await begun.wait()
+    await do(alice, "task.update", task_id=board.first, changes={"estimate_minutes": 600})
+    await asyncio.sleep(0.8)
+    told = [data.critical_task_ids for name, data in bob.journal if name == "schedule.changed"]
+    assert told[-1] == [board.first, board.third]
