@@ -255,6 +255,8 @@ class Group:
 
     async def _begin(self, call: Call) -> Tx:
         """What a command's handler is given, if its caller may send it."""
+        if self.session.values.get("rights_seq", self.rights_seq) != self.rights_seq:
+            await self._look_again()
         if self.gone:
             raise NotFound
         rights = rights_in(self.room, self.actors.get(call.principal.user_id), call.principal)
@@ -274,6 +276,15 @@ class Group:
         permit(tx, call.spec)
         require_open(archived and not call.spec.archived)
         return tx
+
+    async def _look_again(self) -> None:
+        """Read who may do what anew: a command before this one has changed it."""
+        row = await self.session.one(
+            "open_room", room_id=self.room.id, asked="[]",
+            actor_ids=list({call.principal.user_id for run in self.runs for call in run}),
+        )  # fmt: skip
+        self.actors, self.rights_seq = _actors(row), row["rights_seq"]
+        self.tenant_status, self.archived, self.gone = row["tenant_status"], row["archived"], row["gone"]
 
     async def _finish(self, call: Call, tx: Tx, outcome: Event | list[Event] | Outcome) -> None:
         """What follows, then the place in the log, the reply and the evidence of a command that was carried out."""

@@ -241,6 +241,24 @@ async def test_a_command_is_known_again_when_its_project_is_in_the_trash(world: 
     assert other.error.code == "NOT_FOUND"
 
 
+async def test_who_was_taken_out_does_nothing_more_in_the_same_group(world: World) -> None:
+    """Commands that wait for a room are carried out together, each with the rights that those before it have left."""
+    alice, bob = await world.person("alice").connect(), await world.person("bob").connect()
+    board, about = Board.of(world), {"project_id": world.project_id, "user_id": world.user_ids["bob"]}
+    async with world.sql() as db, db.transaction():
+        await db.execute("SELECT FROM rooms WHERE id = $1 FOR UPDATE", UUID(world.project_id))
+        queues = world.node.dispatcher._queues
+        sent = [await alice.post("task.update", {"task_id": board.second, "changes": {"title": "Before"}})]
+        await until(lambda: list(queues.values()) == [[]])
+        sent.append(await alice.post("project.add_member", {**about, "role": "viewer"}))
+        await until(lambda: world.node.dispatcher.queued == 1)
+        sent.append(await bob.post("task.update", {"task_id": board.first, "changes": {"title": "After"}}))
+        await until(lambda: world.node.dispatcher.queued == 2)
+    before, given, after = await asyncio.gather(*sent)
+    assert (before.success, given.success) == (True, True)
+    assert after.error.code == "FORBIDDEN", after
+
+
 async def test_nothing_is_kept_of_a_tenant_whose_last_client_has_signed_out(world: World) -> None:
     alice = await world.person("alice").connect()
     await alice.rest("POST", "/auth/logout")
