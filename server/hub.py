@@ -117,6 +117,11 @@ class LiveRoom:
         return self._targets
 
     @property
+    def seen(self) -> int:
+        """The last number that somebody here has: delivered, or in the answer to a join."""
+        return max([self.position, *(waiting.after or 0 for waiting in self.waiting.values())])
+
+    @property
     def empty(self) -> bool:
         return not self.live and not self.waiting
 
@@ -523,38 +528,39 @@ class Hub:
 
     async def _compare_heads(self) -> None:
         rooms = [room for room in self.rooms.values() if room.epoch is not None]
-        if not rooms:
+        # Who is in no room, such as a key that may see none, is known by its tenant alone: its rights end all the same.
+        bare = self.rights.keys() - {room.key.tenant_id for room in rooms}
+        if not rooms and not bare:
             return
-        delivered = {room: (room.epoch, room.position) for room in rooms}
+        seen = {room: (room.epoch, room.seen) for room in rooms}
         try:
             async with self._db.transaction(None) as session:
                 rows = await session.many(
                     "room_heads",
-                    tenant_ids=[room.key.tenant_id for room in rooms],
-                    room_ids=[room.key.id for room in rooms],
+                    tenant_ids=[*(room.key.tenant_id for room in rooms), *bare],
+                    room_ids=[*(room.key.id for room in rooms), *bare],  # a tenant's room has its id
                 )
-            await self._find_lost_history(delivered, rows)
+            await self._find_lost_history(seen, rows)
         except LOST as error:
             log.warning("hub.cannot_compare", error=repr(error))
             return
         heads: dict[Any, Any] = {(row["tenant_id"], row["id"]): row for row in rows}
+        for row in rows:
+            self.on_rights(row["tenant_id"], row["rights_seq"])
         for room in rooms:
-            row = heads.get((room.key.tenant_id, room.key.id))
-            if row is not None:
-                tenant_id = room.key.tenant_id
-                if row["rights_seq"] > self.rights.get(tenant_id, row["rights_seq"]):
-                    self.on_rights(tenant_id, row["rights_seq"])
-                self.behind(room.key, str(row["epoch"]), row["head_seq"])
+            head = heads.get((room.key.tenant_id, room.key.id))
+            if head is not None:
+                self.behind(room.key, str(head["epoch"]), head["head_seq"])
 
     async def _find_lost_history(
-        self, delivered: Mapping[LiveRoom, tuple[str | None, int]], rows: Iterable[Row]
+        self, seen: Mapping[LiveRoom, tuple[str | None, int]], rows: Iterable[Row]
     ) -> None:
-        """Where a log ends before what had been delivered from it, commits are gone: all rooms begin another epoch."""
+        """Where a log ends before what somebody has of it, commits are gone: all rooms begin another epoch."""
         heads = {(row["tenant_id"], row["id"]): (str(row["epoch"]), row["head_seq"]) for row in rows}
-        for room, (epoch, position) in delivered.items():
-            now, head = heads.get((room.key.tenant_id, room.key.id), (None, position))
-            if now == epoch and head < position:
-                log.error("hub.history_lost", room=room.key.name, delivered=position, head=head)
+        for room, (epoch, last) in seen.items():
+            now, head = heads.get((room.key.tenant_id, room.key.id), (None, last))
+            if now == epoch and head < last:
+                log.error("hub.history_lost", room=room.key.name, delivered=last, head=head)
                 async with self._db.transaction(None) as session:
                     await session.value(
                         "renew_epochs",

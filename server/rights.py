@@ -67,6 +67,7 @@ class RightsWatch:
                     await asyncio.sleep(RETRY)
                     continue
                 if not self._gateway.of_tenant(tenant_id):
+                    self._gateway.hub.rights.pop(tenant_id, None)
                     return  # who comes next begins with what he has read himself
                 if self.known(tenant_id) < before:
                     continue  # another history has begun meanwhile, and counts anew: the number may be of the old one

@@ -579,6 +579,21 @@ async def test_who_waits_for_a_room_to_catch_up_hears_of_another_epoch(world: Wo
     assert key not in found.rooms
 
 
+async def test_a_snapshot_that_the_log_has_lost_begins_another_epoch(world: World) -> None:
+    """Nobody had been sent those events yet, but somebody has a state that holds them."""
+    found, key = world.node.hub, RoomKey(UUID(world.tenant_id), "project", UUID(world.project_id))
+    async with world.sql() as db:
+        row = await db.fetchrow(
+            "SELECT epoch_of(epoch)::text AS epoch, head_seq FROM rooms WHERE id = $1", key.id
+        )
+    live, waits = Listener(), Listener()
+    for member, more in ((live, 0), (waits, 2)):
+        await found.attach(key, member)
+        found.release(key, member, Position(row["epoch"], row["head_seq"] + more))
+    await until(lambda: waits.lost == [0], within=2 * world.node.settings.sweep_interval)
+    assert live.lost == [0]
+
+
 async def test_a_join_that_fails_leaves_nobody_in_another_epoch(world: World) -> None:
     """Whoever was in the room stays in it when a second join fails, unless all that he had is of another epoch."""
     found, key, member = world.node.hub, RoomKey(UUID(world.tenant_id), "project", uuid4()), Listener()

@@ -18,7 +18,7 @@ from handlers.identity.scopes import GROUPS
 from server import logs
 from storage.ids import new_id
 from tests.keys.hands import make_key, program, rest
-from tests.world import Person, World
+from tests.world import Cluster, Person, World, fresh_world, second_node
 
 Pair = tuple[World, str]
 
@@ -182,6 +182,21 @@ async def test_a_key_ends_to_the_second(pair: Pair) -> None:
     assert timedelta(0) <= late < timedelta(seconds=1)
     assert "session.expiring" not in [name for name, _ in script.journal], "there is nothing to renew"
     assert (await rest(world, made.key, "GET", f"/tenants/{world.tenant_id}")).status == 401
+
+
+async def test_a_revoked_key_is_out_though_nobody_says_so_and_it_is_in_no_room(cluster: Cluster) -> None:
+    """Its node hears nothing of the other one, and has no room of this tenant whose head it would compare."""
+    async with (
+        fresh_world(cluster) as world,
+        second_node(world, cluster, sweep_interval=0.3) as (node, there),
+    ):
+        alice = world.person("alice")
+        made = await make_key(alice, "task.create")
+        script = await program(world, made.key, url=there)
+        assert (await script.send("task.create", room=world.project, title="x")).success
+        assert not node.hub.rooms
+        assert (await alice.rest("DELETE", f"/users/{alice.id}/api-keys/{made.api_key.id}")).success
+        await asyncio.wait_for(script.disconnected.wait(), 3)
 
 
 async def test_narrower_scopes_count_at_once(pair: Pair) -> None:
