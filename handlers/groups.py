@@ -268,7 +268,10 @@ class Group:
             project = RoomKey(self.room.tenant_id, "project", project_id)
             await self.session.many("lock_rooms", room_ids=[project.id])  # before any row of the project
             rights = await read_rights(self.session, project, call.principal)
-            archived = await self.session.value("is_archived", project_id=project.id)
+            standing = await self.session.maybe("project_standing", project_id=project.id)
+            if standing is None or (standing["gone"] and not call.spec.trashed):
+                raise NotFound("There is no such project")
+            archived = standing["archived"]
         tx = Tx(
             self.session, self.room, call.principal, rights, self.now, self.settings,
             call.command_id, call.expected_version, self.vault, head=self.last, ahead=self.ahead.get(call),

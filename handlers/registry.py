@@ -348,6 +348,8 @@ class Spec:
     """Whether a command has a transaction for itself: it reads the room's log, which others of a group are not in yet."""
     archived: bool = False
     """Whether a command may be carried out in an archived project, which is read-only."""
+    trashed: bool = False
+    """Whether the project of `within` may be in the trash."""
     begin: Handler | None = None
     """What is done before an upload takes any bytes."""
 
@@ -401,18 +403,19 @@ def command(
     status: int = 200,
     scope: str | None = None,
     archived: bool = False,
+    trashed: bool = False,
     alone: bool = False,
 ) -> Callable[[H], H]:
     """Register a command: `handler(tx, payload)` returns its event, its events, or an Outcome.
 
     `within` names the field with the project whose rights count, where the command's room is the
     tenant's; those of the tenant do where it is None. With
-    `archived` it may be carried out in an archived project too. One that
+    `archived` it may be carried out in an archived project too, with `trashed` in one in the trash. One that
     reads the room's log runs `alone`, not in a group.
     """
     return _register(
         "command", name, room=room, needs=needs, rest=rest, within=within, versioned=versioned, status=status,
-        scope=scope, archived=archived, alone=alone,
+        scope=scope, archived=archived, trashed=trashed, alone=alone,
     )  # fmt: skip
 
 
@@ -489,7 +492,7 @@ def _register(
     within: str | None = None, versioned: bool = False, public: bool = False, bound: bool = False,
     form: bool = False, status: int = 200, limit: Strict = "", scope: str | None = None,
     file: str = "", produces: str = "application/json", platform: bool = False, archived: bool = False,
-    into: dict[str, Spec] | None = None, alone: bool = False, begin: Handler | None = None,
+    trashed: bool = False, into: dict[str, Spec] | None = None, alone: bool = False, begin: Handler | None = None,
 ) -> Callable[[H], H]:  # fmt: skip
     specs = SPECS if into is None else into
 
@@ -507,7 +510,7 @@ def _register(
             kind=kind, name=name, payload=payload, returns=returns, handler=handler, doc=handler.__doc__ or "",
             room=room, needs=needs, route=route, within=within, versioned=versioned, public=public, bound=bound, form=form,
             status=status, limit=limit, scope=scope, file=file, produces=produces, platform=platform,
-            archived=archived, alone=alone, begin=begin,
+            archived=archived, trashed=trashed, alone=alone, begin=begin,
         )  # fmt: skip
         return handler
 

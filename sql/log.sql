@@ -117,6 +117,10 @@ ON CONFLICT DO NOTHING;
 -- is_archived :value
 SELECT p.archived_at IS NOT NULL FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.id = :project_id;
 
+-- project_standing :maybe
+SELECT p.deleted_at IS NOT NULL AS gone, p.archived_at IS NOT NULL AS archived
+FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.id = :project_id;
+
 -- create_room :exec
 INSERT INTO rooms (tenant_id, id, kind) VALUES (:tenant_id, :id, :kind)
 ON CONFLICT DO NOTHING;

@@ -72,6 +72,37 @@ async def test_a_project_that_was_given_up_is_gone_for_good(
     assert again.success, "its key and its id are free"
 
 
+async def test_what_is_in_the_trash_is_neither_changed_nor_taken_out(
+    world: World, alice: Person, board: Board
+) -> None:
+    kept = (await alice.send("project.create", name="Kept")).data.project
+    team = (await alice.send("team.create", name="Tilers")).data.team
+    allocation = (
+        await alice.send(
+            "allocation.add",
+            project_id=board.project,
+            user_id=alice.id,
+            minutes_per_week=60,
+            start_on="2026-12-01",
+        )
+    ).data.allocation
+    assert (await alice.send("project.delete", project_id=board.project)).success
+    before = await _left(world, board.project)
+    for name, payload in (
+        ("task.copy", {"task_id": board.first, "to_project_id": kept.id}),
+        ("task.copy", {"task_id": board.first}),
+        ("link.add", {"task_id": board.first, "other_id": board.second}),
+        ("project.share", {"team_id": team.id}),
+        ("allocation.remove", {"allocation_id": allocation.id}),
+        ("task.transfer", {"task_id": board.first, "to_project_id": kept.id}),
+    ):
+        reply = await alice.send(name, project_id=board.project, **payload)
+        assert not reply.success, name
+        assert reply.error.code == "NOT_FOUND", reply
+    assert await _left(world, board.project) == before
+    assert (await alice.send("project.restore", project_id=board.project)).success
+
+
 async def test_the_trash_is_emptied_after_its_days(world: World, alice: Person, board: Board) -> None:
     """What went with a task goes with it, and what was restored meanwhile stays."""
     below = await alice.send("task.create", room=board.room, title="Below", parent_id=board.first)

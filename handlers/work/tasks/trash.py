@@ -117,6 +117,7 @@ async def delete(tx: Tx, cmd: OneProject) -> list[ProjectDeleted | ProjectProgre
     room="tenant",
     within="project_id",
     archived=True,
+    trashed=True,
 )
 async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored | ProjectProgressed]:
     """Bring a project back from the trash; into what it was in, where that still stands and can hold it."""
@@ -143,6 +144,7 @@ async def restore(tx: Tx, cmd: OneProject) -> list[ProjectRestored | ProjectProg
     room="tenant",
     within="project_id",
     archived=True,
+    trashed=True,
 )
 async def purge(tx: Tx, cmd: PurgeProject) -> list[ProjectPurged]:
     """Give a project in the trash up for good.
