@@ -16,6 +16,9 @@ from storage.rooms import RoomKey, timestamp
 CURSOR_BYTES: Final = 1024
 """Largest cursor or focus that is passed on (bytes of JSON)."""
 
+LEVELS: Final = 8
+"""So many levels at most stand around an entry in what is sent of it (count): it must not be too deep for the encoder there."""
+
 SHARE: Final = "presence.share"
 
 Status = Literal["online", "away", "busy"]
@@ -73,8 +76,11 @@ def _typing(connection: Connection, payload: Typing, seconds: float) -> Answer:
 
 
 def _size(entry: dict[str, object]) -> int:
+    sent: object = entry
+    for _ in range(LEVELS):
+        sent = [sent]
     try:
-        return len(dump(entry))
+        return len(dump(sent)) - 2 * LEVELS
     except TypeError:  # too deep for the encoder
         return sys.maxsize
 

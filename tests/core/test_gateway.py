@@ -611,6 +611,24 @@ async def test_a_large_or_deep_cursor_is_refused(shared: World) -> None:
         await client.still_works()
 
 
+async def test_however_deep_a_cursor_is_others_join_and_are_told(world: World) -> None:
+    """What is sent of it has a few levels more around it than what came."""
+    alice, bob = await world.person("alice").connect(), world.person("bob")
+    await alice.join(world.project)
+    async with raw(world, name="gus") as client:
+        await client.call("room.join", {"room": world.project})
+        deepest = 0
+        for depth in range(200, 256):
+            body = '{"a":' + "[" * depth + "]" * depth + "}"
+            reply = await client.call_text(f'["presence.set",{{"room":"{world.project}","cursor":{body}}}]')
+            deepest = depth if reply.success else deepest
+        assert (await bob.join(world.project)).presence.count == 2
+        told = ""
+        while told.count("[") != deepest:
+            heard = await alice.hears("presence.changed")
+            told = "".join(str(person.get("cursor")) for person in (*heard.joined, *heard.updated))
+
+
 def _seconds(timestamp: str) -> float:
     from datetime import datetime
 
