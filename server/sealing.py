@@ -156,8 +156,8 @@ class Sealer:
             try:
                 await self.once()
                 if loop.time() >= tell_at:
-                    await self.tell_heads()
                     tell_at = loop.time() + self._settings.audit_head_interval
+                    await self.tell_heads()
                 if loop.time() >= trim_at:
                     await self.trim()
                     trim_at = loop.time() + TRIM_INTERVAL
