@@ -149,7 +149,7 @@ class Keeper:
             delay, began = min(delay * 2, longest), time.monotonic()
             try:
                 await self._bring_up(None)
-            except (OSError, EmbeddedServerError) as error:
+            except Exception as error:  # whatever it is, somebody has to be there when the server dies again
                 log.error("embedded server did not start", server=self._name, error=str(error))  # noqa: TRY400
             else:
                 log.info("embedded server is back", server=self._name, pid=self._process.pid)

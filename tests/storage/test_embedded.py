@@ -205,6 +205,24 @@ async def test_postgres_ends_with_a_killed_server(open_dir: Path) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_it_is_watched_on_whatever_its_start_has_met(open_dir: Path) -> None:
+    """A mistake in its configuration, say: whoever mends that need not start the server again."""
+    async with running(open_dir) as postgres:
+        rules = open_dir / "postgres" / "pg_hba.conf"
+        good, first = rules.read_text(), postgres.pid
+        assert first is not None
+        rules.write_text("local all all reject\n")
+        os.kill(first, signal.SIGKILL)
+        while postgres.pid in (None, first):
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1)
+        rules.write_text(good)
+        second = postgres.pid
+        assert second is not None
+        os.kill(second, signal.SIGKILL)
+        assert await run_soon(postgres.dsn("postgres"), "SELECT 1") == 1
+
+
 async def test_a_second_server_is_refused(open_dir: Path) -> None:
     with another_server(open_dir) as (server, _, dsn):
         second = EmbeddedPostgres(open_dir)
