@@ -476,7 +476,7 @@ class Gateway:
 
     async def drain(self) -> None:
         """Ask everybody to reconnect elsewhere, spread over the time given, then close."""
-        self.draining = True
+        self.draining = self.presence.draining = True
         connections = list(self.connections.values())
         spread = self.settings.drain_seconds
         for connection in connections:
@@ -486,7 +486,6 @@ class Gateway:
             await asyncio.sleep(0.05)
         await self.dispatcher.close()
         self.hub.flush_all()
-        self.presence.draining = True
         for connection in list(self.connections.values()):
             connection.socket.end(connection.socket.server.reason.SERVER_DISCONNECT, code=RESTARTING)
         deadline = asyncio.get_running_loop().time() + CLOSE_PATIENCE

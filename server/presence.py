@@ -40,6 +40,8 @@ class _Room:
     """Presence of one room as this node knows it."""
 
     local: dict["Connection", dict[str, Any]] = field(default_factory=dict)
+    led_away: list[dict[str, Any]] = field(default_factory=list)
+    """Whose connections have ended while this node drains: they are on their way to another one, and have not left the room."""
     remote: dict[str, tuple[float, list[dict[str, Any]]]] = field(default_factory=dict)
     shown: dict[str, dict[str, Any]] = field(default_factory=dict)
     """As it was told last, by name."""
@@ -89,7 +91,9 @@ class Presence:
         room = self._rooms.get(key)
         if room is None:
             return
-        room.local.pop(connection, None)
+        entry = room.local.pop(connection, None)
+        if self.draining and connection.closed and entry is not None:
+            room.led_away.append(entry)
         if not room.local and not list(self._hub.members(key)):
             if room.timer is not None:
                 room.timer.cancel()
@@ -179,15 +183,17 @@ class Presence:
 
     def _announce(self, key: RoomKey, room: _Room) -> None:
         room.announced_at = time.monotonic()
-        if not self.draining:
-            self._hub.relay(key, msgpack.packb((STATE, self._node, list(room.local.values()))))
+        here = [*room.local.values(), *room.led_away]
+        self._hub.relay(key, msgpack.packb((STATE, self._node, here)))
 
     def _people(self, room: _Room) -> dict[str, dict[str, Any]]:
         """One entry a person, however many windows: the busiest status, the last focus and cursor."""
         people: dict[str, dict[str, Any]] = {}
         now = time.monotonic()
         entries = [entry for expires, listed in room.remote.values() if expires > now for entry in listed]
-        for entry in sorted((*entries, *room.local.values()), key=lambda entry: entry.get(AT, 0.0)):
+        for entry in sorted(
+            (*entries, *room.local.values(), *room.led_away), key=lambda entry: entry.get(AT, 0.0)
+        ):
             known = people.get(entry["user_id"])
             merged = {**known, **entry} if known else dict(entry)
             if known and _RANK[known["status"]] > _RANK[entry["status"]]:

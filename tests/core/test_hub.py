@@ -543,6 +543,39 @@ async def test_a_draining_node_says_so(worlds: Callable[..., Any]) -> None:
         await asyncio.wait_for(person.disconnected.wait(), 5)
 
 
+async def test_who_is_led_to_another_node_has_not_left(cluster: Cluster) -> None:
+    exchange = Exchange()
+    async with (
+        fresh_world(cluster, bus=LocalBus(exchange), presence_lease=1.5) as world,
+        second_node(world, cluster, bus=LocalBus(exchange), drain_seconds=2.5, presence_lease=1.5) as (
+            node,
+            there,
+        ),
+    ):
+        alice, bob = await world.person("alice").connect(), await world.person("bob", url=there).connect()
+        carol = await world.person("carol", url=there).connect()
+        for person in (alice, bob, carol):
+            await person.join(world.project)
+        await alice.hears("presence.changed", room=world.project, count=3)
+        alice.forget()
+        draining = asyncio.create_task(node.gateway.drain())
+        await bob.hears("server.draining")
+        await bob.disconnect()
+        await asyncio.sleep(0.3)
+        bob.url = world.url
+        await bob.connect()
+        await bob.join(world.project)
+        await draining
+        carol.url = world.url
+        await carol.connect()
+        await carol.join(world.project)
+        await asyncio.sleep(2 * world.node.settings.presence_lease)
+        changes = [
+            data for name, data in alice.journal if name == "presence.changed" and data.room == world.project
+        ]
+        assert [data.left for data in changes if data.left] == []
+
+
 # Another epoch, between two steps of a join.
 
 
