@@ -42,6 +42,11 @@ class _Room:
     local: dict["Connection", dict[str, Any]] = field(default_factory=dict)
     remote: dict[str, tuple[float, list[dict[str, Any]]]] = field(default_factory=dict)
     shown: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """As it was told last, by name."""
+    count: int = 0
+    """As it was told last."""
+    crowd: bool = False
+    """Whether that was the count alone: who came since has heard of nobody."""
     named: set[str] = field(default_factory=set)
     """Named in the answer to a join since the last change was shown: their going must be shown too."""
     timer: asyncio.TimerHandle | None = None
@@ -105,10 +110,12 @@ class Presence:
         """Who is there: `{members: […], count}`; above the room size of the settings the count alone."""
         room = self._rooms.get(key)
         people = self._people(room) if room else {}
+        crowd = len(people) > self._settings.presence_detail
+        listed = {} if crowd else people
         if room:
-            room.named.update(people)
-        listed = list(people.values()) if len(people) <= self._settings.presence_detail else []
-        return {"members": listed, "count": len(people)}
+            room.named.update(listed)
+            room.crowd |= crowd
+        return {"members": list(listed.values()), "count": len(people)}
 
     def heard(self, key: RoomKey, message: bytes) -> None:
         """A signal of another node about a room."""
@@ -139,10 +146,7 @@ class Presence:
         room.timer = None
         if not room.announced_at:
             self._announce(key, room)
-        people, before = self._people(room), room.shown
-        gone = [user_id for user_id in {**before, **dict.fromkeys(room.named)} if user_id not in people]
-        room.shown = people
-        room.named.clear()
+        people = self._people(room)
         change: dict[str, Any] = {
             "room": key.name,
             "joined": [],
@@ -151,6 +155,12 @@ class Presence:
             "count": len(people),
         }
         if len(people) <= self._settings.presence_detail:
+            before = {} if room.crowd else room.shown
+            gone = [
+                user_id for user_id in {**room.shown, **dict.fromkeys(room.named)} if user_id not in people
+            ]
+            room.shown, room.crowd = people, False
+            room.named.clear()
             change["joined"] = [person for user_id, person in people.items() if user_id not in before]
             change["updated"] = [
                 person
@@ -160,8 +170,11 @@ class Presence:
             change["left"] = [{"user_id": user_id} for user_id in gone]
             if not (change["joined"] or change["updated"] or change["left"]):
                 return
-        elif len(people) == len(before):
+        elif len(people) == room.count:
             return
+        else:
+            room.crowd = True
+        room.count = len(people)
         self._hub.signal(key, "presence.changed", dump(change), relay=False)
 
     def _announce(self, key: RoomKey, room: _Room) -> None:

@@ -582,6 +582,28 @@ async def test_of_several_windows_the_last_one_used_shows_the_focus(
     assert set(bob) == {"user_id", "name", "status", "cursor"}
 
 
+async def test_when_a_crowd_has_gone_everybody_is_told_who_is_left(worlds: Callable[..., Any]) -> None:
+    """In a crowd there is only a count: who came into it has heard of nobody, and who was there before, of nobody's going."""
+    world = await worlds(presence_detail=2)
+    alice, bob, carol, gus = (world.person(name) for name in ("alice", "bob", "carol", "gus"))
+    for count, person in enumerate((alice, bob, carol), 1):
+        await person.join(world.project)
+        await alice.hears("presence.changed", room=world.project, count=count)
+    joined = await gus.join(world.project)
+    assert (joined.presence.members, joined.presence.count) == ([], 3)
+    await gus.hears("presence.changed", room=world.project, count=4)
+    await bob.disconnect()
+    await gus.hears("presence.changed", room=world.project, count=3)
+    await carol.disconnect()
+    for person in (alice, gus):
+        heard = await person.hears("presence.changed", room=world.project, count=2)
+        assert {member.user_id for member in heard.joined} == {alice.id, gus.id}
+        assert [member.user_id for member in heard.left] == [bob.id]
+    assert (await gus.send("presence.set", room=world.project, status="busy")).success
+    (changed,) = (await alice.hears("presence.changed", room=world.project, count=2)).updated
+    assert changed.user_id == gus.id
+
+
 async def test_typing_is_told_to_the_others(world: World, alice: Person, bob: Person, board: Board) -> None:
     await bob.send("typing.start", room=board.room)
     heard = await alice.hears("typing")
