@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -205,27 +206,29 @@ class Maintenance:
         rounds = random.randrange(DAILY)
         while True:
             await asyncio.sleep(INTERVAL)
-            for job in (self._round, self.sweeper.blobs) if rounds % DAILY == 0 else (self._round,):
-                try:
-                    await job()
-                except Exception:  # the one must not keep the other
-                    log.exception("maintenance.failed")
+            await self._round()
+            if rounds % DAILY == 0:
+                await self._all({"blobs": self.sweeper.blobs})
             rounds += 1
 
     async def _round(self) -> None:
-        replies, events = await self.once()
-        sessions = await self.sessions()
-        announced = await self.announce()
-        tenants = await self.tenants()
-        projects = await self.trash()
-        files = await self.sweeper.files()
-        log.info(
-            "maintenance.done",
-            replies=replies,
-            events=events,
-            sessions=sessions,
-            announced=announced,
-            tenants=tenants,
-            projects=projects,
-            files=files,
+        await self._all(
+            {
+                "log": self.once,
+                "sessions": self.sessions,
+                "announced": self.announce,
+                "tenants": self.tenants,
+                "projects": self.trash,
+                "files": self.sweeper.files,
+            }
         )
+
+    async def _all(self, jobs: Mapping[str, Callable[[], Awaitable[object]]]) -> None:
+        """Do some jobs, one after the other; one that fails must not keep the others."""
+        done = dict[str, object]()
+        for name, job in jobs.items():
+            try:
+                done[name] = await job()
+            except Exception:
+                log.exception("maintenance.failed", job=name)
+        log.info("maintenance.done", **done)

@@ -81,6 +81,19 @@ async def test_every_tenant_is_kept_tidy(world: World) -> None:
     assert await _count(world, "room_events") == 0
 
 
+async def test_what_cannot_be_done_keeps_nothing_else(worlds: Any) -> None:
+    world = await worlds(command_timeout=3)
+    alice = await world.person("alice").connect()
+    for name in ("project.delete", "project.purge"):
+        assert (await alice.send(name, project_id=world.project_id)).success
+    async with world.sql() as db, db.transaction():
+        await db.execute("LOCK TABLE refresh_tokens")
+        await world.node.maintenance._round()
+        assert not await db.fetchval(
+            "SELECT EXISTS (SELECT FROM projects WHERE id = $1)", UUID(world.project_id)
+        )
+
+
 async def test_ended_sessions_are_forgotten_after_their_days(world: World) -> None:
     kept, ended, expired = [await world.person("bob").sign_in() for _ in range(3)]
     headers = {"Authorization": f"Bearer {ended.access_token}"}
@@ -137,7 +150,7 @@ async def test_a_round_that_fails_does_not_keep_the_daily_look(
 ) -> None:
     maintenance, looked = world.node.maintenance, asyncio.Event()
 
-    async def broken() -> None:
+    async def broken() -> tuple[int, int]:
         raise ConnectionError("away")
 
     async def look() -> int:
@@ -146,7 +159,7 @@ async def test_a_round_that_fails_does_not_keep_the_daily_look(
 
     await maintenance.stop()
     monkeypatch.setattr("server.maintenance.INTERVAL", 0.01)
-    monkeypatch.setattr(maintenance, "_round", broken)
+    monkeypatch.setattr(maintenance, "once", broken)
     monkeypatch.setattr(maintenance.sweeper, "blobs", look)
     maintenance.start()
     await asyncio.wait_for(looked.wait(), 20)
