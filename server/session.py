@@ -46,6 +46,7 @@ async def join(connection: Connection, cmd: Join) -> Answer:
     gateway = connection.gateway
     try:
         state = await gateway.read(connection, room, since, window=window)
+        joined = _joined(connection, room, state)
     except (Forbidden, NotFound):
         gateway.leave(connection, room)
         raise
@@ -57,9 +58,7 @@ async def join(connection: Connection, cmd: Join) -> Answer:
         return Answer(b"{}")
     if room not in connection.rooms:  # put out while it was read
         raise NotFound("There is no such room")
-    return Answer(
-        _joined(connection, room, state), after=lambda: gateway.enter(connection, room, state)
-    )  # fmt: skip
+    return Answer(joined, after=lambda: gateway.enter(connection, room, state))
 
 
 @control("room.leave")

@@ -598,6 +598,21 @@ def _said(number: int) -> bytes:
     return b'2["said",{"seq":%d}]' % number
 
 
+async def test_a_join_whose_answer_cannot_be_written_holds_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_room: RoomKey) -> Any:
+        raise TypeError
+
+    bob = await world.person("bob").connect()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.node.gateway.presence, "state", broken)
+        reply = await bob.call("room.join", {"room": world.project})
+    assert reply.error.code == "INTERNAL"
+    assert world.project not in {key.name for key in world.node.hub.rooms}
+    assert (await bob.join(world.project)).mode == "snapshot"
+
+
 async def test_who_waits_for_a_room_to_catch_up_hears_of_another_epoch(world: World) -> None:
     """It has a snapshot that the room has not come to yet; the numbers of the next epoch say nothing of that."""
     found, key = world.node.hub, RoomKey(UUID(world.tenant_id), "project", uuid4())
