@@ -260,12 +260,14 @@ class Hub:
         room = self.rooms.get(key)
         if relay:
             self._bus.publish(key.channel, SIGNAL + msgpack.packb((name, data)))
-        if room is None or not room.live:
+        if room is None or room.empty:
             return
         self._flush_room(room)
         packet = JSON.event(name, data)
         frames: dict[str, bytes] = {}
-        for member in room.live:
+        # Who has the answer to a join, and waits for its room to come as far, has to hear what was not in the answer.
+        joined = [member for member, waiting in room.waiting.items() if waiting.after is not None]
+        for member in (*room.live, *joined):
             socket = member.socket
             if member is skip or (only is not None and member not in only):
                 continue

@@ -587,7 +587,7 @@ class Listener:
         self.lost: list[int] = []
         self.socket: Any = SimpleNamespace(
             codec=JSON, transport=None, closed=False, held_bytes=0, connection=self,
-            hold=self.got.append, push=self.got.append,
+            hold=self.got.append, push=self.got.append, unsent=lambda: 0,
         )  # fmt: skip
 
     def lost_track(self, _room: RoomKey, since: int) -> None:
@@ -640,6 +640,19 @@ async def test_a_snapshot_that_the_log_has_lost_begins_another_epoch(world: Worl
         found.release(key, member, Position(row["epoch"], row["head_seq"] + more))
     await until(lambda: waits.lost == [0], within=2 * world.node.settings.sweep_interval)
     assert live.lost == [0]
+
+
+async def test_who_waits_for_a_room_to_catch_up_hears_its_signals(world: World) -> None:
+    """Who is there is in the answer to a join, and changes of that are signals: none may be missed after it."""
+    found, key = world.node.hub, RoomKey(UUID(world.tenant_id), "project", uuid4())
+    live, waits, joins = Listener(), Listener(), Listener()
+    for member, position in ((live, 10), (waits, 12)):
+        await found.attach(key, member)
+        found.release(key, member, Position("first", position))
+    await found.attach(key, joins)
+    found.signal(key, "presence.changed", b"{}")
+    told = [b'2["presence.changed",{}]']
+    assert (live.got, waits.got, joins.got) == (told, told, []), "it is still to have its answer"
 
 
 async def test_a_join_that_fails_leaves_nobody_in_another_epoch(world: World) -> None:
