@@ -4,8 +4,6 @@ import asyncio
 import random
 import socket
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,10 +13,10 @@ import pytest
 from server import hub
 from server.connection import Connection
 from server.fanout import Crowd
-from server.frames import JSON
 from server.hub import BATCH
 from storage.bus import Exchange, LocalBus
-from storage.rooms import Batch, Position, RoomKey
+from storage.rooms import Batch, RoomKey
+from tests.core.doings import caught_up, move_about
 from tests.raw import Raw
 from tests.world import Board, Cluster, Person, World, fresh_world, second_node, until
 
@@ -46,36 +44,6 @@ class BadBus(LocalBus):
                 super().receive(channel, message)
 
 
-async def _move_about(person: Person, board: Board, count: int) -> list[Any]:
-    """Many moves, sent without waiting."""
-    sent = [
-        await person.post(
-            "task.move", {"task_id": board.first, "column_id": (board.todo, board.doing)[n % 2]}
-        )
-        for n in range(count)
-    ]
-    replies = await asyncio.gather(*sent)
-    assert all(reply.success for reply in replies)
-    return replies
-
-
-async def _describe(person: Person, world: World, count: int) -> int:
-    """Events of 20,000 bytes, and as many for what was there before; the number of the last one."""
-    for _ in range(count):
-        changes = {"description": f"{uuid4()} " * 540}
-        reply = await person.send("task.update", task_id=world.tasks[0], changes=changes)
-    seq: int = reply.meta.seq
-    return seq
-
-
-async def _caught_up(person: Person, room: str, last: int) -> None:
-    await until(lambda: person.seqs(room)[-1:] == [last], within=10)
-
-
-def _position(joined: Any) -> dict[str, Any]:
-    return {"epoch": joined.epoch, "seq": joined.seq}
-
-
 # Two nodes.
 
 
@@ -85,10 +53,10 @@ async def test_members_on_two_nodes_hear_the_same(pair: tuple[World, str]) -> No
     start = (await alice.join(world.project)).seq
     await bob.join(world.project)
     board = Board.of(world)
-    await asyncio.gather(_move_about(alice, board, 40), _move_about(bob, board, 40))
+    await asyncio.gather(move_about(alice, board, 40), move_about(bob, board, 40))
     expected = list(range(start + 1, start + 81))
     for person in (alice, bob):
-        await _caught_up(person, world.project, start + 80)
+        await caught_up(person, world.project, start + 80)
         assert person.seqs(world.project) == expected
     assert [data for name, data in alice.journal if name == "task.moved"] == [
         data for name, data in bob.journal if name == "task.moved"
@@ -134,9 +102,9 @@ async def test_holes_are_filled_from_the_log(cluster: Cluster, seed: int) -> Non
         alice, bob = await world.person("alice").connect(), await world.person("bob", url=there).connect()
         start = (await alice.join(world.project)).seq
         await bob.join(world.project)
-        await _move_about(alice, Board.of(world), 150)
+        await move_about(alice, Board.of(world), 150)
         for person in (alice, bob):
-            await _caught_up(person, world.project, start + 150)
+            await caught_up(person, world.project, start + 150)
             assert person.seqs(world.project) == list(range(start + 1, start + 151)), f"seed {seed}"
 
 
@@ -148,8 +116,8 @@ async def test_without_any_bus_the_heads_are_polled(cluster: Cluster) -> None:
         alice, bob = await world.person("alice").connect(), await world.person("bob", url=there).connect()
         start = (await alice.join(world.project)).seq
         await bob.join(world.project)
-        await _move_about(alice, Board.of(world), 20)
-        await _caught_up(bob, world.project, start + 20)
+        await move_about(alice, Board.of(world), 20)
+        await caught_up(bob, world.project, start + 20)
         assert bob.seqs(world.project) == list(range(start + 1, start + 21))
 
 
@@ -159,7 +127,7 @@ async def test_another_tenants_room_of_the_same_id_hears_nothing(pair: tuple[Wor
     alice = await world.person("alice").connect()
     for room in (world.project, world.tenant, f"user:{alice.id}"):
         assert (await mallory.send("room.join", room=room)).error.code == "NOT_FOUND"
-    await _move_about(alice, Board.of(world), 5)
+    await move_about(alice, Board.of(world), 5)
     await alice.send("tenant.update", name="canary-7f3a")
     await mallory.hears_nothing("task.moved")
     assert "canary-7f3a" not in str(mallory.journal)
@@ -183,13 +151,13 @@ async def test_joining_under_constant_writing_has_no_hole_and_no_repeat(worlds: 
         joined = await person.join(board.room)
         return person, joined
 
-    moves = asyncio.create_task(_move_about(alice, board, 500))
+    moves = asyncio.create_task(move_about(alice, board, 500))
     arrivals = await asyncio.gather(*(arrive() for _ in range(20)))
     replies = await moves
     last = replies[-1].meta.seq
     for person, joined in arrivals:
         if joined.seq < last:
-            await _caught_up(person, board.room, last)
+            await caught_up(person, board.room, last)
         assert person.seqs(board.room) == list(range(joined.seq + 1, last + 1))
     assert len({joined.seq for _, joined in arrivals}) > 3, "they came at different moments"
 
@@ -211,12 +179,12 @@ async def test_two_join_an_empty_room_and_the_later_reader_is_ready_first(world:
         return await gateway.reader.read(here.principal, key, since=None, window=10, limit=10)
 
     early = await read(first)
-    replies = await _move_about(alice, board, 3)
+    replies = await move_about(alice, board, 3)
     late = await read(second)
     gateway.enter(connection(second), key, late)
     gateway.enter(connection(first), key, early)
     reply = await alice.send("task.move", task_id=board.second, column_id=board.doing)
-    await _caught_up(second, board.room, reply.meta.seq)
+    await caught_up(second, board.room, reply.meta.seq)
     await asyncio.sleep(0.2)
     assert second.seqs(board.room) == [reply.meta.seq]
     if "room.resync" not in [name for name, _ in first.journal]:
@@ -347,121 +315,6 @@ async def test_what_a_join_says(world: World, alice: Person, gus: Person) -> Non
     assert len(small.snapshot.tasks) == 2
 
 
-# Resuming.
-
-
-async def test_up_to_date_means_current(alice: Person, bob: Person, board: Board) -> None:
-    place = _position(await bob.join(board.room))
-    joined = await bob.join(board.room, since=place)
-    assert (joined.mode, "snapshot" in joined, "events" in joined) == ("current", False, False)
-
-
-async def test_a_few_missed_events_come_as_events(alice: Person, bob: Person, board: Board) -> None:
-    place = _position(await bob.join(board.room))
-    await bob.send("room.leave", room=board.room)
-    replies = await _move_about(alice, board, 10)
-    joined = await bob.join(board.room, since=place)
-    assert joined.mode == "events"
-    assert [event.seq for event in joined.events] == [reply.meta.seq for reply in replies]
-    await alice.hears("task.moved", seq=replies[-1].meta.seq)
-    live = [data for name, data in alice.journal if name == "task.moved"]
-    assert joined.events == live, "what is replayed is what was live"
-    after = await alice.send("task.move", task_id=board.second, column_id=board.doing)
-    assert (await bob.hears("task.moved")).seq == after.meta.seq
-
-
-async def test_too_many_missed_events_come_as_a_snapshot(worlds: Callable[..., Any]) -> None:
-    world = await worlds(resume_limit=5)
-    alice, bob = await world.person("alice").connect(), await world.person("bob").connect()
-    place = _position(await bob.join(world.project))
-    await _move_about(alice, Board.of(world), 5)
-    assert (await bob.join(world.project, since=place)).mode == "events"
-    await alice.send("task.move", task_id=world.tasks[1], column_id=world.columns["Done"])
-    assert (await bob.join(world.project, since=place)).mode == "snapshot"
-
-
-async def test_too_large_missed_events_come_as_a_snapshot(worlds: Callable[..., Any]) -> None:
-    world = await worlds(resume_bytes=131_072)
-    alice, bob = await world.person("alice").connect(), await world.person("bob").connect()
-    place = _position(await bob.join(world.project))
-    last = await _describe(alice, world, 3)
-    joined = await bob.join(world.project, since=place)
-    assert (joined.mode, joined.seq) == ("events", last)
-    last = await _describe(alice, world, 2)
-    joined = await bob.join(world.project, since=place)
-    assert (joined.mode, joined.seq) == ("snapshot", last)
-
-
-async def test_a_page_of_the_log_is_bounded_in_bytes_and_has_one_event_at_least(
-    worlds: Callable[..., Any],
-) -> None:
-    world = await worlds(resume_bytes=4096)
-    alice = await world.person("alice").connect()
-    since = (await alice.join(world.project)).seq
-    last = await _describe(alice, world, 3)
-    for seq in range(since + 1, last + 1):
-        page = await alice.send("room.events", room=world.project, since=seq - 1)
-        assert [event.seq for event in page.data.events] == [seq]
-        assert page.meta.pagination.next == (str(seq) if seq < last else None)
-
-
-async def test_a_hole_of_large_events_is_filled_page_by_page(cluster: Cluster) -> None:
-    """A node that hears nothing of another one reads what it missed."""
-    async with (
-        fresh_world(cluster) as world,
-        second_node(world, cluster, sweep_interval=0.2, resume_bytes=4096) as (_, there),
-    ):
-        alice, bob = await world.person("alice").connect(), await world.person("bob", url=there).connect()
-        since = (await bob.join(world.project)).seq
-        last = await _describe(alice, world, 5)
-        await _caught_up(bob, world.project, last)
-        assert bob.seqs(world.project) == list(range(since + 1, last + 1))
-
-
-async def test_too_old_a_position_gets_a_snapshot(
-    world: World, alice: Person, bob: Person, board: Board
-) -> None:
-    place = _position(await bob.join(board.room))
-    await _move_about(alice, board, 3)
-    later = _position(await bob.join(board.room))
-    _, trimmed = await world.node.maintenance.once(datetime.now(UTC) + timedelta(days=365))
-    assert trimmed > 0
-    assert (await bob.join(board.room, since=place)).mode == "snapshot"
-    assert (await bob.join(board.room, since=later)).mode == "current"
-    await _move_about(alice, board, 2)
-    assert (await bob.join(board.room, since=later)).mode == "events"
-
-
-@pytest.mark.parametrize(
-    "since", [{"epoch": "01a1fbbc-4635-77dd-aaf3-e151e8b1e9f6", "seq": 1}, {"epoch": "never ours", "seq": 1}]
-)
-async def test_another_epoch_gets_a_snapshot(bob: Person, board: Board, since: dict[str, Any]) -> None:
-    assert (await bob.join(board.room, since=since)).mode == "snapshot"
-
-
-async def test_a_position_ahead_of_the_log_gets_a_snapshot(bob: Person, board: Board) -> None:
-    place = _position(await bob.join(board.room))
-    joined = await bob.join(board.room, since={**place, "seq": place["seq"] + 1})
-    assert (joined.mode, joined.seq) == ("snapshot", place["seq"])
-
-
-async def test_a_new_epoch_makes_everybody_join_again(
-    world: World, alice: Person, bob: Person, board: Board
-) -> None:
-    before = await bob.join(board.room)
-    async with world.sql() as db:
-        await db.execute("UPDATE rooms SET epoch = gen_random_uuid() WHERE id = $1", UUID(board.project))
-    reply = await alice.send("task.move", task_id=board.first, column_id=board.doing)
-    for person in (alice, bob):
-        assert (await person.hears("room.resync")).room == board.room
-        await person.hears_nothing("task.moved")
-    joined = await bob.join(board.room, since=_position(before))
-    assert (joined.mode, joined.seq) == ("snapshot", reply.meta.seq)
-    assert joined.epoch != before.epoch
-    after = await alice.send("task.move", task_id=board.first, column_id=board.todo)
-    assert (await bob.hears("task.moved")).seq == after.meta.seq
-
-
 # Slow members.
 
 
@@ -502,7 +355,7 @@ async def test_who_does_not_read_is_told_to_join_again_and_holds_nobody_up(
                 break
         else:
             pytest.fail("the slow member is still in the room")
-        await _caught_up(bob, world.project, last)
+        await caught_up(bob, world.project, last)
         assert bob.seqs(world.project) == list(range(joined.seq + 1, last + 1))
         transport.resume_reading()
         seqs: list[int] = []
@@ -574,151 +427,3 @@ async def test_who_is_led_to_another_node_has_not_left(cluster: Cluster) -> None
             data for name, data in alice.journal if name == "presence.changed" and data.room == world.project
         ]
         assert [data.left for data in changes if data.left] == []
-
-
-# Another epoch, between two steps of a join.
-
-
-class Listener:
-    """A member of the hub alone: it keeps what it gets, as a client that polls does until it comes again."""
-
-    def __init__(self) -> None:
-        self.got: list[bytes] = []
-        self.lost: list[int] = []
-        self.socket: Any = SimpleNamespace(
-            codec=JSON, transport=None, closed=False, held_bytes=0, connection=self,
-            hold=self.got.append, push=self.got.append, unsent=lambda: 0,
-        )  # fmt: skip
-
-    def lost_track(self, _room: RoomKey, since: int) -> None:
-        self.lost.append(since)
-
-
-def _said(number: int) -> bytes:
-    return b'2["said",{"seq":%d}]' % number
-
-
-async def test_a_join_whose_answer_cannot_be_written_holds_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(_room: RoomKey) -> Any:
-        raise TypeError
-
-    bob = await world.person("bob").connect()
-    with monkeypatch.context() as patch:
-        patch.setattr(world.node.gateway.presence, "state", broken)
-        reply = await bob.call("room.join", {"room": world.project})
-    assert reply.error.code == "INTERNAL"
-    assert world.project not in {key.name for key in world.node.hub.rooms}
-    assert (await bob.join(world.project)).mode == "snapshot"
-
-
-async def test_who_waits_for_a_room_to_catch_up_hears_of_another_epoch(world: World) -> None:
-    """It has a snapshot that the room has not come to yet; the numbers of the next epoch say nothing of that."""
-    found, key = world.node.hub, RoomKey(UUID(world.tenant_id), "project", uuid4())
-    live, waits = Listener(), Listener()
-    for member, position in ((live, 10), (waits, 12)):
-        await found.attach(key, member)
-        found.release(key, member, Position("first", position))
-    assert list(found.rooms[key].waiting) == [waits]
-    found.deliver(Batch(key, "second", 3, [_said(3)]))
-    assert (live.lost, waits.lost) == ([0], [0])
-    await asyncio.sleep(0)
-    assert key not in found.rooms
-
-
-async def test_a_snapshot_that_the_log_has_lost_begins_another_epoch(world: World) -> None:
-    """Nobody had been sent those events yet, but somebody has a state that holds them."""
-    found, key = world.node.hub, RoomKey(UUID(world.tenant_id), "project", UUID(world.project_id))
-    async with world.sql() as db:
-        row = await db.fetchrow(
-            "SELECT epoch_of(epoch)::text AS epoch, head_seq FROM rooms WHERE id = $1", key.id
-        )
-    live, waits = Listener(), Listener()
-    for member, more in ((live, 0), (waits, 2)):
-        await found.attach(key, member)
-        found.release(key, member, Position(row["epoch"], row["head_seq"] + more))
-    await until(lambda: waits.lost == [0], within=2 * world.node.settings.sweep_interval)
-    assert live.lost == [0]
-
-
-async def test_who_waits_for_a_room_to_catch_up_hears_its_signals(world: World) -> None:
-    """Who is there is in the answer to a join, and changes of that are signals: none may be missed after it."""
-    found, key = world.node.hub, RoomKey(UUID(world.tenant_id), "project", uuid4())
-    live, waits, joins = Listener(), Listener(), Listener()
-    for member, position in ((live, 10), (waits, 12)):
-        await found.attach(key, member)
-        found.release(key, member, Position("first", position))
-    await found.attach(key, joins)
-    found.signal(key, "presence.changed", b"{}")
-    told = [b'2["presence.changed",{}]']
-    assert (live.got, waits.got, joins.got) == (told, told, []), "it is still to have its answer"
-
-
-async def test_a_join_that_fails_leaves_nobody_in_another_epoch(world: World) -> None:
-    """Whoever was in the room stays in it when a second join fails, unless all that he had is of another epoch."""
-    found, key, member = world.node.hub, RoomKey(UUID(world.tenant_id), "project", uuid4()), Listener()
-    await found.attach(key, member)
-    found.release(key, member, Position("first", 10))
-    await found.attach(key, member)
-    found.deliver(Batch(key, "second", 3, [_said(3)]))
-    assert found.give_up(key, member)
-    assert member.lost == [0]
-
-
-async def test_a_join_that_fails_changes_nothing_for_who_waits_for_its_room(world: World) -> None:
-    """It has joined, and the room has not come to its snapshot yet: the next join, which fails, must not put it out."""
-    found, key = world.node.hub, RoomKey(UUID(world.tenant_id), "project", uuid4())
-    live, waits = Listener(), Listener()
-    for member, position in ((live, 10), (waits, 12)):
-        await found.attach(key, member)
-        found.release(key, member, Position("first", position))
-    await found.attach(key, waits)
-    found.deliver(Batch(key, "first", 11, [_said(11)]))
-    assert found.give_up(key, waits)
-    found.deliver(Batch(key, "first", 12, [_said(12), _said(13)]))
-    found.flush()
-    assert waits.got == [_said(13)]
-    assert not waits.lost
-
-
-@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with another"])
-async def test_a_join_takes_long_in_a_room_where_much_is_said(
-    worlds: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, alone: bool
-) -> None:
-    """What is held for it is bounded, and it is answered all the same. What is missing then is read from the log where the
-    room begins with it; where others are further already, it is told to join again.
-    """
-    world = await worlds(send_hard_limit=65_536)
-    alice, bob = await world.person("alice").connect(), await world.person("bob").connect()
-    if not alone:
-        await alice.join(world.project)
-    reader, has_read, go_on = world.node.gateway.reader, asyncio.Event(), asyncio.Event()
-    read = reader.read
-
-    async def slowly(*args: Any, **more: Any) -> Any:
-        state = await read(*args, **more)
-        has_read.set()
-        await go_on.wait()
-        return state
-
-    monkeypatch.setattr(reader, "read", slowly)
-    joining = await bob.post("room.join", {"room": world.project})
-    await has_read.wait()
-    for _ in range(8):
-        await _describe(alice, world, 1)
-        [room] = [room for key, room in world.node.hub.rooms.items() if key.name == world.project]
-        [waiting] = room.waiting.values()
-        held = [*waiting.held.values(), *(packet for batch in room.early for packet in batch.packets)]
-        assert sum(map(len, held)) < 65_536
-    go_on.set()
-    joined = await joining
-    assert joined.success, joined
-    missed = list(range(joined.data.seq + 1, joined.data.seq + 9))
-    if alone:
-        await _caught_up(bob, world.project, missed[-1])
-        assert bob.seqs(world.project) == missed
-        return
-    assert (await bob.hears("room.resync")).since_seq == joined.data.seq
-    again = (await bob.send("room.join", room=world.project, since=_position(joined.data))).data
-    assert [event.seq for event in again.events] == missed
