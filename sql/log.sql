@@ -114,9 +114,6 @@ SELECT :tenant_id, e.room_id, e.seq, e.task_id
 FROM unnest(:room_ids::uuid [], :seqs::bigint [], :task_ids::uuid []) AS e (room_id, seq, task_id)
 ON CONFLICT DO NOTHING;
 
--- is_archived :value
-SELECT p.archived_at IS NOT NULL FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.id = :project_id;
-
 -- project_standing :maybe
 SELECT p.deleted_at IS NOT NULL AS gone, p.archived_at IS NOT NULL AS archived
 FROM projects AS p WHERE p.tenant_id = :tenant_id AND p.id = :project_id;

@@ -146,7 +146,7 @@ async def begin(tx: Tx, ask: UploadFile, length: int) -> Slot:
         raise slot.beyond
     if tx.command_id is not None and await tx.value("was_applied", command_id=tx.command_id):
         return replace(slot, repeated=True)
-    require_open(bool(await tx.value("is_archived")))
+    require_open((await tx.one("project_standing"))["archived"])
     await tx.exec("begin_upload", ask, id=slot_id, blob_id=blob_id, size=length)
     used = await _use(tx, length)
     await _bound_uploads(tx)

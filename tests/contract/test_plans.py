@@ -65,7 +65,7 @@ HOT: Final[dict[str, dict[str, Any]]] = {
     "room_heads": {},
     # Opening a board.
     "project": {},
-    "is_archived": {},
+    "project_standing": {},
     "snapshot_tasks": {},
     "boards_of": {},
     "columns_of": {},

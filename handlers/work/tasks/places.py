@@ -72,13 +72,14 @@ async def rights_there(tx: Tx, project_id: UUID, permission: str) -> Rights:
     room = RoomKey(tx.room.tenant_id, "project", project_id)
     await lock_projects(tx, {project_id})
     rights = await read_rights(tx.session, room, tx.actor)
-    if not rights.allow("project.view") or await tx.maybe("project", project_id=project_id) is None:
+    standing = await tx.maybe("project_standing", project_id=project_id)
+    if standing is None or standing["gone"] or not rights.allow("project.view"):
         raise NotFound("There is no such project")
     if not rights.allow(permission):
         raise Forbidden(
             f"This needs the permission {permission} in the other project", details={"permission": permission}
         )
-    if await tx.value("is_archived", project_id=project_id):
+    if standing["archived"]:
         raise Conflict("The other project is archived", details={"reason": "project_archived"})
     return rights
 
