@@ -15,7 +15,7 @@ import socketio
 
 from handlers.groups import Group
 from tests.raw import raw
-from tests.world import Board, Person, World, until
+from tests.world import PATIENCE, Board, Person, World, until
 
 
 async def test_the_greeting_says_where_one_stands(world: World) -> None:
@@ -295,11 +295,11 @@ async def test_a_heartbeat_behind_calls_that_wait_is_not_missed(
     worlds: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing more is read from who has sent too much, not even the answer to a heartbeat: that must not end it."""
-    world = await worlds(max_pending_commands=4, group_commit=4, ping_interval=0.2, ping_timeout=0.3)
+    world = await worlds(max_pending_commands=4, group_commit=4, ping_interval=0.3, ping_timeout=1.0)
     carry_out = Group.carry_out
 
     async def slowly(self: Group) -> Any:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
         return await carry_out(self)
 
     monkeypatch.setattr(Group, "carry_out", slowly)
@@ -310,7 +310,7 @@ async def test_a_heartbeat_behind_calls_that_wait_is_not_missed(
         for n in range(60):
             assert '"success":true' in await client.until(f"43{n}[")
         await client.still_works()
-        async with asyncio.timeout(2):  # and who is silent is found out as before
+        async with asyncio.timeout(PATIENCE):  # and who is silent is found out as before
             while not client.ws.closed:
                 await client.ws.receive()
 
@@ -572,7 +572,7 @@ async def test_of_several_windows_the_last_one_used_shows_the_focus(
     for turn in range(4):
         cursor = {"turn": turn}
         assert (await windows[turn % 2].send("presence.set", room=room, cursor=cursor)).success
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 changed = await alice.hears("presence.changed", room=room)
                 if cursor in [person.get("cursor") for person in (*changed.joined, *changed.updated)]:
